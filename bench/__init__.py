@@ -1,0 +1,1 @@
+"""Benchmarks: ours and theirs in turn, in one run, since the machine's speed drifts. `make bench [ONLY=NAME]`."""

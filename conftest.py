@@ -1,0 +1,3 @@
+"""Loads the plugin that turns checks into tests."""
+
+pytest_plugins = ("grader.pytest_plugin",)

@@ -1,0 +1,289 @@
+"""Exercise 4: positional encodings, which tell attention where each token stands.
+
+The picture
+-----------
+Every position has a vector of its own. It is added to whatever token stands there, and it is the
+same in every sequence of the batch::
+
+      x (B, T, D)        "dog"     "bites"    "man"
+                           +          +          +
+      pe[:T] (T, D)      pe[0]      pe[1]      pe[2]     rows from a table of max_len rows
+                           =          =          =
+      out (B, T, D)     dog at 0  bites at 1  man at 2
+
+The vector of position t shows the same time on D/2 clocks, of which each runs slower than the one
+before. A clock is one hand, and its reading two numbers, the sine and the cosine of its angle::
+
+      pe[t]  =  [ sin cos | sin cos | sin cos | ... ]   (D,)
+                 clock 0   clock 1   clock 2
+
+      angle of clock i at time t  =  t * w_i            w_i = base ** (-2i / D)
+
+      for D = 6 and base = 1000:
+
+                  t = 0    t = 1    t = 2    t = 3    t = 4
+      clock 0     0.00     1.00     2.00     3.00     4.00      fast: a turn in 6.3 steps
+      clock 1     0.00     0.10     0.20     0.30     0.40      ten times slower
+      clock 2     0.00     0.01     0.02     0.03     0.04      a hundred times slower
+
+The intuition
+-------------
+Attention by itself is blind to order. It asks how well keys fit and mixes values, and neither
+depends on where a key stands: shuffle the tokens, and every token gets the same answer as before,
+only the answers are shuffled too. "Dog bites man" and "man bites dog" are the same bag of words.
+So the order has to be written into the vectors themselves.
+
+How do you write a time down in numbers that stay small? With the hands of clocks. The second hand
+tells neighbouring moments apart but comes round every minute; the hour hand tells morning from
+noon but not one second from the next; all of them together tell every moment of the day from every
+other. And clocks have a gift that a plain counter lacks: "ten minutes later" is the same turn of
+the hand whatever the time is. A model that has learned the one turn can look ten tokens back from
+anywhere.
+
+The mathematics
+---------------
+For position t and i = 0 ... D/2 - 1 (Vaswani et al. 2017, section 3.5)::
+
+    pe[t, 2i]     =  sin(t * w_i)               w_i = base ** (-2i / D),   base = 10000
+    pe[t, 2i + 1] =  cos(t * w_i)               pe (T, D)
+
+Why is attention blind? Let P be a permutation matrix, which shuffles the rows of X. Then Q, K and
+V are shuffled alike, since each row is projected by itself, and the softmax works row by row::
+
+    softmax(P Q (P K)^T) P V  =  softmax(P Q K^T P^T) P V  =  P softmax(Q K^T) P^T P V
+                              =  P softmax(Q K^T) V                   (since P^T P = I)
+
+Shuffled in, the same shuffled out: attention is *equivariant* to permutations. Feed-forward layers
+and norms, which look at one row at a time, are too, so nothing further up could repair it. (A
+causal mask, exercise 6, does break the symmetry, and a decoder can pick up something about order
+from that alone. GPT-2 does not leave it to chance.)
+
+Why not the number t itself? It grows without end and soon drowns the token. Why not t / T? Then
+one step is short in a long text and long in a short one. Sines and cosines stay between -1 and 1,
+and a step is always the same turn.
+
+Why so many speeds? Clock i needs 2 pi / w_i steps for one turn: its wavelength. They grow by equal
+factors from 2 pi (i = 0) towards 10000 * 2 pi. The fast ones tell neighbours apart, and the slow
+ones do not come round within any text of a normal length, so no two positions look alike.
+
+Why the sine *and* the cosine? A sine takes every value twice a turn; only both together say where
+the hand points. And only both together can be moved on. With s = sin(t w), c = cos(t w) and a
+shift of k positions, the rules for the sum of two angles say::
+
+    sin((t + k) w)  =  s cos(k w) + c sin(k w)        [ s' ]   [  cos kw   sin kw ] [ s ]
+    cos((t + k) w)  =  c cos(k w) - s sin(k w)        [ c' ] = [ -sin kw   cos kw ] [ c ]
+
+That is a rotation, and t does not occur in its matrix. Put the D/2 blocks along a diagonal, and
+you have one matrix M (D, D) with `M @ pe[t] == pe[t + k]` for every t::
+
+        [ R(k w_0)    0         0     ]
+    M = [    0      R(k w_1)    0     ]        R(a) = [  cos a   sin a ]
+        [    0        0      R(k w_2) ]               [ -sin a   cos a ]
+
+So "k further on" is a linear map, the kind of thing that the projections of attention can learn.
+It also follows that the dot product of two encodings depends on their distance alone: it is the
+sum of cos((t - s) w_i) over the clocks. Exercise 17 (RoPE) makes a whole method of that rotation.
+
+Why add, and not append? Appending would be clean but takes width away from the tokens. Adding
+loses less than it seems: the next layer computes W (x + p) = W x + W p, as if it had got both, and
+in hundreds of dimensions there is room for the two to keep out of each other's way.
+
+Fixed or learned? The other way is a table like that of exercise 3, with one row per position
+instead of one per token, and training fills it in. It may find something better than sines, but it
+has no row for position max_len, and rows that are seldom reached in training are learned badly.
+Vaswani et al. tried both and found no difference worth mentioning (table 3, row E); they kept the
+sines, which can be computed for any position. GPT-2 learns its 1024 positions, and so will your
+GPT.
+
+By hand
+-------
+D = 4 makes two clocks. With base = 100 they have w_0 = 1 and w_1 = 100 ** (-2/4) = 0.1. At time 0
+all sines are 0 and all cosines 1; at time 1 the first clock has turned by 1, the second by 0.1:
+
+>>> import math
+>>> [round(f, 4) for f in (math.sin(1), math.cos(1), math.sin(0.1), math.cos(0.1))]
+[0.8415, 0.5403, 0.0998, 0.995]
+>>> pe = sinusoidal_encoding(100, 4, base=100.0)
+>>> pe[:3]
+tensor([[ 0.0000,  1.0000,  0.0000,  1.0000],
+        [ 0.8415,  0.5403,  0.0998,  0.9950],
+        [ 0.9093, -0.4161,  0.1987,  0.9801]])
+
+One step further on is the same matrix from everywhere, from 0 to 1 as from 1 to 2:
+
+>>> step = shift_matrix(1, 4, base=100.0)
+>>> step
+tensor([[ 0.5403,  0.8415,  0.0000,  0.0000],
+        [-0.8415,  0.5403,  0.0000,  0.0000],
+        [ 0.0000,  0.0000,  0.9950,  0.0998],
+        [ 0.0000,  0.0000, -0.0998,  0.9950]])
+>>> torch.allclose(step @ pe[0], pe[1]), torch.allclose(step @ pe[1], pe[2])
+(True, True)
+
+Dot products know the distance and nothing else. From 3 to 5 is as far as from 90 to 92, and both
+give cos(2) + cos(0.2):
+
+>>> round((pe[3] @ pe[5]).item(), 3), round((pe[90] @ pe[92]).item(), 3)
+(0.564, 0.564)
+>>> round(math.cos(2) + math.cos(0.2), 3)
+0.564
+
+For base = 10000 and D = 512 the wavelengths run from 2 pi, a good 6 steps, to just short of 10000
+* 2 pi:
+
+>>> [round(2 * math.pi * 10000 ** (2 * i / 512), 1) for i in (0, 1, 255)]
+[6.3, 6.5, 60611.5]
+>>> round(2 * math.pi * 10000, 1)
+62831.9
+
+And this is the blindness, in its simplest form: attention with q = k = v = x. Read "dog bites man"
+backwards, and the same answers come out backwards; the dog can't tell whether it bites or is
+bitten:
+
+>>> def attention(x):
+...     return torch.softmax(x @ x.T / math.sqrt(x.size(-1)), dim=-1) @ x
+>>> dog, bites, man = [1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]
+>>> there, back = torch.tensor([dog, bites, man]), torch.tensor([man, bites, dog])
+>>> torch.allclose(attention(there).flip(0), attention(back))
+True
+
+With positions it can:
+
+>>> torch.allclose(attention(there + pe[:3]).flip(0), attention(back + pe[:3]))
+False
+
+What to build
+-------------
+1. `sinusoidal_encoding`: the table of all clocks at all times.
+2. `shift_matrix`: the rotation that moves every position by the same number of steps.
+3. `SinusoidalPositions`: the layer that adds the fixed table.
+4. `LearnedPositions`: the layer that adds a learned one.
+
+New here: a *buffer*. A tensor that belongs to a layer but is not learned is registered with
+`self.register_buffer("name", tensor, persistent=False)` and is `self.name` from then on. It moves
+along with `.to(...)` as parameters do, and no optimiser touches it. `persistent=False` leaves it
+out of `state_dict()`: what can be computed again need not be saved, and a saved model can be
+loaded into one with another max_len.
+
+Nothing new is off limits; `nn.Embedding` and `F.embedding` still are.
+
+See it again
+------------
+- The Illustrated Transformer (Jay Alammar), "Representing The Order of The Sequence Using
+  Positional Encoding". Its first figure has all sines on the left and all cosines on the right; the
+  paper, and this exercise, let them alternate.
+- Visual Guide to Transformer Neural Networks (Hedu AI), episode 1, on position embeddings
+- What are Transformer Neural Networks? (Ari Seff), the part on positional encodings
+- Attention Is All You Need (Vaswani et al. 2017), section 3.5
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def sinusoidal_encoding(length: int, d_model: int, base: float = 10000.0) -> Tensor:
+    """Compute the encodings of the first positions: D/2 clocks, read at each time.
+
+    Args:
+        length: T, how many positions, from 0 to T-1.
+        d_model: D, the width of an encoding; even, since a clock takes two numbers.
+        base: the ratio of the slowest possible clock to the fastest.
+
+    Returns:
+        (T, D) float32, with pe[t, 2i] = sin(t / base ** (2i / D)) and pe[t, 2i + 1] the cosine of
+        the same angle.
+
+    Raises:
+        ValueError: if `d_model` is odd. The message names `d_model` and its value.
+
+    Source: Vaswani et al. 2017, section 3.5.
+    """
+    # Your code here. (The reference needs 7 lines.)
+    raise NotImplementedError("not written yet")
+
+
+def shift_matrix(offset: int, d_model: int, base: float = 10000.0) -> Tensor:
+    """Build the one matrix that moves the encoding of every position on by `offset` positions.
+
+    Args:
+        offset: how many positions to move on; a negative one moves back.
+        d_model: D, the width of an encoding; even.
+        base: as in `sinusoidal_encoding`.
+
+    Returns:
+        (D, D) float32, the matrix M with M @ pe[t] == pe[t + offset] for every t: D/2 rotations in
+        blocks of two rows and two columns, and zeros elsewhere.
+
+    Source: Vaswani et al. 2017, section 3.5, which claims that it exists.
+    """
+    # Your code here. (The reference needs 4 lines.)
+    raise NotImplementedError("not written yet")
+
+
+class SinusoidalPositions(nn.Module):
+    """Adds the sinusoidal encoding of its position to each vector. Nothing in it is learned.
+
+    The table is a non-persistent buffer: it moves with `.to(...)`, and `state_dict()` does not
+    hold it. The layer has no parameters.
+
+    Args:
+        max_len: how many positions there are.
+        d_model: D, the width of the vectors; even.
+
+    Source: Vaswani et al. 2017, section 3.5.
+    """
+
+    def __init__(self, max_len: int, d_model: int) -> None:
+        # Your code here. (The reference needs 2 lines.)
+        raise NotImplementedError("not written yet")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the first T rows of the table to each sequence.
+
+        Args:
+            x: (B, T, D) vectors, with T up to max_len; it is not changed.
+
+        Returns:
+            (B, T, D) x + pe[:T], in the dtype of x.
+
+        Raises:
+            ValueError: if T is larger than max_len. The message names `max_len` and T.
+        """
+        # Your code here. (The reference needs 4 lines.)
+        raise NotImplementedError("not written yet")
+
+
+class LearnedPositions(nn.Module):
+    """Adds a learned vector of its position to each vector, as GPT-2 does.
+
+    Args:
+        max_len: how many positions there are.
+        d_model: D, the width of the vectors.
+
+    Attributes:
+        weight: (max_len, D) an `nn.Parameter` with one row per position, drawn from a normal
+            distribution with mean 0 and standard deviation 0.02.
+
+    Source: Vaswani et al. 2017, table 3, row E; Radford et al. 2018, section 4.1.
+    """
+
+    def __init__(self, max_len: int, d_model: int) -> None:
+        # Your code here. (The reference needs 2 lines.)
+        raise NotImplementedError("not written yet")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the first T rows of `weight` to each sequence.
+
+        Args:
+            x: (B, T, D) vectors, with T up to max_len; it is not changed.
+
+        Returns:
+            (B, T, D) x + weight[:T], in the dtype of x.
+
+        Raises:
+            ValueError: if T is larger than max_len. The message names `max_len` and T.
+        """
+        # Your code here. (The reference needs 4 lines.)
+        raise NotImplementedError("not written yet")

@@ -1,0 +1,239 @@
+"""Exercise 7: multi-head attention, several questions asked at once.
+
+The picture
+-----------
+Three projections make queries, keys and values. Each of them is cut into H heads, every head runs
+the attention of exercise 5 by itself, and the answers are put side by side again::
+
+    query (B, T_q, D) -- q_proj --> (B, T_q, D) -- split --> (B, H, T_q, d) --.
+                                                                              |  attention
+    key   (B, T_k, D) -- k_proj --> (B, T_k, D) -- split --> (B, H, T_k, d) --+  in each head
+                                                                              |      |
+    value (B, T_k, D) -- v_proj --> (B, T_k, D) -- split --> (B, H, T_k, d) --'      |
+                                                                                     v
+    out   (B, T_q, D) <-- out_proj -- (B, T_q, D) <-- merge -- (B, H, T_q, d) <------'
+
+    with d = D / H, and weights of shape (B, H, T_q, T_k): every head looks where it likes
+
+To split is to cut each row into H pieces. Here with D = 6 and H = 3, so d = 2::
+
+                        head 0    head 1    head 2
+    row of token 0   [  a0 a1  |  a2 a3  |  a4 a5  ]        head 0  [ a0 a1 ]   (T, d)
+    row of token 1   [  b0 b1  |  b2 b3  |  b4 b5  ]                [ b0 b1 ]
+
+The intuition
+-------------
+A softmax makes one average. Take "The dog that chased the cats was tired". For the word "was" it
+matters who is meant (the dog), and also that "that chased the cats" is an aside. A single head can
+only share out its one whole: half a look here, half a look there, and what comes back is one
+vector, the mixture of both. A mixture can't be taken apart again: 15 may be the average of 10 and
+20, or of 15 and 15. With two heads, one looks at the first and the other at the second, and both
+answers arrive, each in columns of its own.
+
+So every head gets its own queries, keys and values: a question of its own, asked in a space of its
+own. What the heads of trained models look at has been studied: some attend to the token just
+before, some from a verb to its object, some to what followed the same word the last time. Nobody
+told them to. They start out different, because their weights are drawn at random, and training
+gives each of them its own work.
+
+The mathematics
+---------------
+::
+
+    MultiHead(Q, K, V) = Concat(head_1, ..., head_H) W_O        (Vaswani et al. 2017, section 3.2.2)
+    head_h             = Attention(Q W_Q[h], K W_K[h], V W_V[h])
+
+    W_Q[h], W_K[h], W_V[h]   (D, d)         W_O   (D, D)         and a bias for each of the four
+
+*Why one matrix instead of H small ones?* Put the H matrices W_Q[h] of shape (D, d) side by side,
+and you have one of shape (D, D). One large product does the work of H small ones, and is faster;
+the columns h*d to (h+1)*d of its result are what head h would have computed alone. The heads are
+slices of one matrix. Hence `q_proj` is a plain `nn.Linear(D, D)`, and `split_heads` finds the
+slices.
+
+*Why d = D/H?* Then H heads of width d cost what one head of width D costs. There are four
+projections with D^2 weights and D biases, 4 D^2 + 4 D in all, and H does not occur in it. Nor does
+it occur in the multiplications for the scores: H times T^2 d is T^2 D. What grows is only the
+number of attention weights, H T^2. And what is paid is width: in one head a query and a key meet in
+d numbers, so it can tell apart only what fits into d dimensions. H heads ask H simpler questions.
+
+*Why divide by sqrt(d)?* The argument of exercise 5 was about the number of products in one score.
+Within a head a score sums d of them, not D.
+
+*Why another projection at the end?* After merging, head h has written to the columns h*d to
+(h+1)*d and nowhere else. `out_proj` lets each head contribute to all D columns: with W_O[h] the d
+rows of W_O that belong to head h, it is the sum over h of head_h W_O[h].
+
+*Why split, then transpose?* Attention works on the last two axes, and everything in front of them
+is just "many at once". To make the heads such a front axis, cut the last axis in two, (B, T, D) to
+(B, T, H, d), and let T and H change places. There is a shortcut that reshapes to (B, H, T, d) at
+once. It has the right shape and the wrong content: it cuts the *tokens* into groups, and each head
+sees only some of them. It is worth knowing about, because nothing crashes, and because merging by
+the same shortcut puts everything back where it was.
+
+*Self and cross.* When queries, keys and values are made from the same sequence, it is
+self-attention. In a translation the decoder asks and the encoder's result answers: `key` and
+`value` come from another sequence, T_k is not T_q, and it is cross-attention. The code is the same.
+
+*Dropout* acts on the weights, after the softmax: in training each weight is set to zero with
+probability p, and the others are divided by 1 - p, so that the average stays. A head then can't
+rely on one single key being there. A row no longer sums to one; what is returned for people to look
+at are the weights as they were before.
+
+By hand
+-------
+Two tokens, D = 6, three heads. Token 0 holds 0 to 5, token 1 holds 6 to 11:
+
+>>> x = torch.arange(12).reshape(1, 2, 6)
+>>> split_heads(x, n_heads=3)[0].tolist()
+[[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]]
+
+Head 0 has columns 0 and 1 of both tokens. The shortcut gives it four numbers too, but both rows of
+head 0 are from token 0, and head 2 has never heard of it:
+
+>>> x.reshape(1, 3, 2, 2)[0].tolist()
+[[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]]
+
+Merging puts the columns back:
+
+>>> merge_heads(split_heads(x, 3)).tolist()
+[[[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]]
+
+Why one average is not enough. A head that looks at two tokens in equal shares can't tell the
+values 10 and 20 from 15 and 15. Two heads that look at one token each can:
+
+>>> one = torch.tensor([[0.5, 0.5]])
+>>> two = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+>>> a, b = torch.tensor([10.0, 20.0]), torch.tensor([15.0, 15.0])
+>>> (one @ a).tolist(), (one @ b).tolist()
+([15.0], [15.0])
+>>> (two @ a).tolist(), (two @ b).tolist()
+([10.0, 20.0], [15.0, 15.0])
+
+The number of parameters is 4 D^2 + 4 D, here 4 * 144 + 4 * 12 = 624, for any number of heads:
+
+>>> [sum(p.numel() for p in MultiHeadAttention(12, heads).parameters()) for heads in (1, 2, 3, 12)]
+[624, 624, 624, 624]
+
+And head 1 of 3 is the attention of exercise 5 on columns 4 to 7 of the projections:
+
+>>> from .ex05_attention import scaled_dot_product_attention
+>>> attention, x = MultiHeadAttention(12, 3), torch.randn(1, 5, 12)
+>>> _, weights = attention(x, return_weights=True)
+>>> q, k, v = attention.q_proj(x), attention.k_proj(x), attention.v_proj(x)
+>>> _, alone = scaled_dot_product_attention(q[..., 4:8], k[..., 4:8], v[..., 4:8])
+>>> torch.allclose(weights[:, 1], alone, atol=1e-6)
+True
+
+What to build
+-------------
+1. `split_heads` and `merge_heads`: there and back. Check them on paper, as above.
+2. `MultiHeadAttention`: project, split, attend, merge, project.
+
+In step 2 you need the weights before the values are mixed, because the dropout comes in between.
+`scaled_dot_product_attention` of exercise 5 returns a finished mixture, so write its formula out
+once more, and let `masked_softmax` of exercise 6 take care of the mask: with it, a query that may
+look at nothing gets zeros, and no NaN can arise in a model that is built on this layer.
+
+Off limits: `nn.MultiheadAttention`, `F.scaled_dot_product_attention` and what lies beneath them.
+`nn.Linear` and `nn.Dropout` are given.
+
+See it again
+------------
+- The Illustrated Transformer (Jay Alammar), "The Beast With Many Heads"
+- Visual Guide to Transformer Neural Networks (Hedu AI), episode 2, on multi-head and self-attention
+- What are Transformer Neural Networks? (Ari Seff), the part on multi-head attention
+- Attention Is All You Need (Vaswani et al. 2017), section 3.2.2, and the attention visualisations
+  on its last pages
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .ex06_masks import masked_softmax
+
+
+def split_heads(x: Tensor, n_heads: int) -> Tensor:
+    """Cut every row into one piece for each head, and put the heads in front of the positions.
+
+    Args:
+        x: (B, T, D), where D is a multiple of `n_heads`.
+        n_heads: H, the number of heads.
+
+    Returns:
+        (B, H, T, d) with d = D / H: head h holds columns h*d to (h+1)*d of x.
+
+    Source: Vaswani et al. 2017, section 3.2.2.
+    """
+    # Your code here. (The reference needs 2 lines.)
+    raise NotImplementedError("not written yet")
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """Put the heads side by side again: undo `split_heads`.
+
+    Args:
+        x: (B, H, T, d).
+
+    Returns:
+        (B, T, D) with D = H * d: columns h*d to (h+1)*d are those of head h.
+
+    Source: Vaswani et al. 2017, section 3.2.2 ("Concat").
+    """
+    # Your code here. (The reference needs 2 lines.)
+    raise NotImplementedError("not written yet")
+
+
+class MultiHeadAttention(nn.Module):
+    """Attend with several heads at once, each in a slice of its own of the projections.
+
+    Attributes:
+        q_proj, k_proj, v_proj, out_proj: `nn.Linear` from D to D, with PyTorch's initial weights.
+
+    Args:
+        d_model: D, the width of what comes in and goes out.
+        n_heads: H, the number of heads; each is D / H wide.
+        bias: whether the four projections have a bias.
+        dropout: the probability with which a weight is set to zero in training.
+
+    Raises:
+        ValueError: `d_model` is not divisible by `n_heads`, or `dropout` is not between 0 and 1;
+            the message names the argument and its value.
+
+    Source: Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(self, d_model: int, n_heads: int, bias: bool = True, dropout: float = 0.0) -> None:
+        super().__init__()
+        # Your code here. (The reference needs 10 lines.)
+        raise NotImplementedError("not written yet")
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Let every position of `query` gather what it looks for.
+
+        Args:
+            query: (B, T_q, D), what the queries are made from.
+            key: (B, T_k, D), what the keys are made from; the query if None (self-attention).
+            value: (B, T_k, D), what the values are made from; the key if None.
+            mask: boolean, broadcasts to (B, H, T_q, T_k); True means "may attend". A query that may
+                attend to nothing gets zero weights, and finite gradients.
+            return_weights: whether to return the weights too.
+
+        Returns:
+            out (B, T_q, D); with `return_weights` the pair of it and the weights (B, H, T_q, T_k)
+            as they were before dropout. Both keep the dtype and the device of the inputs; no
+            argument is changed.
+        """
+        # Your code here. (The reference needs 10 lines.)
+        raise NotImplementedError("not written yet")

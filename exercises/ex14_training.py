@@ -1,0 +1,420 @@
+"""Exercise 14: training, the loop that turns random weights into a language model.
+
+The picture
+-----------
+One step of training, from a corpus of N tokens to slightly better weights. B windows of T tokens
+are drawn at random; y is x one token later::
+
+    tokens (N,)   ...  t  h  e  _  c  a  t  _  s  a  t  ...
+    x (T,)                h  e  _  c  a  t
+    y (T,)                e  _  c  a  t  _       below each x, the token that follows it
+
+    get_batch          model          backward         clip_grad_norm       AdamW.step
+    x, y (B, T)  -->  loss ()  -->  a gradient   -->  the gradients   -->  new weights
+         ^                          per weight        not too long              |
+         '------------ next step, with a learning rate of cosine_lr(step) <-----'
+
+    every eval_every steps: evaluate on text that is never trained on --> a row of the history
+
+And the learning rate along the way::
+
+    max_lr |     ,--..
+           |    /     '.
+           |   /        '.
+           |  /           '.
+    min_lr | /              ''--._________
+           |/
+         0 +-----+---------------+--------> step
+           0     warmup_steps    total_steps
+
+The intuition
+-------------
+The gradient says, for every weight, in which direction the loss grows. Step a little the other
+way, look again, repeat a few thousand times: that is all of training. The rest of this exercise
+is habits that make those steps safe and quick.
+
+*A batch is more than B examples.* The causal mask lets position t see only what stands at or
+before it, so each of the T positions is a prediction problem of its own: after "t" comes "h",
+after "th" comes "e", and so on. One window of T + 1 tokens holds T examples, with contexts of
+1, 2, ..., T tokens, and one forward pass answers them all. That is why y is as long as x, and
+why a model that is trained on windows of T tokens can also continue a prompt of one.
+
+*Windows start anywhere.* A window that always began at a multiple of T would cut the corpus at
+the same places for ever. Drawing each start at random shows every token in every position.
+
+*Each weight has a step size of its own.* Gradients differ in size by orders of magnitude
+between an embedding row that is hardly ever used and a bias that is used at every position. One
+learning rate for raw gradients would be too large for one and too small for the other. Adam
+divides each weight's gradient by that gradient's own typical size, so that lr means "how far a
+weight moves in a step".
+
+*Look at text you did not train on.* The loss on the training text goes down when the model
+learns the language, and also when it learns the text by heart. Only the loss on held-out text
+tells the two apart.
+
+The mathematics
+---------------
+*Adam* keeps two running averages per weight, m of the gradient g and v of its square. Both start
+at zero; t counts the steps of this weight::
+
+    m = beta1 m + (1 - beta1) g            which way, lately
+    v = beta2 v + (1 - beta2) g^2          how large, lately
+    m_hat = m / (1 - beta1^t)              mend the start at zero
+    v_hat = v / (1 - beta2^t)
+    w = w - lr m_hat / (sqrt(v_hat) + eps)                   (Kingma & Ba 2015, algorithm 1)
+
+Why the bias correction? After one step m = (1 - beta1) g: with beta1 = 0.9 a tenth of what it
+should be, since nine tenths are still the zero from the start. v is a thousandth, with beta2 =
+0.999. The weights of all gradients in m add up to 1 - beta1^t, so dividing by that gives a true
+average. Without it the first step would be 0.1 / sqrt(0.001) = 3.2 times too long.
+
+Why is eps outside the root? It only keeps the quotient finite where v is zero. Inside the root,
+eps = 1e-8 would act like 1e-4 and damp every weight whose gradients are smaller than that.
+
+*Decoupled weight decay* (the W) shrinks the weights towards zero, apart from the gradient::
+
+    w = w - lr weight_decay w              first, from the weight as it was; then the Adam step
+
+Why not add weight_decay * w to the gradient, as with plain gradient descent? Because Adam would
+then divide it by sqrt(v_hat) as well: a weight with large gradients would hardly decay at all,
+one with small gradients would decay at full speed. Decoupled, all shrink at the same rate
+(Loshchilov & Hutter 2019, algorithm 2).
+
+What decays? The matrices. They can grow to make the model sharper than the data warrants, and
+the decay holds against it. A bias or the gain of a layer norm has no such power, and a gain's
+natural value is one, not zero: decay would only do harm. The number of dimensions tells them
+apart: 2 and more decay, the rest do not.
+
+*Warm-up.* At first v_hat is an average over a handful of noisy gradients, and the first step
+moves every weight by the whole lr whatever its gradient. So lr climbs from zero for a while,
+until the averages can be trusted.
+
+*Cosine decay.* Late in training a large step jumps around the bottom of the valley; a small one
+settles into it. Half a cosine leaves max_lr gently, falls fastest in the middle and arrives
+gently at min_lr. (Other falling curves do nearly as well; that it falls is what matters.)
+
+*Clipping.* Now and then one batch gives a gradient ten times the usual one, and Adam would
+carry it along in m and v for many steps. Take all gradients as one long vector; if it is longer
+than max_norm, scale it to that length. One factor for all: its direction is kept, which
+clipping each tensor by itself would bend.
+
+*Evaluation* draws batches from the held-out text, in evaluation mode (dropout would make the model
+look worse than it is) and without a graph (nobody will call backward, so time and memory are
+saved). Afterwards the model is back in the mode that it was in, or the rest of training would run
+without dropout.
+
+By hand
+-------
+The smallest corpus with a window of four has five tokens, and one window:
+
+>>> import math, torch
+>>> x, y = get_batch(torch.tensor([7, 3, 5, 3, 9]), batch_size=1, context_length=4)
+>>> x.tolist(), y.tolist()
+([[7, 3, 5, 3]], [[3, 5, 3, 9]])
+
+Adam's first step has size lr, whatever the gradient: m_hat = g and sqrt(v_hat) = |g|, so the
+step is lr times the sign of g. Here lr = 0.1, and one gradient is a million times the other:
+
+>>> w = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
+>>> w.grad = torch.tensor([1000.0, -0.001])
+>>> AdamW([w], lr=0.1, weight_decay=0.0).step()
+>>> [round(value, 3) for value in w.tolist()]
+[0.9, 1.1]
+
+Without the correction it would have been (1 - beta1) / sqrt(1 - beta2) times that:
+
+>>> round((1 - 0.9) / math.sqrt(1 - 0.999), 2)
+3.16
+
+The second step, on paper, with gradients 1 and then -1: m = 0.9 * 0.1 - 0.1 = -0.01, and
+1 - 0.9^2 = 0.19, so m_hat = -0.0526. Both squares are 1, so v_hat = 1. The first step went from 1
+to 0.9; the second goes back by 0.1 * 0.0526:
+
+>>> w = torch.nn.Parameter(torch.tensor([1.0]))
+>>> optimizer = AdamW([w], lr=0.1, weight_decay=0.0)
+>>> for gradient in (1.0, -1.0):
+...     w.grad = torch.tensor([gradient])
+...     optimizer.step()
+>>> round(-0.01 / 0.19, 4), round(w.item(), 4)
+(-0.0526, 0.9053)
+
+Decay alone (the gradient is zero): 2 * (1 - 0.1 * 0.5) = 1.9
+
+>>> w = torch.nn.Parameter(torch.tensor([2.0]))
+>>> w.grad = torch.tensor([0.0])
+>>> AdamW([w], lr=0.1, weight_decay=0.5).step()
+>>> round(w.item(), 4)
+1.9
+
+Had 0.5 * 2 been added to the gradient instead, the division by sqrt(v_hat) would have cancelled
+it: the first step has size lr = 0.1, however strong the decay.
+
+A schedule with 4 steps of warm-up and 12 in all. At step 8, half-way down, it stands half-way
+between max_lr = 1 and min_lr = 0.2:
+
+>>> [round(cosine_lr(step, 1.0, 0.2, 4, 12), 3) for step in (0, 1, 2, 4, 6, 8, 10, 12, 99)]
+[0.0, 0.25, 0.5, 1.0, 0.883, 0.6, 0.317, 0.2, 0.2]
+
+Two parameters with gradients 3 and 4, together a vector of length 5, which is scaled to length 1:
+
+>>> a, b = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+>>> a.grad, b.grad = torch.tensor([3.0]), torch.tensor([4.0])
+>>> clip_grad_norm([a, b], max_norm=1.0)
+5.0
+>>> round(a.grad.item(), 3), round(b.grad.item(), 3)
+(0.6, 0.8)
+
+What to build
+-------------
+1. `get_batch`: random windows, and the same windows one token later.
+2. `AdamW`: the two averages, the correction, the decay. `torch.optim.Optimizer` gives you the
+   parameter groups, `zero_grad` and `state_dict`; you give it `step`.
+3. `cosine_lr`: warm-up, then half a cosine.
+4. `clip_grad_norm`: measure the whole gradient, shorten it if need be.
+5. `parameter_groups`: what decays and what does not.
+6. `evaluate`: the loss on text that is not trained on.
+7. `train`: the loop, out of all of the above.
+
+Off limits: `torch.optim.Adam*`, `torch.optim.lr_scheduler` and `nn.utils.clip_grad_norm_`.
+`torch.optim.Optimizer`, the base class, is given.
+
+See it again
+------------
+- The Illustrated Transformer (Jay Alammar), "Recap Of Training" and "The Loss Function"
+- Attention Is All You Need (Vaswani et al. 2017), section 5.3: Adam and warm-up
+- Improving Language Understanding by Generative Pre-Training (Radford et al. 2018), section 4.1:
+  warm-up, cosine, and a decay that leaves biases and gains alone
+- Language Models are Few-Shot Learners (Brown et al. 2020), appendix B: the same recipe, large
+- Adam (Kingma & Ba 2015), algorithm 1, and section 3 on the bias correction
+- Decoupled Weight Decay Regularization (Loshchilov & Hutter 2019), algorithm 2
+- SGDR (Loshchilov & Hutter 2017), section 3: the cosine
+- On the difficulty of training recurrent neural networks (Pascanu et al. 2013), section 3.2:
+  clipping
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .ex13_gpt import GPT
+
+
+def get_batch(
+    tokens: Tensor, batch_size: int, context_length: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draw random windows of the corpus, and for each the same window one token later.
+
+    Each start is drawn on its own, all equally likely: from 0 to the last for which both windows
+    still fit. A corpus of context_length + 1 tokens has one start, enough for a batch of any
+    size.
+
+    Args:
+        tokens: (N,) the ids of a corpus, on any device.
+        batch_size: B, how many windows.
+        context_length: T, tokens per window.
+        generator: what to draw the starts from, a generator on the CPU (so that a run draws the
+            same batches wherever the tokens are); torch's global one if None.
+
+    Returns:
+        x and y, (B, T) each, with the dtype and the device of the tokens: y[b, t] is the token that
+        follows x[b, t] in the corpus.
+
+    Raises:
+        ValueError: the tokens are too few for one window and its y; names `tokens` and how many
+            there are.
+    """
+    # Your code here. (The reference needs 9 lines.)
+    raise NotImplementedError("not written yet")
+
+
+class AdamW(torch.optim.Optimizer):
+    """Adam with decoupled weight decay.
+
+    The options of a parameter group (`self.param_groups`) win over the ones given here, and may
+    change between steps. Keep what has to last from step to step in `self.state[parameter]`, a dict
+    for each parameter: `state_dict` and `load_state_dict` save and restore just that, and the
+    groups' options.
+
+    Args:
+        params: parameters, or groups of them: dicts with "params" and options of their own.
+        lr: about how far a weight moves in a step.
+        betas: how much of the averages of the gradient and of its square is kept in each step.
+        eps: keeps the quotient finite where the gradients are zero.
+        weight_decay: the share of a weight that is taken off per step is lr * weight_decay.
+
+    Raises:
+        ValueError: lr, eps or weight_decay is negative, or one of the betas is outside [0, 1);
+            names the argument and the value.
+
+    Source: Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        # Your code here. (The reference needs 6 lines.)
+        raise NotImplementedError("not written yet")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient, in place: the decay, then the Adam step.
+
+        A parameter without a gradient (`grad` is None) is left alone: no decay, and its step count
+        stands still.
+
+        Args:
+            closure: where given, it is called first, once and with gradients enabled; it
+                computes the loss and the gradients anew.
+
+        Returns:
+            What the closure returned; None without one.
+        """
+        # Your code here. (The reference needs 23 lines.)
+        raise NotImplementedError("not written yet")
+
+
+def cosine_lr(step: int, max_lr: float, min_lr: float, warmup_steps: int, total_steps: int) -> float:
+    """The learning rate of a step: a straight line up, then half a cosine down.
+
+    Args:
+        step: which one; 0 is before the first.
+        max_lr: what the warm-up reaches, at step warmup_steps.
+        min_lr: what the cosine reaches at step total_steps; it stays there from then on.
+        warmup_steps: how long the straight line is; 0 for none.
+        total_steps: the end of the cosine.
+
+    Returns:
+        max_lr * step / warmup_steps while step < warmup_steps, then the cosine.
+
+    Source: Loshchilov & Hutter 2017, equation 5, without the restarts.
+    """
+    # Your code here. (The reference needs 6 lines.)
+    raise NotImplementedError("not written yet")
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients by one factor, in place, if together they are longer than max_norm.
+
+    Gradients that are short enough are left as they are, and so are parameters without one.
+
+    Args:
+        parameters: any iterable, such as the generator `model.parameters()`.
+        max_norm: the largest length allowed, of all gradients as one vector.
+
+    Returns:
+        The length before clipping, the square root of the sum of all squares: a Python float,
+        0.0 if there is no gradient at all.
+
+    Source: Pascanu et al. 2013, algorithm 1.
+    """
+    # Your code here. (The reference needs 9 lines.)
+    raise NotImplementedError("not written yet")
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Sort a model's parameters into those that decay and those that do not, for `AdamW`.
+
+    Args:
+        model: any module; frozen parameters (`requires_grad` is False) are left out.
+        weight_decay: for the parameters of two and more dimensions; the others get 0.
+
+    Returns:
+        Dicts with "params" (a list) and "weight_decay". Every trainable parameter is in one of
+        them, once, even if it is tied (one tensor under two names).
+
+    Source: Radford et al. 2018, section 4.1.
+    """
+    # Your code here. (The reference needs 5 lines.)
+    raise NotImplementedError("not written yet")
+
+
+def evaluate(
+    model: GPT,
+    tokens: Tensor,
+    batch_size: int,
+    context_length: int,
+    n_batches: int,
+    generator: torch.Generator | None = None,
+) -> float:
+    """The model's mean loss over random batches: in evaluation mode, and without a graph.
+
+    Args:
+        model: `model(x, y)` returns the logits and the loss, as your `GPT` does.
+        tokens: (N,) held-out text, on the model's device.
+        batch_size: B.
+        context_length: T.
+        n_batches: how many batches to draw.
+        generator: what to draw them from, as in `get_batch`.
+
+    Returns:
+        The mean of the batches' losses, in nats per token, as a Python float. The model is left in
+        the mode that it came in.
+    """
+    # Your code here. (The reference needs 11 lines.)
+    raise NotImplementedError("not written yet")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The defaults suit a GPT of under a million parameters on a laptop's CPU."""
+
+    steps: int = 2000
+    batch_size: int = 12
+    max_lr: float = 1e-3  # small models bear more than large ones: GPT-3 used 6e-5
+    min_lr: float = 1e-4  # a tenth of max_lr
+    warmup_steps: int = 100
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.99)  # v looks back 100 steps; 1000 would be half the run
+    grad_clip: float = 1.0  # math.inf for no clipping
+    eval_every: int = 250
+    eval_batches: int = 20
+    seed: int = 0
+
+
+def train(
+    model: GPT,
+    train_tokens: Tensor,
+    val_tokens: Tensor,
+    config: TrainConfig,
+    on_step: Callable[[int, float], object] | None = None,
+) -> list[dict[str, Any]]:
+    """Train a model, in place, out of the pieces above, and write down how it went.
+
+    Steps count from 1 to config.steps; step s runs at the learning rate cosine_lr(s, ...), whose
+    total_steps is config.steps. The context length is `model.config.context_length`. The
+    model trains in training mode, whichever mode it came in.
+
+    The same seed, weights and tokens give the same history, call after call. So the training
+    batches come from one generator that starts at config.seed; torch's global generator, from which
+    dropout draws, is seeded with it too; and each evaluation draws from a new generator with that
+    seed, so that all of them see the same batches and none disturbs the training.
+
+    Args:
+        model: `model(x, y)` returns the logits and the loss.
+        train_tokens: (N,) what to learn from, on the model's device.
+        val_tokens: (M,) held-out text, likewise.
+        config: see `TrainConfig`.
+        on_step: called as on_step(step, loss) after every step, with the loss as a Python float.
+
+    Returns:
+        The history: one row after every eval_every steps, and one after the last step (one, not
+        two, if these fall together). A row has the number of the `step`, `train_loss` (of the last
+        batch, or an estimate), `val_loss` (from `evaluate`), the `lr` of that step, and
+        `tokens_seen`, how many tokens of x the model was trained on so far.
+
+    Raises:
+        ValueError: a corpus is too short for one batch (from `get_batch`).
+    """
+    # Your code here. (The reference needs 29 lines.)
+    raise NotImplementedError("not written yet")

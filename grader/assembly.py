@@ -1,0 +1,199 @@
+"""Assemblies: importable packages built from a choice of source files. Everything that is ever run is one of these."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.abc
+import importlib.machinery
+import itertools
+import linecache
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from grader.errors import MissingName, SourceUnreadable
+
+Origin = Literal["learner", "reference", "edited"]
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One module's source: where it stands, what it says, and whose it is."""
+
+    stem: str
+    path: Path
+    text: str
+    origin: Origin
+
+    @classmethod
+    def read(cls, path: Path, origin: Origin) -> Source:
+        """Read a source file as Python would: UTF-8, with or without a byte-order mark, any line ends.
+
+        Raises:
+            SourceUnreadable: the file is not UTF-8 text.
+        """
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise SourceUnreadable(
+                f"{path}: byte {error.start} is not UTF-8. Save the file with the encoding UTF-8 and try again."
+            ) from None
+        if "\0" in text:
+            raise SourceUnreadable(
+                f"{path}: the file holds NUL bytes, so it is no Python source. Restore it from a copy."
+            )
+        return cls(path.stem, path, text.replace("\r\n", "\n").replace("\r", "\n"), origin)
+
+    def edited(self, edits: Iterable[tuple[str, str]]) -> Source:
+        """This source with pieces replaced; every piece to find must occur exactly once."""
+        text = self.text
+        for find, put in edits:
+            if text.count(find) != 1:
+                raise ValueError(f"{self.path}: {find!r} occurs {text.count(find)} times, not once")
+            text = text.replace(find, put)
+        return replace(self, text=text, origin="edited")
+
+
+def read_folder(folder: Path, origin: Origin) -> dict[str, Source]:
+    """Every module of a folder by its stem, helper modules of the learner's own included."""
+    return {path.stem: Source.read(path, origin) for path in sorted(folder.glob("*.py")) if path.stem.isidentifier()}
+
+
+class Assembly:
+    """A package built from sources. Use it as a context manager; on leaving, all traces of it are removed.
+
+    Inside, `module(stem)` imports a module of it; relative imports between its modules work, tracebacks and
+    `inspect.getsource` show the text that is run. Two assemblies never share a module.
+    """
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self.sources = dict(sources)
+        self.package = f"assembly_{next(_numbers)}"
+        self._finder = _Finder(self)
+        self._edited_files: list[str] = []
+
+    @classmethod
+    def of(cls, *choices: Mapping[str, Source], only: Sequence[str] | None = None) -> Assembly:
+        """Build from several folders' sources; a later choice wins over an earlier one."""
+        sources: dict[str, Source] = {}
+        for choice in choices:
+            sources.update(choice)
+        return cls(sources if only is None else {stem: sources[stem] for stem in only})
+
+    @classmethod
+    def reference(cls, folder: Path | None = None) -> Assembly:
+        """The reference, whole."""
+        from grader.syllabus import ROOT
+
+        return cls(read_folder(folder or ROOT / "solutions", "reference"))
+
+    def __enter__(self) -> Assembly:
+        sys.meta_path.insert(0, self._finder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the package out of `sys.modules`, the import machinery and the line cache."""
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
+        for name in [name for name in sys.modules if name.split(".", 1)[0] == self.package]:
+            del sys.modules[name]
+        for filename in self._edited_files:
+            linecache.cache.pop(filename, None)
+        self._edited_files.clear()
+
+    def module(self, stem: str) -> ModuleType:
+        """Import one module of the assembly, with what it imports itself."""
+        if self._finder not in sys.meta_path:
+            raise RuntimeError("the assembly is closed: use it inside `with assembly:`")
+        return importlib.import_module(f"{self.package}.{stem}")
+
+    def exercise(self, stem: str) -> Exercise:
+        """One exercise of the assembly, as a probe sees it."""
+        return Exercise(self, stem)
+
+    def filename(self, stem: str) -> str:
+        """The file name under which a module's code is known: its path, marked if the text is an edited one."""
+        source = self.sources[stem]
+        path = str(source.path.resolve())
+        return path if source.origin != "edited" else f"{path} (edited for {self.package})"
+
+    def _register(self, stem: str) -> str:
+        filename, text = self.filename(stem), self.sources[stem].text
+        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+        self._edited_files.append(filename)
+        return filename
+
+
+class Exercise:
+    """The names of one exercise in an assembly: `ex.softmax` is the assembly's `softmax`."""
+
+    def __init__(self, assembly: Assembly, stem: str) -> None:
+        self._assembly = assembly
+        self._stem = stem
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        module = self._assembly.module(self._stem)
+        try:
+            return getattr(module, name)
+        except AttributeError:
+            close = difflib.get_close_matches(name, [other for other in vars(module) if other[0] != "_"], n=1)
+            hint = f" Is `{close[0]}` meant to be it?" if close else " Was it renamed or deleted?"
+            path = self._assembly.sources[self._stem].path
+            raise MissingName(f"{path.name} defines no `{name}`.{hint}") from None
+
+    def of(self, stem: str) -> Exercise:
+        """Another exercise of the same assembly."""
+        return Exercise(self._assembly, stem)
+
+    def __repr__(self) -> str:
+        return f"<{self._stem} in {self._assembly.package}>"
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds and loads the modules of one assembly from the texts of its sources; never writes byte code."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.assembly = assembly
+
+    def find_spec(
+        self, fullname: str, _path: object = None, _target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, _, stem = fullname.partition(".")
+        if package != self.assembly.package:
+            return None
+        if not stem:
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        if stem not in self.assembly.sources:
+            return None
+        spec = importlib.machinery.ModuleSpec(fullname, self, origin=self.assembly.filename(stem))
+        spec.has_location = True
+        return spec
+
+    def is_package(self, fullname: str) -> bool:
+        return fullname == self.assembly.package
+
+    def get_source(self, fullname: str) -> str:
+        if self.is_package(fullname):
+            return ""
+        stem = fullname.partition(".")[2]
+        if stem not in self.assembly.sources:
+            raise ImportError(f"no module {fullname}", name=fullname)
+        return self.assembly.sources[stem].text
+
+    def get_code(self, fullname: str) -> Any:
+        source = self.get_source(fullname)
+        if self.is_package(fullname):
+            return compile(source, f"<{fullname}>", "exec", dont_inherit=True)
+        filename = self.assembly._register(fullname.partition(".")[2])
+        return compile(source, filename, "exec", dont_inherit=True)

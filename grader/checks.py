@@ -1,0 +1,167 @@
+"""Everything that a test file needs to write checks: the one module through which content knows the engine.
+
+A check is a *probe* (call the exercise on seeded inputs, return what came back, raw) and a *comparison*, which the
+judge makes between the learner's observation and the reference's. docs/adding-an-exercise.md walks through one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from grader.assembly import Exercise
+from grader.observation import Raised, raised
+from grader.random import Random, derive
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    Module = TypeVar("Module", bound=nn.Module)
+
+__all__ = [
+    "Check",
+    "Exercise",
+    "Raised",
+    "Random",
+    "check",
+    "close",
+    "filled",
+    "gradients",
+    "loaded",
+    "parameters",
+    "raised",
+]
+
+Probe = Callable[[Exercise, Random], Any]
+Compare = Literal["values", "structure", "nothing"]
+
+
+class Check:
+    """A probe with what the judge needs to know about it. Built by `@check`; a pytest item in its own right."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        says: str,
+        points: int,
+        limit: float,
+        tolerance: float | None,
+        compare: Compare,
+        axes: Mapping[str, str] | None,
+        after: Check | None,
+    ) -> None:
+        self.probe = probe
+        self.says = says
+        self.points = points
+        self.limit = limit
+        self.tolerance = tolerance
+        self.compare = compare
+        self.axes = dict(axes or {})
+        self.after = after
+        self.explanation: Callable[..., Iterable[str]] | None = None
+        self.__name__ = probe.__name__
+        self.__doc__ = says
+
+    def explain(self, function: Callable[..., Iterable[str]]) -> Callable[..., Iterable[str]]:
+        """Decorator: add a property to be checked by the judge, which yields a sentence for each violation.
+
+        The function gets `(got, want)` or `(got, want, reference)`: both observations with arrays as NumPy, and the
+        reference's exercise, for a judge that has to measure something itself. It yields nothing when all is well.
+        """
+        self.explanation = function
+        return function
+
+    def __repr__(self) -> str:
+        return f"<check {self.__name__}: {self.says}>"
+
+
+def check(
+    says: str,
+    *,
+    points: int = 1,
+    limit: float = 20.0,
+    tolerance: float | None = None,
+    compare: Compare = "values",
+    axes: Mapping[str, str] | None = None,
+    after: Check | None = None,
+) -> Callable[[Probe], Check]:
+    """Decorator: turn a probe `test_...(ex, rng)` into a check.
+
+    Args:
+        says: one plain sentence that says what must hold.
+        points: what the check is worth.
+        limit: seconds that the learner's probe may take before it is stopped.
+        tolerance: how far values may be apart, relative to the expected ones (default: by dtype).
+        compare: "values" compares all; "structure" only types, shapes and dtypes (for random results, with an
+            `explain`); "nothing" leaves the verdict to `explain` alone.
+        axes: names of the axes of an observed array, by its key: `{"weights": "batch query key"}`; a probe that
+            returns one array uses the key "".
+        after: a check that has to pass first; until it does, this one is reported as blocked.
+    """
+
+    def decorate(probe: Probe) -> Check:
+        return Check(probe, says, points, limit, tolerance, compare, axes, after)
+
+    return decorate
+
+
+def close(a: Any, b: Any, tolerance: float = 1e-5) -> bool:
+    """Whether all numbers of `a` and `b` agree within the tolerance, absolute or relative (for `explain`)."""
+    return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
+
+
+def filled(module: Module, rng: Random, *, dtype: torch.dtype | None = None, scale: float | None = None) -> Module:
+    """Give a module weights by name, so that any two modules with the same parameter names compute the same.
+
+    Matrices get entries of standard deviation `scale`, by default 1/sqrt(their last axis), vectors 0.5. The order of
+    registration does not matter, nor do further parameters; tied parameters stay tied. Returns the module.
+    """
+    import torch
+
+    if dtype is not None:
+        module.to(dtype)
+    names: dict[int, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names[id(parameter)] = min(name, names.get(id(parameter), name))
+    base = rng.seed
+    with torch.no_grad():
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            if names[id(parameter)] == name:
+                spread = scale or (parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.5)
+                drawn = Random(derive(base, name)).tensor(*parameter.shape, dtype=torch.float64, scale=spread)
+                parameter.copy_(drawn)
+    return module
+
+
+def parameters(module: nn.Module) -> dict[str, torch.Tensor]:
+    """All parameters by name, each one once under the first of its names in the alphabet (tied weights)."""
+    names: dict[int, str] = {}
+    tensors: dict[int, torch.Tensor] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names[id(parameter)] = min(name, names.get(id(parameter), name))
+        tensors[id(parameter)] = parameter
+    return {names[key]: tensors[key] for key in sorted(names, key=lambda key: names[key])}
+
+
+def loaded(module: Module, values: Mapping[str, Any]) -> Module:
+    """Put observed parameters (from `parameters`) into a module, for a judge that measures what was trained."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in parameters(module).items():
+            if name not in values:
+                raise KeyError(f"the trained model has no parameter `{name}`")
+            parameter.copy_(torch.as_tensor(np.asarray(values[name])))
+    return module
+
+
+def gradients(output: torch.Tensor, inputs: Mapping[str, torch.Tensor], rng: Random) -> dict[str, torch.Tensor | None]:
+    """The gradients of a random weighted sum of `output` with respect to each of the named inputs."""
+    import torch
+
+    weights = rng.tensor(*output.shape, dtype=output.dtype)
+    grads = torch.autograd.grad((output * weights).sum(), list(inputs.values()), allow_unused=True)
+    return dict(zip(inputs, grads, strict=True))

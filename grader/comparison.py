@@ -1,0 +1,318 @@
+"""Compare two observations and put the first difference into words: type and shape, dtype, NaN and infinity, values."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from grader.observation import Array, Opaque, Raised
+
+TOLERANCES = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 2e-2}
+FLOORS = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}
+
+Rung = Literal["structure", "values"]
+
+
+class Comparison:
+    """How one check compares: its tolerance and the names of its axes."""
+
+    def __init__(self, tolerance: float | None = None, axes: Mapping[str, str] | None = None) -> None:
+        self.tolerance = tolerance
+        self.axes = {key: names.split() for key, names in (axes or {}).items()}
+
+    def structure(self, got: Any, want: Any) -> str | None:
+        """The first difference in kind, shape, dtype, device or finiteness, in words; None if there is none."""
+        return next(self._walk(got, want, "", "structure"), None)
+
+    def values(self, got: Any, want: Any) -> str | None:
+        """The first difference in the values of two observations of one structure, in words."""
+        return next(self._walk(got, want, "", "values"), None)
+
+    def _walk(self, got: Any, want: Any, path: str, rung: Rung) -> Iterator[str]:
+        if isinstance(want, dict) and isinstance(got, dict):
+            for key in want:
+                inner = f"{path}.{key}" if path else key
+                if key not in got:
+                    yield f"{name(path)} has no entry {key!r}."
+                else:
+                    yield from self._walk(got[key], want[key], inner, rung)
+            extra = [key for key in got if key not in want]
+            if extra:
+                yield f"{name(path)} has an entry {extra[0]!r} that should not be there."
+        elif isinstance(want, list) and isinstance(got, list):
+            if rung == "structure" and not _plain(want):
+                if len(got) != len(want):
+                    yield f"{name(path)} holds {_count(len(got), 'item')} where {len(want)} are expected."
+                for index, (one, other) in enumerate(zip(got, want, strict=False)):
+                    yield from self._walk(one, other, f"{path}[{index}]", rung)
+            elif rung == "values" and _plain(want):
+                yield from _sequences(got, want, path)
+            elif rung == "values":
+                for index, (one, other) in enumerate(zip(got, want, strict=True)):
+                    yield from self._walk(one, other, f"{path}[{index}]", rung)
+        elif isinstance(want, Array) and isinstance(got, Array):
+            compare = self._array_structure if rung == "structure" else self._array_values
+            yield from compare(got, want, path)
+        elif isinstance(want, Raised) and isinstance(got, Raised):
+            if rung == "values":
+                yield from _errors(got, want, path)
+        elif isinstance(want, bool) or isinstance(got, bool) or want is None or got is None:
+            if type(got) is not type(want):
+                yield f"{name(path)} is {describe(got)}; expected {describe(want)}."
+            elif rung == "values" and got != want:
+                yield f"{name(path)} is {got}; expected {want}."
+        elif isinstance(want, int | float) and isinstance(got, int | float):
+            if rung == "values":
+                yield from self._numbers(got, want, path)
+        elif type(got) is not type(want):
+            yield f"{name(path)} is {describe(got)}; expected {describe(want)}.{_type_hint(got, want)}"
+        elif rung == "values" and got != want:
+            yield from _texts(got, want, path)
+
+    def _numbers(self, got: float, want: float, path: str) -> Iterator[str]:
+        if isinstance(want, int) and not isinstance(got, int) and got != want:
+            yield f"{name(path)} is {got!r}; expected the whole number {want}."
+        elif isinstance(want, int) and isinstance(got, int):
+            if got != want:
+                yield f"{name(path)} is {got}; expected {want}."
+        elif math.isnan(got) != math.isnan(want) or math.isinf(got) != math.isinf(want):
+            yield f"{name(path)} is {number(got)}; expected {number(want)}."
+        elif not math.isnan(want) and got != want:
+            tolerance = TOLERANCES["float64"] if self.tolerance is None else self.tolerance
+            allowed = tolerance * abs(want) + (FLOORS["float64"] if tolerance else 0.0)
+            if math.isinf(want) or abs(got - want) > allowed:
+                yield (
+                    f"{name(path)} is {number(got)}; expected {number(want)} "
+                    f"(off by {number(abs(got - want))}, allowed {number(allowed)})."
+                )
+
+    def _array_structure(self, got: Array, want: Array, path: str) -> Iterator[str]:
+        if got.kind != want.kind:
+            yield f"{name(path)} is {describe(got)}; expected {describe(want)}."
+        elif got.shape != want.shape:
+            yield self._shapes(got.shape, want.shape, path)
+        elif got.dtype != want.dtype:
+            yield f"{name(path)} has dtype {got.dtype}; expected {want.dtype}.{_dtype_hint(got, want)}"
+        elif got.device != want.device:
+            yield (
+                f"{name(path)} is on the device `{got.device}`; expected `{want.device}`, the device of the inputs. "
+                "Is a tensor made without `device=`?"
+            )
+        elif got.values is not None and want.values is not None and want.values.dtype.kind == "f":
+            yield from self._finite(got.values, want.values, path)
+
+    def _finite(self, got: np.ndarray, want: np.ndarray, path: str) -> Iterator[str]:
+        for kind, test in (("NaN", np.isnan), ("infinite", np.isinf)):
+            bad = test(got) & ~test(want)
+            missing = test(want) & ~test(got)
+            both = np.isinf(got) & np.isinf(want) & (got != want) if kind == "infinite" else np.zeros_like(bad)
+            if bad.any():
+                where = self._element(tuple(np.argwhere(bad)[0]), path)
+                share = f"{int(bad.sum())} of {_count(bad.size, 'element')} {'is' if bad.sum() == 1 else 'are'} {kind}"
+                yield f"{where} is {kind}; expected {number(want[bad][0])}. In all, {share}."
+            if missing.any() or both.any():
+                index = tuple(np.argwhere(missing | both)[0])
+                yield f"{self._element(index, path)} is {number(got[index])}; expected {number(want[index])}."
+
+    def _shapes(self, got: tuple[int, ...], want: tuple[int, ...], path: str) -> str:
+        axes = self.axes.get(_key(path), [])
+        named = f" ({', '.join(axes)})" if len(axes) == len(want) else ""
+        message = f"{name(path)} has shape {got}; expected {want}{named}."
+        if len(got) != len(want):
+            return f"{message} It has {_count(len(got), 'axis', 'axes')} where {len(want)} are expected."
+        if sorted(got) == sorted(want):
+            moved = [axis for axis in range(len(want)) if got[axis] != want[axis]]
+            return f"{message} The sizes are right but in another order: {self._list(moved, path)} changed places."
+        wrong = [axis for axis in range(len(want)) if got[axis] != want[axis]]
+        first = wrong[0]
+        return f"{message} {self._axis(first, path).capitalize()} has size {got[first]} instead of {want[first]}."
+
+    def _array_values(self, got: Array, want: Array, path: str) -> Iterator[str]:
+        if got.values is None or want.values is None or got.shape != want.shape:
+            return
+        mine, theirs = got.values, want.values
+        if theirs.dtype.kind != "f":
+            wrong = mine != theirs
+            if wrong.any():
+                index = tuple(np.argwhere(wrong)[0])
+                yield (
+                    f"{self._element(index, path)} is {mine[index]}; expected {theirs[index]}. "
+                    f"{self._extent(wrong, path)}"
+                )
+            return
+        finite = np.isfinite(theirs) & np.isfinite(mine)
+        if not finite.any():
+            return
+        tolerance = TOLERANCES.get(want.dtype, 1e-9) if self.tolerance is None else self.tolerance
+        size = float(np.sqrt(np.mean(np.square(theirs[finite]))))
+        floor = FLOORS.get(want.dtype, 1e-12) if tolerance else 0.0
+        allowed = tolerance * (np.abs(np.where(finite, theirs, 0.0)) + size) + floor
+        gap = np.abs(np.where(finite, mine - np.where(finite, theirs, 0.0), 0.0))
+        wrong = gap > allowed
+        if wrong.any():
+            index = tuple(np.argwhere(wrong)[0])
+            yield (
+                f"{self._element(index, path)} is {number(mine[index])}; expected {number(theirs[index])} "
+                f"(off by {number(gap[index])}, allowed {number(allowed[index])}). "
+                f"{self._extent(wrong, path)}{self._pattern(mine, theirs, path)}"
+            )
+
+    def _extent(self, wrong: np.ndarray, path: str) -> str:
+        count = int(wrong.sum())
+        if wrong.size == 1:
+            return ""
+        if count == wrong.size:
+            return f"All {count} elements differ."
+        text = f"{count} of {wrong.size} elements {'differs' if count == 1 else 'differ'}"
+        for axis in range(wrong.ndim):
+            others = tuple(other for other in range(wrong.ndim) if other != axis)
+            hit = np.flatnonzero(wrong.any(axis=others))
+            if len(hit) == 1 and wrong.shape[axis] > 1:
+                return f"{text}, all of them at {self._axis(axis, path)} index {hit[0]}."
+        return f"{text}."
+
+    def _pattern(self, mine: np.ndarray, theirs: np.ndarray, path: str) -> str:
+        """A word on how the two are related as a whole, where the relation is plain."""
+        if not (np.isfinite(mine).all() and np.isfinite(theirs).all()) or theirs.size < 3:
+            return ""
+        scale = float(np.abs(theirs).max())
+        if not mine.any():
+            return " Yours is zero everywhere."
+        big = np.abs(theirs) > 1e-3 * scale
+        if big.sum() > 2:
+            ratios = mine[big] / theirs[big]
+            ratio = float(np.median(ratios))
+            if np.allclose(ratios, ratio, rtol=1e-4) and np.allclose(mine, ratio * theirs, atol=1e-5 * scale):
+                return f" Yours is {number(ratio)} times what is expected, everywhere."
+        gaps = mine - theirs
+        if np.allclose(gaps, gaps.flat[0], rtol=1e-4, atol=1e-6 * scale):
+            side = "more" if gaps.flat[0] > 0 else "less"
+            return f" Yours is {number(abs(float(gaps.flat[0])))} {side} than expected, everywhere."
+        for first, second in itertools.combinations(range(theirs.ndim), 2):
+            swapped = np.swapaxes(theirs, first, second)
+            if swapped.shape == mine.shape and np.allclose(mine, swapped, rtol=1e-4, atol=1e-6 * scale):
+                return f" Yours is what is expected with {self._list([first, second], path)} swapped."
+        return ""
+
+    def _element(self, index: tuple[Any, ...], path: str) -> str:
+        if not index:
+            return name(path)
+        axes = self.axes.get(_key(path), [])
+        place = ", ".join(str(int(i)) for i in index)
+        spoken = ""
+        if len(axes) == len(index):
+            spoken = " (" + ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, index, strict=True)) + ")"
+        return f"`{path or 'result'}[{place}]`{spoken}"
+
+    def _axis(self, axis: int, path: str) -> str:
+        axes = self.axes.get(_key(path), [])
+        return f"axis {axis} ({axes[axis]})" if axis < len(axes) else f"axis {axis}"
+
+    def _list(self, axes: list[int], path: str) -> str:
+        return " and ".join(self._axis(axis, path) for axis in axes)
+
+
+def name(path: str) -> str:
+    """How a message refers to a part of the observation."""
+    return f"`{path}`" if path else "The result"
+
+
+def number(value: float) -> str:
+    """A number, short but telling."""
+    value = float(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
+
+
+def describe(value: Any) -> str:
+    """What a value is, for a message about a wrong type."""
+    if isinstance(value, Array):
+        return f"{'a tensor' if value.kind == 'tensor' else 'a NumPy array'} of shape {value.shape}"
+    if isinstance(value, Opaque):
+        return f"{'an' if value.type[:1] in 'AEIOUaeiou' else 'a'} {value.type}"
+    if isinstance(value, Raised):
+        return f"a {value.type}" if value.type else "no error"
+    if value is None or isinstance(value, bool):
+        return str(value)
+    kinds = {int: "an int", float: "a float", str: "a string", bytes: "bytes", list: "a list", dict: "a dict"}
+    kind = kinds.get(type(value), type(value).__name__)
+    return f"{kind} ({value!r})" if isinstance(value, int | float) else kind
+
+
+def _key(path: str) -> str:
+    return path.rpartition(".")[2].partition("[")[0]
+
+
+def _count(count: int, singular: str, plural: str = "") -> str:
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
+
+
+def _plain(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(item, int | str | bytes) and not isinstance(item, bool) for item in values)
+
+
+def _sequences(got: list[Any], want: list[Any], path: str) -> Iterator[str]:
+    for index, (one, other) in enumerate(zip(got, want, strict=False)):
+        if type(one) is not type(other) or one != other:
+            yield f"`{path or 'result'}[{index}]` is {_short(one)}; expected {_short(other)}."
+            return
+    if len(got) != len(want):
+        same = min(len(got), len(want))
+        yield f"{name(path)} has {_count(len(got), 'item')}; expected {len(want)}. The first {same} agree."
+
+
+def _texts(got: Any, want: Any, path: str) -> Iterator[str]:
+    if not isinstance(want, str | bytes) or len(want) < 40:
+        yield f"{name(path)} is {_short(got)}; expected {_short(want)}."
+        return
+    at = next(
+        (i for i, (one, other) in enumerate(zip(got, want, strict=False)) if one != other), min(len(got), len(want))
+    )
+    part = slice(max(0, at - 10), at + 20)
+    yield f"{name(path)} differs from place {at} on: {_short(got[part])}; expected {_short(want[part])}."
+
+
+def _short(value: Any) -> str:
+    text = value.type if isinstance(value, Opaque) else repr(value) if not isinstance(value, Array) else describe(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _errors(got: Raised, want: Raised, path: str) -> Iterator[str]:
+    call = f"{name(path)}: the call" if path else "The call"
+    if want.type is None and got.type is not None:
+        yield f"{call} raises {got.type} ({got.message}); expected it to go through."
+    elif want.type is not None and got.type is None:
+        yield f"{call} goes through; expected a {want.type}."
+    elif want.type is None:
+        return
+    elif want.type not in got.bases:
+        yield f"{call} raises {got.type} ({_short(got.message)}); expected a {want.type}."
+    else:
+        for mention in want.mentions:
+            if mention.lower() not in got.message.lower():
+                yield (
+                    f"{call} raises {got.type} as it should, but its message ({_short(got.message)}) does not name "
+                    f"`{mention}`: say which argument is wrong, and what came."
+                )
+                return
+
+
+def _type_hint(got: Any, want: Any) -> str:
+    if isinstance(want, float) and isinstance(got, Array):
+        return " Turn a result of one element into a number with `.item()` or `float(...)`."
+    if isinstance(want, list) and isinstance(got, Array):
+        return " Turn it into a list with `.tolist()`."
+    return ""
+
+
+def _dtype_hint(got: Array, want: Array) -> str:
+    if want.dtype in ("float64", "bfloat16", "float16") and got.dtype == "float32":
+        return " The result keeps the dtype of the inputs: is something in between always float32?"
+    if want.dtype == "float32" and got.dtype == "float64":
+        return " The result keeps the dtype of the inputs: did float64 slip in?"
+    if want.dtype == "bool":
+        return " A mask is boolean: True where a query may attend."
+    return ""

@@ -1,0 +1,111 @@
+"""Observations: what a probe returned, taken apart into plain values that the judge can compare without torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Array", "Opaque", "Raised", "freeze", "thaw"]
+
+
+@dataclass(frozen=True)
+class Array:
+    """A tensor or an array. Values are kept exactly: float64, int64, bool or complex128; None on the meta device."""
+
+    kind: str  # "tensor" or "array"
+    dtype: str  # as the library calls it, without its prefix: "float32", "bfloat16", "int64", "bool"
+    shape: tuple[int, ...]
+    device: str
+    values: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """A value of a type that no probe should return; the judge names the type instead of comparing it."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a call raised: the exception's type and its bases by name, or type None if nothing was raised."""
+
+    type: str | None
+    bases: tuple[str, ...] = ()
+    message: str = ""
+    mentions: tuple[str, ...] = ()
+
+
+def raised(call: Callable[[], object], mentions: tuple[object, ...] | list[object] = ()) -> Raised:
+    """Make the call and return what it raised, for a probe that expects an error.
+
+    `mentions` lists what the message must name, in the reference's and in the learner's wording alike:
+    usually the argument and the offending value.
+    """
+    wanted = tuple(str(item) for item in mentions)
+    try:
+        call()
+    except NotImplementedError:
+        raise  # an untouched stub is "not started", not an answer
+    except Exception as error:
+        bases = tuple(base.__name__ for base in type(error).__mro__)
+        return Raised(type(error).__name__, bases, str(error), wanted)
+    return Raised(None, mentions=wanted)
+
+
+def freeze(value: Any) -> Any:
+    """Copy what a probe returned into a tree of dicts, lists, plain values and `Array` leaves."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _freeze_tensor(value)
+    if isinstance(value, np.ndarray):
+        return Array("array", str(value.dtype), value.shape, "cpu", _widen(value.copy()))
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str | bytes | Raised):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): freeze(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [freeze(item) for item in value]
+    if torch is not None and isinstance(value, torch.dtype | torch.device):
+        return str(value)
+    return Opaque(type(value).__name__)
+
+
+def thaw(frozen: Any) -> Any:
+    """Replace the `Array` leaves of an observation by NumPy arrays, as an `explain` function sees them."""
+    if isinstance(frozen, Array):
+        return None if frozen.values is None else frozen.values.copy()
+    if isinstance(frozen, dict):
+        return {key: thaw(item) for key, item in frozen.items()}
+    if isinstance(frozen, list):
+        return [thaw(item) for item in frozen]
+    return frozen
+
+
+def _freeze_tensor(tensor: Any) -> Array:
+    import torch
+
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    shape, device = tuple(tensor.shape), tensor.device.type
+    if device == "meta":
+        return Array("tensor", dtype, shape, device, None)
+    plain = tensor.detach().to("cpu").resolve_conj().resolve_neg()
+    if plain.is_sparse:
+        plain = plain.to_dense()
+    if plain.dtype in (torch.bfloat16, torch.float16):
+        plain = plain.to(torch.float64)
+    return Array("tensor", dtype, shape, device, _widen(plain.numpy().copy()))
+
+
+def _widen(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "f":
+        return values.astype(np.float64)
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    return values

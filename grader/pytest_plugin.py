@@ -1,0 +1,122 @@
+"""Makes every check a plain pytest test: `pytest tests/test_ex05_attention.py`, with -k, -x, --pdb, xdist and the rest.
+
+Checks run in a worker process, where a limit can stop anything. Under --pdb and --trace they run in this one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.assembly import Assembly
+from grader.checks import Check
+from grader.errors import GraderError
+from grader.grading import Grading
+from grader.judge import Judge, Verdict
+from grader.results import CheckResult
+from grader.suite import checks_of
+from grader.syllabus import Entry, load
+
+GRADING = pytest.StashKey[Grading]()
+
+
+class CheckFailed(Exception):
+    """Carries a check's result to its report."""
+
+    def __init__(self, result: CheckResult) -> None:
+        super().__init__(result.message)
+        self.result = result
+
+
+class CheckItem(pytest.Item):
+    """One check of one exercise."""
+
+    def __init__(self, *, check: Check, entry: Entry, **options: Any) -> None:
+        super().__init__(**options)
+        self.check = check
+        self.entry = entry
+        self.info = next(info for info in checks_of(entry.suite) if info.name == self.name)
+
+    def runtest(self) -> None:
+        grading = self.config.stash[GRADING]
+        attempt = grading.attempt(self.entry)
+        if self.config.getoption("usepdb") or self.config.getoption("trace"):
+            obstacle = attempt.first_rungs()
+            if obstacle is not None and obstacle.status == "todo":
+                pytest.skip(obstacle.message)
+            self._run_in_this_process(attempt.sources, grading.seed)
+            return
+        result = attempt.check(self.info)
+        self.user_properties += [("says", result.says), ("points", result.points), ("max_points", result.max_points)]
+        if attempt.borrowed:
+            self.user_properties.append(("borrowed", " ".join(attempt.borrowed)))
+        if result.status in ("todo", "blocked"):
+            pytest.skip(result.message)
+        if result.status != "pass":
+            raise CheckFailed(result)
+
+    def _run_in_this_process(self, sources: Any, seed: int) -> None:
+        """The same check with nothing caught on the way, so that a debugger stops where the error is."""
+        with Assembly.reference() as reference, Assembly(sources) as learner:
+            judge = Judge(self.entry.stem, learner, reference, seed)
+            want = judge.expected(self.check)
+            try:
+                got = judge.observe(self.check, learner.exercise(self.entry.stem))
+            except NotImplementedError as error:
+                pytest.skip(f"Not written yet: {error}")
+            message = judge.compare(self.check, got, want)
+            if message is not None:
+                raise CheckFailed(self._result(Verdict("fail", message)))
+
+    def _result(self, verdict: Verdict) -> CheckResult:
+        info = self.info
+        return CheckResult(
+            f"{self.entry.stem}::{info.name}", info.says, info.hidden, verdict.status, 0, info.points, verdict.message
+        )
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        error = excinfo.value
+        if isinstance(error, CheckFailed):
+            result = error.result
+            hidden = ", a hidden check" if result.hidden else ""
+            return f"{result.says}  ({result.status}, 0 of {result.max_points} points{hidden})\n\n{result.message}"
+        if isinstance(error, GraderError):
+            return str(error)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, inspect.getsourcelines(self.check.probe)[1] - 1, f"{self.entry.label}: {self.info.says}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("stubformer")
+    group.addoption("--exercises", default="exercises", metavar="DIR", help="the folder with the files to grade")
+    group.addoption("--seed", type=int, default=0, help="what all inputs are drawn from")
+
+
+def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) -> pytest.Item | None:
+    if not isinstance(obj, Check):
+        return None
+    entry = next((entry for entry in load() if entry.suite == collector.path), None)
+    if entry is None:
+        raise collector.CollectError(f"{collector.path} belongs to no exercise of the syllabus")
+    item: CheckItem = CheckItem.from_parent(collector, name=name, check=obj, entry=entry)
+    return item
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    if not any(isinstance(item, CheckItem) for item in session.items):
+        return (yield)
+    folder = session.config.rootpath / session.config.getoption("exercises")
+    try:
+        grading = Grading(folder, session.config.getoption("seed"))
+    except GraderError as error:
+        raise pytest.UsageError(str(error)) from None
+    with grading:
+        session.config.stash[GRADING] = grading
+        return (yield)

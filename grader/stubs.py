@@ -1,0 +1,189 @@
+"""Stubs: what learners edit, made from the solutions. What a learner has written is never overwritten unasked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from grader.assembly import Source
+from grader.errors import GraderError
+from grader.results import write_atomically
+from grader.syllabus import ROOT, Entry, load
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+FOLDER = ROOT / "exercises"
+RECORD = "stubs.json"  # the fingerprint of every stub as it was generated: what differs from it was edited
+BACKUPS = "backups"
+
+State = Literal["current", "missing", "outdated", "edited"]
+
+
+def make_stub(text: str, name: str = "the solution") -> str:
+    """Replace every solution region of a source by code that says that it is to be written.
+
+    A region at the top level holds helpers of the reference's own and is left out altogether.
+
+    Raises:
+        GraderError: the markers don't pair up, or a region is empty.
+    """
+    lines: list[str] = []
+    region: list[str] | None = None
+    indent = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        marker = line.strip()
+        if marker == BEGIN:
+            if region is not None:
+                raise GraderError(f"{name}:{number}: {BEGIN} inside a region")
+            region, indent = [], line[: len(line) - len(line.lstrip())]
+        elif marker == END:
+            if not region:
+                raise GraderError(f"{name}:{number}: {END} without a region before it")
+            if not indent:  # helpers of the reference's own: not part of the exercise
+                region = None
+                continue
+            size = sum(1 for inner in region if inner.strip() and not inner.strip().startswith("#"))
+            about = f"{size} line{'' if size == 1 else 's'}"
+            lines.append(f"{indent}# Your code here. (The reference needs {about}.)")
+            lines.append(f'{indent}raise NotImplementedError("not written yet")')
+            region = None
+        elif region is not None:
+            region.append(line)
+        else:
+            lines.append(line)
+    if region is not None:
+        raise GraderError(f"{name}: {BEGIN} without {END}")
+    return "\n".join(lines) + "\n"
+
+
+def fingerprint(text: str) -> str:
+    """A hash of a text that does not depend on its line ends."""
+    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
+
+
+@cache
+def generated(entry: Entry) -> str:
+    """The stub of an exercise as its solution gives it today."""
+    return make_stub(Source.read(entry.solution, "reference").text, entry.solution.name)
+
+
+def is_untouched(entry: Entry, text: str) -> bool:
+    """Whether a text is the exercise's stub as it was handed out."""
+    return fingerprint(text) in (recorded().get(entry.stem), fingerprint(generated(entry)))
+
+
+def recorded(folder: Path = FOLDER) -> dict[str, str]:
+    """The fingerprints of the stubs as they were last generated, by stem.
+
+    Raises:
+        GraderError: the record is damaged.
+    """
+    path = folder / RECORD
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError):
+        raise GraderError(f"{path} is damaged. Restore it: git checkout -- {path.name}") from None
+
+
+@dataclass(frozen=True)
+class Stub:
+    """One stub in a folder, and how it stands to its solution."""
+
+    entry: Entry
+    path: Path
+    state: State
+
+
+def survey(folder: Path = FOLDER) -> list[Stub]:
+    """How each stub of a folder stands: current, missing, outdated (ours, but old) or edited by somebody."""
+    known = recorded(folder)
+    found = []
+    for entry in load():
+        path = folder / entry.stub.name
+        if not path.exists():
+            state: State = "missing"
+        else:
+            now = fingerprint(path.read_bytes().decode("utf-8", "replace"))
+            if now == fingerprint(generated(entry)):
+                state = "current" if known.get(entry.stem) == now else "outdated"
+            else:
+                state = "outdated" if now == known.get(entry.stem) else "edited"
+        found.append(Stub(entry, path, state))
+    return found
+
+
+def write(folder: Path = FOLDER, force: bool = False) -> tuple[list[Stub], list[Path]]:
+    """Bring the stubs of a folder up to date.
+
+    Edited ones are left alone, and nothing at all is written, unless `force`; then each is kept as a backup.
+
+    Returns:
+        The stubs that were written, and the backups that were made.
+
+    Raises:
+        GraderError: an exercise was edited and `force` is not set.
+    """
+    stubs = survey(folder)
+    edited = [stub for stub in stubs if stub.state == "edited"]
+    if edited and not force:
+        names = ", ".join(stub.path.name for stub in edited)
+        raise GraderError(
+            f"Edited by hand: {names}. Nothing was written. To replace them by fresh stubs (a backup of each is kept): "
+            "python -m grader stubs --force"
+        )
+    backups = [_back_up(stub.path, folder / BACKUPS) for stub in edited]
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [stub for stub in stubs if stub.state != "current"]
+    for stub in written:
+        write_atomically(stub.path, generated(stub.entry))
+    prints = {stub.entry.stem: fingerprint(generated(stub.entry)) for stub in stubs}
+    if prints != recorded(folder):
+        write_atomically(folder / RECORD, json.dumps(prints, indent=1) + "\n")
+    return written, backups
+
+
+def leaks(folder: Path = FOLDER) -> list[str]:
+    """Places in a folder's stubs where a piece of the reference shows: markers, or lines that only regions hold."""
+    found = []
+    for stub in survey(folder):
+        if not stub.path.exists():
+            continue
+        secret = set() if stub.state == "edited" else _secrets(stub.entry)  # what learners write looks alike
+        text = stub.path.read_bytes().decode("utf-8", "replace")
+        for number, line in enumerate(text.splitlines(), start=1):
+            if re.search(r"### (BEGIN|END) (SOLUTION|HIDDEN)", line) or line.strip() in secret:
+                found.append(f"{stub.path}:{number}: {line.strip()}")
+    return found
+
+
+def _secrets(entry: Entry) -> set[str]:
+    """Lines of a solution that stand in its regions and nowhere else, long enough to give something away."""
+    inside, outside, region = set(), set(), False
+    for line in Source.read(entry.solution, "reference").text.splitlines():
+        if line.strip() in (BEGIN, END):
+            region = line.strip() == BEGIN
+        elif region:
+            inside.add(line.strip())
+        else:
+            outside.add(line.strip())
+    return {line for line in inside - outside if len(line) > 15 and line != "raise NotImplementedError"}
+
+
+def _back_up(path: Path, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    backup = folder / f"{path.stem}.{stamp}.py"
+    number = 1
+    while backup.exists():
+        number += 1
+        backup = folder / f"{path.stem}.{stamp}-{number}.py"
+    shutil.copy2(path, backup)
+    return backup

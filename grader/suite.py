@@ -1,0 +1,87 @@
+"""The list of checks in a test file, read from its syntax tree: no test file is imported to count points."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from grader.errors import GraderError
+
+DEFAULT_LIMIT = 20.0
+
+
+@dataclass(frozen=True)
+class CheckInfo:
+    """What is known of a check before it runs."""
+
+    name: str
+    says: str
+    points: int
+    limit: float
+    hidden: bool
+    after: str | None
+
+
+@cache
+def checks_of(path: Path) -> tuple[CheckInfo, ...]:
+    """The checks of a test file, in order.
+
+    Raises:
+        GraderError: the file is missing, or a `@check` is not written in literals.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise GraderError(f"{path}: {error}") from None
+    hidden = hidden_lines(text)
+    found = []
+    for node in tree.body:
+        call = _check_call(node)
+        if call is not None:
+            assert isinstance(node, ast.FunctionDef)
+            found.append(_info(path, node, call, node.lineno in hidden))
+    if not found:
+        raise GraderError(f"{path} holds no checks")
+    return tuple(found)
+
+
+def hidden_lines(text: str) -> set[int]:
+    """The numbers of the lines between the markers of hidden tests."""
+    lines, inside = set(), False
+    for number, line in enumerate(text.splitlines(), start=1):
+        if re.match(r"\s*### BEGIN HIDDEN TESTS", line):
+            inside = True
+        elif re.match(r"\s*### END HIDDEN TESTS", line):
+            inside = False
+        elif inside:
+            lines.add(number)
+    return lines
+
+
+def _check_call(node: ast.stmt) -> ast.Call | None:
+    if not isinstance(node, ast.FunctionDef):
+        return None
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "check":
+            return decorator
+    return None
+
+
+def _info(path: Path, node: ast.FunctionDef, call: ast.Call, hidden: bool) -> CheckInfo:
+    options: dict[str, Any] = {}
+    after = None
+    try:
+        (says,) = (ast.literal_eval(argument) for argument in call.args)
+        for keyword in call.keywords:
+            if keyword.arg == "after" and isinstance(keyword.value, ast.Name):
+                after = keyword.value.id
+            elif keyword.arg in ("points", "limit"):
+                options[keyword.arg] = ast.literal_eval(keyword.value)
+    except ValueError:
+        raise GraderError(f"{path}:{call.lineno}: @check needs one sentence and literal options") from None
+    return CheckInfo(node.name, says, options.get("points", 1), options.get("limit", DEFAULT_LIMIT), hidden, after)

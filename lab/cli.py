@@ -1,0 +1,242 @@
+"""The command line: python -m lab train, sample, demo."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab import corpora, runs
+from lab.console import Screen, prepare_streams
+from lab.errors import LabError
+from lab.recipes import DEMO, TRAIN
+
+if TYPE_CHECKING:  # torch takes seconds to load: not before it is needed
+    from lab.session import Outcome
+
+DEVICES = click.Choice(["auto", "cuda", "mps", "cpu"])
+
+
+class Commands(click.Group):
+    """Commands that end with a line or two and exit 2 where the user can help, with 130 after Ctrl-C."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        prepare_streams()
+        return super().main(*args, **options)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            context.exit(130)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise LabError(f"{error.filename or 'the system'}: {error.strerror or error}") from error
+        except MemoryError as error:
+            raise LabError(_NO_MEMORY) from error
+        except RuntimeError as error:
+            if "memory" in str(error) and "alloc" in str(error):  # what torch raises, in several wordings
+                raise LabError(_NO_MEMORY) from error
+            raise
+
+
+_NO_MEMORY = "there is not enough memory for this: choose a smaller --width, --layers, --context or --batch-size"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Train a language model with what you built, and let it write."""
+
+
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse nan and inf, which pass every range."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.", context, parameter)
+    return value
+
+
+def warm(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse temperatures so close to 0 that dividing by them overflows."""
+    finite(context, parameter, value)
+    if 0 < value < 1e-3:
+        raise click.BadParameter(f"{value} is too close to 0; take 0, which is the limit.", context, parameter)
+    return value
+
+
+def size(name: str, high: int, help: str) -> Callable[..., Any]:
+    """An option for a whole number from 1 to `high`, with the recipe's value as its default."""
+    default = TRAIN[name.removeprefix("--").replace("-", "_")]
+    return click.option(name, type=click.IntRange(1, high), default=default, show_default=True, help=help)
+
+
+def _report(screen: Screen, outcome: Outcome) -> None:
+    screen.say(f"\n{outcome.table()}\n\n{outcome.sample}")
+    folder = runs.shown(outcome.run.folder)
+    screen.say(f'Everything is in {folder}, with the loss curve in loss.png. More text: make sample PROMPT="..."')
+
+
+plain_option = click.option("--plain", is_flag=True, help="Plain lines: no animation, no colour.")
+device_option = click.option(
+    "--device", type=DEVICES, default="auto", show_default=True, help="auto: CUDA, then MPS, then CPU."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Where all chance comes from."
+)
+runs_option = click.option(
+    "--runs", "root", type=click.Path(path_type=Path), default=runs.RUNS, metavar="DIR", help="The folder of all runs."
+)
+
+
+@main.command()
+@click.option(
+    "--exercises",
+    type=click.Path(path_type=Path),
+    default=Path("exercises"),
+    show_default=True,
+    metavar="DIR",
+    help="Your files.",
+)
+@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@click.option(
+    "--corpus",
+    type=click.Choice(list(corpora.NAMED)),
+    default=corpora.DEFAULT,
+    show_default=True,
+    help="What to learn.",
+)
+@click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Learn any text file (UTF-8) instead.")
+@device_option
+@size("--steps", 10_000_000, "How many batches to learn from.")
+@size("--batch-size", 65_536, "Windows of text in a batch.")
+@size("--context", 65_536, "Tokens that the model sees at once.")
+@size("--layers", 1_000, "Blocks on top of each other.")
+@size("--heads", 1_000, "Attention heads in each block.")
+@size("--width", 65_536, "Numbers per token (d_model), a multiple of the heads.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, 10, min_open=True),
+    callback=finite,
+    default=TRAIN["lr"],
+    show_default=True,
+    help="The largest learning rate.",
+)
+@seed_option
+@click.option("--name", metavar="RUN", help="What to call the run.  [default: a number and the corpus]")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+    help="Go on with a run that was interrupted; without a name, the last one.",
+)
+@plain_option
+@runs_option
+def train(
+    exercises: Path,
+    reference: bool,
+    text: Path | None,
+    corpus: str,
+    resume: str | None,
+    **options: Any,
+) -> None:
+    """Train a model made of your own pieces."""
+    screen = Screen(options["plain"])
+    root: Path = options["root"]
+    context = click.get_current_context()
+    given = {
+        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    if resume is not None:
+        fixed = sorted(given - {"resume", "exercises", "device", "plain", "root"})
+        if fixed:
+            names = ", ".join("--" + name.replace("_", "-") for name in fixed)
+            raise LabError(f"--resume goes on with a run as its config.json says, so {names} can't be given with it")
+        from lab.session import resume_run
+
+        outcome = resume_run(
+            screen, root, resume or None, exercises if "exercises" in given else None, options["device"]
+        )
+        _report(screen, outcome)
+        return
+    if text is not None and "corpus" in given:
+        raise LabError("--corpus and --text both name what to learn: give one of them")
+    if options["width"] % options["heads"]:
+        raise LabError(
+            f"--width {options['width']} can't be divided among --heads {options['heads']}: choose a multiple"
+        )
+    if options["name"] is not None:
+        runs.check_free(root, options["name"])
+    chosen = corpora.from_file(text) if text is not None else corpora.load(corpus)
+    recipe = {name: options[name] for name in TRAIN}
+    from lab.session import new_run
+
+    outcome = new_run(
+        screen,
+        root,
+        options["name"],
+        chosen,
+        recipe,
+        seed=options["seed"],
+        device=options["device"],
+        exercises=None if reference else exercises,
+    )
+    _report(screen, outcome)
+
+
+@main.command()
+@click.option("--run", "name", metavar="RUN", help="Which run's model.  [default: the one trained last]")
+@click.option("--prompt", default="", metavar="TEXT", help="What the text begins with.")
+@click.option(
+    "--tokens", type=click.IntRange(0, 1_000_000), default=500, show_default=True, help="How many tokens to write."
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 100),
+    callback=warm,
+    default=0.8,
+    show_default=True,
+    help="0 always takes the likeliest token; 1 is as learned.",
+)
+@click.option("--top-k", type=click.IntRange(1), help="Choose among the k likeliest tokens only.")
+@click.option(
+    "--top-p",
+    type=click.FloatRange(0, 1),
+    callback=finite,
+    help="Choose among the likeliest tokens that make up this share.",
+)
+@seed_option
+@click.option(
+    "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
+)
+@runs_option
+def sample(name: str | None, root: Path, **options: Any) -> None:
+    """Write text with a trained model: the text goes to stdout, everything about it to stderr."""
+    from lab.session import write_sample
+
+    write_sample(
+        runs.find(root, name), options.pop("exercises"), options.pop("prompt"), options.pop("tokens"), **options
+    )
+
+
+@main.command()
+@device_option
+@click.option(
+    "--steps", type=click.IntRange(1, 10_000_000), default=DEMO["steps"], show_default=True, help="How long to train."
+)
+@seed_option
+@plain_option
+@runs_option
+def demo(device: str, steps: int, seed: int, plain: bool, root: Path) -> None:
+    """The whole journey with the reference solution, in about two minutes: grade, train, compare, write.
+
+    Exit code 0 when the model beats the trigram baseline, 1 when it does not.
+    """
+    from lab.demo import journey
+
+    sys.exit(0 if journey(Screen(plain), root, device, steps, seed) else 1)

@@ -1,0 +1,47 @@
+"""Where to train: CUDA, MPS or the CPU."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from lab.errors import LabError
+
+CHOICES = ("auto", "cuda", "mps", "cpu")
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """The device to train on; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        LabError: that device is not to be had on this machine.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        wanted = next(name for name, there in available.items() if there)
+    if not available.get(wanted, False):
+        names = ", ".join(name for name, there in available.items() if there)
+        raise LabError(f"--device {wanted}: PyTorch sees no such device on this machine; there is {names} (or auto)")
+    return torch.device(wanted)
+
+
+def require_memory(needed: int, device: torch.device) -> None:
+    """Refuse sizes that this computer can't hold, where that is known, before the system kills something for them.
+
+    Args:
+        needed: bytes, at the least.
+        device: only the CPU's memory is looked at; CUDA says by itself when there is too little.
+
+    Raises:
+        LabError: there is less.
+    """
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return
+    if device.type == "cpu" and needed > there:
+        raise LabError(
+            f"training this model takes at least {needed / 2**30:,.0f} GiB of memory; here are {there / 2**30:,.0f}: "
+            "choose a smaller --width, --layers, --context or --batch-size"
+        )

@@ -1,0 +1,96 @@
+"""Running a training to its end, or to the user's Ctrl-C: progress, checkpoints, the loss curve, a sample."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from lab.console import Meter, Screen
+from lab.plots import loss_curve
+from lab.runs import Run
+from lab.training import Training
+
+CHECKPOINT_SECONDS = 30.0  # what a power cut costs at most; Ctrl-C costs nothing
+
+
+class Interrupted(Exception):
+    """The user asked to stop; the state after the last whole step is saved."""
+
+    def __init__(self, signum: int, step: int) -> None:
+        super().__init__(f"stopped by signal {signum} after step {step}")
+        self.signum = signum
+        self.step = step
+
+
+def run_training(training: Training, run: Run, screen: Screen, baselines: Mapping[str, float]) -> None:
+    """Train to the end, with a checkpoint at every evaluation, every half minute and whatever stops it.
+
+    Args:
+        training: new, or restored from the run's checkpoint.
+        run: where to keep it.
+        screen: where to show it.
+        baselines: names and levels in nats per token, for the picture.
+
+    Raises:
+        Interrupted: by Ctrl-C or a request to terminate; the state is saved.
+        Diverged: the loss is no longer a number; the last good checkpoint is kept.
+    """
+    rows = len(training.history)
+    saved = time.monotonic()
+    run.save(training.state())
+    try:
+        with (
+            stop_requests() as requests,
+            Meter(screen, training.config.steps, training.step, training.tokens_per_step) as meter,
+        ):
+            while not training.finished:
+                if requests:
+                    raise Interrupted(requests[0], training.step)
+                loss = training.advance()
+                meter.show(training.step, loss)
+                if len(training.history) > rows:
+                    rows = len(training.history)
+                    row = training.history[-1]
+                    losses = f"train {row['train_loss']:.3f}  held out {row['val_loss']:.3f}"
+                    meter.say(f"step {row['step']:>6,}  {losses}  learning rate {row['lr']:.1e}")
+                    saved = 0.0
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    run.save(training.state())
+                    saved = time.monotonic()
+    except Interrupted:
+        run.save(training.state())
+        raise
+    finally:
+        draw(training, run, baselines)
+
+
+def draw(training: Training, run: Run, baselines: Mapping[str, float]) -> None:
+    """Write the run's loss curve."""
+    unit = "token" if "merges" in run.config["tokenizer"] else "character"
+    title = f"{run.name}: {run.config['corpus']['source']}"
+    loss_curve(run.folder / "loss.png", training.losses, training.history, baselines, title, unit)
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM in a list instead of breaking off at once; a second one does break off."""
+    requests: list[int] = []
+
+    def note(signum: int, _: FrameType | None) -> None:
+        if requests:
+            raise KeyboardInterrupt
+        requests.append(signum)
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's business
+        yield requests
+        return
+    before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield requests
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

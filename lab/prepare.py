@@ -1,0 +1,172 @@
+"""From a run's configuration and its text to everything that is needed to train it or to sample from it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lab.corpora import Corpus
+from lab.errors import LabError
+from lab.pieces import Pieces
+from lab.runs import Run, relative_to_root
+
+VAL_FRACTION = 0.1
+_BEGINNING = 2000  # characters whose tokens identify a tokenizer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus in tokens: one part to learn from, one that is held out."""
+
+    tokenizer: Any
+    train_tokens: Tensor
+    val_tokens: Tensor
+    train_text: str
+    val_text: str
+
+    @property
+    def tokens_per_character(self) -> float:
+        """1 for a tokenizer of characters, less for one that merges; turns a loss per token into one per character."""
+        return len(self.val_tokens) / max(len(self.val_text), 1)
+
+
+def check_length(corpus: Corpus, context_length: int) -> None:
+    """Refuse a text whose held-out part is too short for one window, before any time is spent on it.
+
+    Raises:
+        LabError: the text is too short.
+    """
+    needed = int((context_length + 2) / VAL_FRACTION)
+    if len(corpus.text) < needed:
+        raise LabError(
+            f"{corpus.source}: {len(corpus.text):,} characters are too few. {VAL_FRACTION:.0%} of a text is held out, "
+            f"so a context of {context_length:,} needs at least {needed:,}; name a longer text or a smaller --context"
+        )
+
+
+def tokenize(pieces: Pieces, corpus: Corpus, context_length: int, tokenizer: Any = None) -> Prepared:
+    """Tokenize a corpus and hold a part of it out, by exercise 16, with a given tokenizer or a new one.
+
+    Raises:
+        LabError: the text is too short for the context.
+    """
+    check_length(corpus, context_length)
+    if tokenizer is None:
+        tokenizer = pieces.capstone.build_tokenizer(corpus.text)
+    train_tokens, val_tokens = pieces.capstone.split_corpus(corpus.text, tokenizer, VAL_FRACTION)
+    shortest = min(len(train_tokens), len(val_tokens))
+    if shortest < context_length + 1:  # a tokenizer that merges makes fewer tokens than there are characters
+        raise LabError(
+            f"{corpus.source}: a part of the text has only {shortest:,} tokens, and a context of {context_length:,} "
+            f"needs {context_length + 1:,}; name a longer text or a smaller --context"
+        )
+    train_text, val_text = (tokenizer.decode(part.tolist()) for part in (train_tokens, val_tokens))
+    return Prepared(tokenizer, train_tokens, val_tokens, train_text, val_text)
+
+
+def build_model(
+    pieces: Pieces, vocab_size: int, sizes: Mapping[str, int], seed: int, device: torch.device
+) -> nn.Module:
+    """The model of exercise 16, its weights drawn from the seed."""
+    torch.manual_seed(seed)
+    model: nn.Module = pieces.capstone.build_model(vocab_size, **sizes)
+    return model.to(device)
+
+
+def train_config(pieces: Pieces, recipe: Mapping[str, Any]) -> Any:
+    """The `TrainConfig` of exercise 14 for the recipe in a run's config.json."""
+    return pieces.training.TrainConfig(**{**recipe, "betas": tuple(recipe["betas"])})  # JSON has no tuples
+
+
+def describe(
+    pieces: Pieces,
+    corpus: Corpus,
+    prepared: Prepared,
+    sizes: Mapping[str, int],
+    recipe: Mapping[str, Any],
+    device: torch.device,
+) -> dict[str, Any]:
+    """What config.json says: all that it takes to do the run again."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "corpus": {
+            "name": corpus.name,
+            "source": corpus.source,
+            "characters": len(corpus.text),
+            "sha256": corpus.sha256,
+            "val_fraction": VAL_FRACTION,
+        },
+        "tokenizer": remember(prepared.tokenizer, corpus),
+        "model": dict(sizes),
+        "recipe": dict(recipe),
+        "device": str(device),
+        "pieces": {
+            "exercises": relative_to_root(pieces.exercises) if pieces.exercises is not None else None,
+            "borrowed": list(pieces.borrowed),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+    }
+
+
+def corpus_of(run: Run) -> Corpus:
+    """The corpus of a run, from its own copy of the text.
+
+    Raises:
+        LabError: the copy was changed.
+    """
+    about = run.config["corpus"]
+    corpus = Corpus(about["name"], about["source"], run.text())
+    if corpus.sha256 != about["sha256"]:
+        raise LabError(f"{run.folder / 'corpus.txt'} was changed since the run began; train a new run")
+    return corpus
+
+
+def remember(tokenizer: Any, corpus: Corpus) -> dict[str, Any]:
+    """What config.json says of a tokenizer: enough to build it again, and to see whether it is the same."""
+    known = {
+        "vocab_size": tokenizer.vocab_size,
+        "fingerprint": fingerprint(tokenizer, corpus.text),
+        "alphabet": corpus.alphabet,
+    }
+    if hasattr(tokenizer, "merges"):
+        known["merges"] = [[left.hex(), right.hex()] for left, right in tokenizer.merges]
+    return known
+
+
+def tokenizer_of(pieces: Pieces, run: Run) -> Any:
+    """The tokenizer that a run was trained with, built again.
+
+    Raises:
+        LabError: the exercises no longer give it.
+    """
+    text, known = run.text(), run.config["tokenizer"]
+    if "merges" in known:  # learning them again would take long
+        merges = [(bytes.fromhex(left), bytes.fromhex(right)) for left, right in known["merges"]]
+        tokenizer = pieces.tokenizers.BPETokenizer(merges)
+    else:
+        tokenizer = pieces.capstone.build_tokenizer(text)
+    try:
+        if tokenizer.vocab_size == known["vocab_size"] and fingerprint(tokenizer, text) == known["fingerprint"]:
+            return tokenizer
+    except (ValueError, KeyError):  # it can't even encode the text
+        pass
+    raise LabError(f"your tokenizer no longer gives the tokens that {run.name} was trained on; train a new run")
+
+
+def fingerprint(tokenizer: Any, text: str) -> str:
+    """A digest of the tokens of the text's beginning: equal for tokenizers that agree on it."""
+    ids = ",".join(str(int(token)) for token in tokenizer.encode(text[:_BEGINNING]))
+    return hashlib.sha256(ids.encode()).hexdigest()

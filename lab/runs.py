@@ -1,0 +1,169 @@
+"""Run folders: everything about one training run, in files that a person can read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError
+from lab.files import write_atomically, write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "runs"
+FORMAT = 1  # of the folder; raised when an old one can no longer be read
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run.
+
+    config.json    what is trained on what, how, by which versions, and what was borrowed from the reference
+    corpus.txt     the text
+    checkpoint.pt  weights, optimizer, random generators and history after the last step that was saved
+    history.jsonl  a row per evaluation
+    loss.png       the loss curve
+    sample.txt     a text that it wrote
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file with the state of the training."""
+        return self.folder / "checkpoint.pt"
+
+    def text(self) -> str:
+        """What it trains on."""
+        return self._read("corpus.txt")
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep the state of the training. Killed at any moment, the folder holds the last one or this one, whole."""
+        import torch  # takes seconds to load: not before it is needed
+
+        write_atomically(self.checkpoint, lambda file: torch.save(dict(state), file))
+        write_atomically(self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in state["history"]))
+
+    def load(self) -> dict[str, Any]:
+        """The state that was saved last.
+
+        Raises:
+            LabError: there is none, or it can't be read.
+        """
+        import torch
+
+        if not self.checkpoint.is_file():
+            raise LabError(f"{self.folder} has no checkpoint yet: train it first, or choose another run")
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises half a dozen kinds on a damaged file
+            raise LabError(f"{self.checkpoint} can't be read: {error}. Train a new run") from error
+        return dict(state)
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_bytes().decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LabError(f"{self.folder / name} can't be read ({error}); this run is of no use without it") from error
+
+
+def create(root: Path, name: str | None, config: Mapping[str, Any], text: str) -> Run:
+    """Begin a run in a new folder; without a name it is called by a number and its corpus, `003-plays`.
+
+    Raises:
+        LabError: the name is taken or can't be the name of a folder.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    if name is None:
+        label = re.sub(r"[^A-Za-z0-9._-]+", "-", config["corpus"]["name"]).strip("-.") or "text"
+        numbers = [int(found[0]) for folder in root.iterdir() if (found := re.match(r"\d+", folder.name))]
+        name = f"{max(numbers, default=0) + 1:03}-{label[:40]}"
+    check_free(root, name)
+    folder = root / name
+    folder.mkdir()
+    run = Run(folder, {"format": FORMAT, **config})
+    write_atomically(folder / "corpus.txt", text)
+    write_json(folder / "config.json", run.config)
+    return run
+
+
+def check_free(root: Path, name: str) -> None:
+    """Make sure, before anything takes time, that a new run can have this name.
+
+    Raises:
+        LabError: the name is taken or can't be the name of a folder.
+    """
+    if (root / checked_name(name)).exists():
+        raise LabError(
+            f"there is a run {name} already, in {root / name}. Go on with it by --resume {name}, "
+            "or choose another --name"
+        )
+
+
+def find(root: Path, name: str | None = None) -> Run:
+    """A run by its name, or the one that was trained last.
+
+    Raises:
+        LabError: there is no such run, or none at all.
+    """
+    runs = all_runs(root)
+    if name is not None:
+        checked_name(name)
+        if name not in runs:
+            known = f"there are {', '.join(sorted(runs))}" if runs else "there is none yet"
+            raise LabError(f"there is no run {name!r} in {root}; {known}")
+        folder = runs[name]
+    else:
+        trained = [folder for folder in runs.values() if (folder / "checkpoint.pt").is_file()]
+        if not trained:
+            raise LabError(f"there is no trained run in {root} yet: make train, or make demo")
+        folder = max(trained, key=lambda folder: ((folder / "checkpoint.pt").stat().st_mtime_ns, folder.name))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        version = config["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{folder / 'config.json'} can't be read ({error}); choose another run") from error
+    if version != FORMAT:
+        raise LabError(f"{folder} was written in format {version}, this is {FORMAT}: train a new run")
+    return Run(folder, config)
+
+
+def all_runs(root: Path) -> dict[str, Path]:
+    """The folders of all runs by name."""
+    if not root.is_dir():
+        return {}
+    return {folder.name: folder for folder in sorted(root.iterdir()) if (folder / "config.json").is_file()}
+
+
+def checked_name(name: str) -> str:
+    """The name, if it can be the name of a folder everywhere.
+
+    Raises:
+        LabError: it can't.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise LabError(
+            f"{name!r} can't be the name of a run: use letters, digits, '-', '_' and '.', a letter or digit first"
+        )
+    return name
+
+
+def relative_to_root(path: Path) -> str:
+    """A path as it is kept in config.json: relative to the repository where it lies inside, so that this can move."""
+    path = path.resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
+
+
+def shown(path: Path) -> str:
+    """A path as it is shown: relative to where the user is, if it lies below."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,258 @@
+"""Exercise 8: residual connections and layer normalisation, what makes a deep stack trainable.
+
+The picture
+-----------
+A transformer is a pile of *sublayers* (attention, a feed-forward network, attention, ...). Around
+each of them stands the same frame: a path that carries the input on unchanged, and a normalisation.
+There are two ways to put them together::
+
+        pre-norm (GPT-2 and later)                post-norm (the original of 2017)
+
+        x (B, T, D)                               x (B, T, D)
+        |-----------.                             |-----------.
+        |         norm                            |        sublayer
+        |        sublayer                         |        dropout
+        |        dropout                          |           |
+        + <---------'                             + <---------'
+        |                                        norm
+        |                                         |
+        out (B, T, D)                             out (B, T, D)
+
+    x + drop(sublayer(norm(x)))               norm(x + drop(sublayer(x)))
+
+And the normalisation works on one token at a time, along its D features::
+
+          feature 0 .. D-1                        feature 0 .. D-1
+    t=0  [ 3.0  9.0  6.0  6.0 ]  -- norm -->  [ -1.4   1.4   0    0  ]   mean 0, variance 1
+    t=1  [  .1   .1   .3   .3 ]  -- norm -->  [ -1.0  -1.0  1.0  1.0 ]   mean 0, variance 1
+
+    (B, T, D)      statistics (B, T, 1)        (B, T, D), then * weight (D,) + bias (D,)
+
+The intuition
+-------------
+*Why residuals?* Stack more plain layers on a network that works, and at some depth it gets worse, on
+the *training* data as well: it does not overfit, it can no longer be trained (He et al. 2015, figure
+1: with 56 plain layers the training error is higher than with 20). This is the *degradation
+problem*. It is odd, for the deeper network could copy the shallower one and let its further layers do
+nothing. But "do nothing" is hard to learn for a layer that computes everything anew: it has to hit
+upon the identity among all matrices. So let it compute only what is to be *added* to x. To do
+nothing is now to output zero, the easiest thing there is, and a layer starts from "leave it as it
+is" and learns what to change.
+
+In a transformer this path is called the *residual stream*. Picture a notepad that travels with
+every token through all layers: a sublayer reads it, and adds a remark. Nothing is erased unless a
+layer writes the opposite.
+
+*Why normalise?* The remarks add up, and the stream grows; one token's vector may be a hundred times
+as long as another's. A sublayer would have to cope with every size. The norm sets the same level for
+all of them, as a sound engineer does before the recording starts, so that the weights behind it meet
+numbers of one typical size at every depth and at every step of the training.
+
+The mathematics
+---------------
+*A highway for the gradient.* Let layer l be f_l, with the Jacobian J_l. Backpropagation through L
+plain layers multiplies L Jacobians; with residuals, each factor has an identity in it::
+
+    plain       J_L ... J_2 J_1                          vanishes or explodes: it is a power
+    residual    (I + J_L) ... (I + J_2)(I + J_1)  =  I + sum of J_l + products of two, three, ...
+
+However small the J_l are, the I remains: the loss reaches the first layer directly (CS231n calls it
+a gradient highway). Here each of 50 layers passes on a fifth of what comes in:
+
+>>> import numpy as np
+>>> rng = np.random.default_rng(0)
+>>> plain = residual = np.ones(64) / 8  # a gradient of length 1, on its way back
+>>> for _ in range(50):
+...     jacobian = rng.normal(0, 0.2 / 8, (64, 64))  # makes a vector 0.2 times as long, typically
+...     plain = jacobian.T @ plain
+...     residual = residual + jacobian.T @ residual
+>>> bool(np.linalg.norm(plain) < 1e-30)
+True
+>>> bool(1 < np.linalg.norm(residual) < 10)
+True
+
+*Layer norm*, for one token x with D features (Ba et al. 2016, section 3)::
+
+    mean = 1/D sum of x_i
+    var  = 1/D sum of (x_i - mean)^2
+    out  = (x - mean) / sqrt(var + eps) * weight + bias
+
+- Divide by D, not by D - 1 (the *biased* variance). D - 1 makes up for a mean that was guessed from a
+  sample. Here is no sample: these D numbers are all there are. `Tensor.var` divides by D - 1 unless told.
+- eps stands *inside* the root. A token whose features are all equal has the variance 0; the slope of
+  the root is infinite there, and the gradient would be NaN, even if an eps outside kept the division
+  itself from failing. It also decides what "almost constant" means: variances far below eps are left small
+  instead of being blown up to 1.
+- Subtract the mean first, then square. The formula "mean of the squares minus the square of the mean" is
+  the same on paper. On a machine it subtracts two large, nearly equal numbers:
+
+>>> features = np.array([1e8 + 1, 1e8 + 2, 1e8 + 3])
+>>> float(((features - features.mean()) ** 2).mean().round(3))
+0.667
+>>> float((features**2).mean() - features.mean() ** 2) in (0.666, 0.667)
+False
+
+- weight and bias (one number for each feature, learned) give back the freedom that was taken: the next
+  layer may want one feature louder than the others, or off centre. They start at 1 and 0.
+
+*Why over one token's features, and not over the batch?* Batch norm, which CS231n treats first, takes the
+mean of each feature over all examples. In a language model that goes wrong in several ways: what a token
+becomes depends on which sentences it happens to share a batch with; padding counts; a batch of one has
+no statistics, so training and use must differ; and a mean over positions lets a token feel the *future*,
+which exercise 6 took such care to hide. A norm over the token's own features has none of these troubles,
+and is the same in training and in use.
+
+*Why pre-norm today?* In post-norm the norm stands *on* the path. If x and the sublayer's output both
+have variance 1, their sum has variance 2, and the norm divides by sqrt(2): the identity that was to be a
+highway has a toll at every sublayer. After 12 of them (six layers) it carries
+
+>>> round((1 / math.sqrt(2)) ** 12, 3)
+0.016
+
+of what it started with. Meanwhile the layers next to the loss get large gradients from the start (Xiong et al.
+2020, section 3). One learning rate does not suit both ends; at its full size it wrecks the last layers
+before they have settled. That is why post-norm comes with a *warm-up*: thousands of steps in which
+the learning rate climbs from near 0 (`noam_lr` of exercise 12). In pre-norm the path is free from end
+to end, the gradients are of one size over the depth, and training works with little warm-up or none.
+The price: nothing holds the stream down. With sublayers that add variance 1 each, it grows with the depth, and one more
+norm has to stand at the end (`Encoder.norm`, `GPT.final_norm`).
+
+By hand
+-------
+Eight features with mean 5, and squared distances 9 + 1 + 1 + 1 + 0 + 0 + 4 + 16 = 32, so the variance
+is 32 / 8 = 4, its root 2:
+
+>>> x = torch.tensor([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0])
+>>> [round(value, 2) for value in LayerNorm(8)(x).tolist()]
+[-1.5, -0.5, -0.5, -0.5, 0.0, 0.0, 1.0, 2.0]
+
+(With D - 1 = 7 the first would be -3 / sqrt(32 / 7) = -1.40.) Ten times as large, or 100 higher: the norm
+sees no difference.
+
+>>> torch.allclose(LayerNorm(8)(10 * x + 100), LayerNorm(8)(x), atol=1e-4)
+True
+
+Both frames around a sublayer that doubles what it gets. For x = (0, 0, 4, 4), norm(x) is (-1, -1, 1, 1):
+
+>>> def double(h):
+...     return 2 * h
+>>> x = torch.tensor([0.0, 0.0, 4.0, 4.0])
+>>> [round(value, 2) for value in Residual(4)(x, double).tolist()]  # x + 2 (-1, -1, 1, 1)
+[-2.0, -2.0, 6.0, 6.0]
+>>> [round(value, 2) for value in Residual(4, norm_first=False)(x, double).tolist()]  # norm(3 x)
+[-1.0, -1.0, 1.0, 1.0]
+
+What to build
+-------------
+1. `LayerNorm`: the formula above, over the last axis, however many axes stand before it.
+2. `Residual`: the frame, with either order. It gets the sublayer as an argument of `forward`: any
+   function from (..., D) to (..., D), a module or a lambda. In exercise 10 you put attention into it.
+
+Off limits: `nn.LayerNorm`, `nn.RMSNorm`, `nn.GroupNorm` and their functional twins. `nn.Parameter` and
+`nn.Dropout` are given.
+
+See it again
+------------
+- The Illustrated Transformer (Jay Alammar), "The Residuals"
+- Visual Guide to Transformer Neural Networks (Hedu AI), episode 2: what surrounds the attention
+- What are Transformer Neural Networks? (Ari Seff), the part on the encoder's layers
+- CS231n (Stanford), the lecture on CNN architectures (ResNet) and the one on training (normalisation)
+- Deep Residual Learning (He et al. 2015), section 1 and figure 1; Layer Normalization (Ba et al. 2016),
+  section 3; On Layer Normalization in the Transformer Architecture (Xiong et al. 2020), figure 1
+- Attention Is All You Need (Vaswani et al. 2017), sections 3.1 and 5.4 (residual dropout)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class LayerNorm(nn.Module):
+    """Bring each token to mean 0 and variance 1 over its own features, then scale and shift them.
+
+    Args:
+        d_model: D, the number of features.
+        eps: is added to the variance before the root is taken.
+
+    Attributes:
+        weight: (D,) the learned scale of each feature; ones at the start.
+        bias: (D,) the learned shift of each feature; zeros at the start.
+
+    Source: Ba et al. 2016, section 3.
+    """
+
+    def __init__(self, d_model: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(d_model))
+        self.bias = nn.Parameter(torch.zeros(d_model))
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise over the last axis.
+
+        Args:
+            x: (..., D) any number of tokens; left as it is.
+
+        Returns:
+            (..., D) in the dtype and on the device of x (which are those of the parameters). The same in
+            training and in evaluation mode.
+        """
+        ### BEGIN SOLUTION
+        d_model = x.size(-1)
+        mean = x.sum(dim=-1, keepdim=True) / d_model  # (..., 1); as .mean(), with a faster backward
+        centred = x - mean  # (..., D)
+        variance = (centred * centred).sum(dim=-1, keepdim=True) / d_model  # (..., 1)
+        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias  # (..., D)
+        ### END SOLUTION
+
+
+class Residual(nn.Module):
+    """The frame around every sublayer: a path that carries x on, and a norm.
+
+    Dropout acts on what the sublayer returns, never on x itself: the path stays free.
+
+    Args:
+        d_model: D, the number of features.
+        dropout: the chance that a number of the sublayer's output is dropped in training.
+        norm_first: True for pre-norm, False for post-norm.
+
+    Attributes:
+        norm: a `LayerNorm` of its own.
+
+    Raises:
+        ValueError: `dropout` lies outside 0..1. The message names the argument and the value.
+            (`nn.Dropout` sees to it.)
+
+    Source: He et al. 2015, section 3.1; Vaswani et al. 2017, sections 3.1 and 5.4 (post-norm);
+        Radford et al. 2019, section 2.3 (pre-norm).
+    """
+
+    def __init__(self, d_model: int, dropout: float = 0.0, norm_first: bool = True) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.norm = LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.norm_first = norm_first
+        ### END SOLUTION
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        """Add to x what the sublayer makes of it.
+
+        Args:
+            x: (..., D) the residual stream; left as it is.
+            sublayer: any function from (..., D) to (..., D). It is called exactly once; it may keep
+                what it returns, so that is left as it is as well.
+
+        Returns:
+            (..., D): x + drop(sublayer(norm(x))) in pre-norm, norm(x + drop(sublayer(x))) in post-norm.
+        """
+        ### BEGIN SOLUTION
+        if self.norm_first:
+            return x + self.dropout(sublayer(self.norm(x)))
+        return self.norm(x + self.dropout(sublayer(x)))
+        ### END SOLUTION

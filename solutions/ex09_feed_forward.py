@@ -1,0 +1,232 @@
+"""Exercise 9: the position-wise feed-forward network, where every token is thought over on its own.
+
+The picture
+-----------
+Each position goes through the same small network, alone. Widen, bend, narrow::
+
+      x (B, T, D)            hidden (B, T, F)                  out (B, T, D)
+
+      [ token 0 ] --.                                        .--> [ token 0 ]
+      [ token 1 ] --+-- up: D -> F -- activation -- down: F -> D --+--> [ token 1 ]
+      [ token 2 ] --'                                        '--> [ token 2 ]
+
+      no arrow leads from one token to another: that was the work of attention
+
+And the bend, GELU, beside the older ReLU::
+
+      out                            ReLU(x) = max(0, x)         GELU(x) = x P(Z <= x)
+       |        /
+       |       /                     x = -1:  0                  -0.159
+       |      /                      x =  0:  0                   0
+    ---+---.-'------ x               x =  1:  1                   0.841
+        '-'                          far out, both are 0 to the left and x to the right
+
+The intuition
+-------------
+Attention decides *which* tokens meet, and hands each of them an average of values. An average is a
+linear thing: for given weights, the output is linear in the values, and a stack of linear layers is
+one linear layer. Something has to bend, or depth buys nothing. The feed-forward network is that
+bend: with attention a token gathers, with the feed-forward network it digests.
+
+A second angle: read `up` as F questions and `down` as F answers. Row j of `up.weight` is a pattern;
+the activation says how strongly the token shows it; column j of `down.weight` is what is then added
+to the token. So the network is a memory with F keys and F values, looked up by every token for
+itself (Geva et al. 2021). Much of what a language model knows of the world seems to be kept here.
+
+The mathematics
+---------------
+::
+
+    FFN(x) = act(x W_up + b_up) W_down + b_down        (Vaswani et al. 2017, equation 2)
+
+    x (..., D)    W_up (D, F)    W_down (F, D)         F = 4 D unless told otherwise
+
+Why widen? The bend throws information away: half of all inputs to a ReLU come out as zero. In a wide
+space enough is left, and F sets how many patterns can be known. The paper took F = 4 D, and it has
+stayed a good trade. It makes this network the larger part of a block: 2 D F = 8 D^2 weights, against
+4 D^2 in the four projections of attention. Two thirds of a block are here.
+
+Why GELU and not ReLU? ReLU has slope 0 for every negative input: a unit that is negative for all
+tokens gets no gradient, and never comes back. GELU is smooth, and lets a little through just below
+zero. Let Z be a standard normal variable; then x is multiplied by the chance that Z stays below it::
+
+    GELU(x) = x P(Z <= x) = x (1 + erf(x / sqrt(2))) / 2           (Hendrycks & Gimpel 2016)
+
+When erf was slow, people used a close approximation, and GPT-2 was trained with it::
+
+    GELU(x) ~ x (1 + tanh(u)) / 2      with u = sqrt(2/pi) (x + 0.044715 x^3)
+
+Whoever loads GPT-2's weights must bend in the same way. A remark that saves work: (1 + tanh(u)) / 2 is
+the logistic function of 2u, so this is x * sigmoid(2u), "x, gated by itself".
+
+By hand
+-------
+P(Z <= 1) is the well-known 84 percent, so GELU(1) = 0.841 and GELU(-1) = -(1 - 0.841):
+
+>>> import torch
+>>> x = torch.tensor([-1.0, 0.0, 1.0, 3.0], dtype=torch.float64)
+>>> [round(value, 4) for value in gelu(x).tolist()]
+[-0.1587, 0.0, 0.8413, 2.996]
+
+The approximation is off in the fourth digit:
+
+>>> [round(value, 4) for value in gelu(x, approximate="tanh").tolist()]
+[-0.1588, 0.0, 0.8412, 2.9964]
+
+A network of one feature that you can follow with a pencil: up makes 2 and -2 of 1, ReLU keeps the 2,
+down takes half of the first and adds 3:
+
+>>> network = FeedForward(1, d_ff=2, activation="relu")
+>>> with torch.no_grad():
+...     _ = network.up.weight.copy_(torch.tensor([[2.0], [-2.0]]))
+...     _ = network.down.weight.copy_(torch.tensor([[0.5, 7.0]]))
+...     _ = network.up.bias.zero_()
+...     _ = network.down.bias.fill_(3.0)
+>>> network(torch.tensor([[1.0]])).tolist()
+[[4.0]]
+
+Two thirds of a block, counted for D = 768 (GPT-2 small), biases left out:
+
+>>> d_model = 768
+>>> feed_forward, attention = 2 * d_model * (4 * d_model), 4 * d_model * d_model
+>>> feed_forward, attention, round(feed_forward / (feed_forward + attention), 3)
+(4718592, 2359296, 0.667)
+
+What to build
+-------------
+1. `gelu`: both forms.
+2. `FeedForward`: two `nn.Linear`, called `up` and `down`, and a bend between them.
+
+Off limits: `nn.GELU` and `F.gelu`. `torch.erf`, `torch.tanh`, `torch.sigmoid` and `torch.relu` are
+yours. Where dropout acts, on the hidden layer or on the result, is up to you.
+
+See it again
+------------
+- The Illustrated Transformer (Jay Alammar), "Now We're Encoding!": the same network at each position
+- What are Transformer Neural Networks? (Ari Seff), where the encoder block is put together
+- Attention Is All You Need (Vaswani et al. 2017), section 3.3
+- Gaussian Error Linear Units (Hendrycks & Gimpel 2016), section 2
+- Transformer Feed-Forward Layers Are Key-Value Memories (Geva et al. 2021), section 2
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """Multiply x by the chance that a standard normal variable stays below it.
+
+    Args:
+        x: (...) any shape, floating point. Huge values are fine: 0 to the left, x to the right.
+        approximate: "none" for the exact form, through erf; "tanh" for the form that GPT-2 uses.
+
+    Returns:
+        A tensor of the shape, dtype and device of x, which is left as it is.
+
+    Raises:
+        ValueError: for any other `approximate`. The message names the argument and what came.
+
+    Source: Hendrycks & Gimpel 2016, section 2.
+    """
+    ### BEGIN SOLUTION
+    if approximate == "none":
+        return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+    if approximate == "tanh":
+        return _GeluTanh.apply(x)
+    raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
+    ### END SOLUTION
+
+
+class FeedForward(nn.Module):
+    """Process every token on its own: widen, bend, narrow.
+
+    Args:
+        d_model: D, the width of a token.
+        d_ff: F, the width in between; 4 D if None.
+        activation: "gelu", "gelu_tanh" or "relu".
+        dropout: the share of values that is set to zero in training.
+        bias: whether `up` and `down` have biases.
+
+    Attributes:
+        up, down: `nn.Linear` from D to F and back.
+
+    Raises:
+        ValueError: for another `activation`, or a `dropout` outside 0..1. The message names the
+            argument and what came.
+
+    Source: Vaswani et al. 2017, section 3.3.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int | None = None,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        if activation not in ("gelu", "gelu_tanh", "relu"):
+            raise ValueError(f"activation must be gelu, gelu_tanh or relu, got {activation!r}")
+        if not 0.0 <= dropout <= 1.0:
+            raise ValueError(f"dropout must lie between 0 and 1, got {dropout}")
+        d_ff = 4 * d_model if d_ff is None else d_ff
+        self.activation = activation
+        self.up = nn.Linear(d_model, d_ff, bias=bias)
+        self.down = nn.Linear(d_ff, d_model, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Widen, bend, narrow.
+
+        Args:
+            x: (..., D), left as it is.
+
+        Returns:
+            (..., D). The result at one position depends on x at that position alone.
+        """
+        ### BEGIN SOLUTION
+        hidden = self.up(x)  # (..., F)
+        if self.activation == "relu":
+            hidden = torch.relu(hidden)
+        else:
+            hidden = gelu(hidden, "tanh" if self.activation == "gelu_tanh" else "none")
+        return self.down(self.dropout(hidden))  # (..., D)
+        ### END SOLUTION
+
+
+### BEGIN SOLUTION
+class _GeluTanh(torch.autograd.Function):
+    """x * sigmoid(2u) with its slope written out by hand.
+
+    The formula itself is one line; autograd would make a dozen passes over the hidden layer, the largest
+    tensor of a block, to differentiate it. By hand, with g = sigmoid(2u) = sigmoid(c x + b x^3)::
+
+        d/dx (x g) = g + x g (1 - g) (c + 3 b x^2)
+    """
+
+    C = 2 * math.sqrt(2 / math.pi)
+    B = C * 0.044715
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        gate = (x * x).mul_(_GeluTanh.B).add_(_GeluTanh.C).mul_(x).sigmoid_()
+        ctx.save_for_backward(x, gate)
+        return x * gate
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        x, gate = ctx.saved_tensors
+        near = x.clamp(-30, 30)  # beyond, the slope is 0 or 1, and x^3 could overflow
+        slope = (near * near).mul_(3 * _GeluTanh.B).add_(_GeluTanh.C).mul_(near)  # x times 2u's slope
+        return slope.mul_(1 - gate).add_(1).mul_(gate).mul_(grad)
+
+
+### END SOLUTION

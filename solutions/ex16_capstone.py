@@ -1,0 +1,355 @@
+"""Exercise 16: the capstone. Your pieces, put together, learn to write.
+
+The picture
+-----------
+The whole machine, with the exercise that built each part at its place::
+
+    text, a str
+      |
+      |  02  tokenizer: characters, or bytes and merges
+      v
+    ids (N,)
+      |
+      |  16  split
+      +----------------------------------------------------------------.
+      |  the first nine tenths                                         |  the last tenth
+      |  14  get_batch                                                 |
+      v                                                                |
+    x (B, T), and y (B, T), which is x one token later                 |
+      |                                                                |
+    .-|----- 13  GPT -------------------------------------------.      |
+    | v                                                         |      |
+    | 03  token embedding  +  04  position embedding  (B, T, D) |      |
+    | |                                                         |      |
+    | |  n_layers times:                                        |      |
+    | +---> 08 norm -> 07 heads, in each 05 attention ------.   |      |
+    | |                and 06 a mask that hides the future  |   |      |
+    | + <---------------------------------------------------'   |      |
+    | +---> 08 norm -> 09 feed-forward ---------------------.   |      |
+    | + <---------------------------------------------------'   |      |
+    | |                                                         |      |
+    | 08  norm, then a score for every token of the vocabulary  |      |
+    '-|---------------------------------------------------------'      |
+      v                                                                v
+    logits (B, T, V)                                            14  evaluate: the loss
+      |                                                         on what was never
+      +-- to train:  01  cross-entropy with y: one number       trained on, as often
+      |              14  gradients, clipped, AdamW, cosine      as the history has rows
+      |                  ... round again with the next batch
+      |
+      '-- to write:  15  divide, cut, draw, append ... round again with one token more
+                     02  decode: ids to text
+
+Exercise 0 is the road that led here, and exercises 10 to 12 are the other branch: an encoder and a
+decoder.
+
+The intuition
+-------------
+Nobody tells this machine what a word is, that "the" is followed by a noun, or that a bracket wants
+to be closed. It gets one task: here are the tokens so far, spread your bets on the next one.
+Whatever helps to bet better is worth learning: which letters occur, which follow which, the words,
+then who is speaking. You can watch it happen in that order in the samples, and in the loss.
+
+What counts is the loss on text that it has not learned from. A model with 800,000 parameters can
+learn a short text by heart, and its training loss then says nothing about language. So the last
+tenth of the text is never trained on. Not a random tenth: neighbouring windows overlap and share
+their phrases, and a random choice would put nearly everything that is to be tested among what is
+learned.
+
+The mathematics
+---------------
+*Where the loss starts.* A fresh model has tiny weights, so its logits are all nearly 0, every token
+gets a chance of 1/V, and the loss is -ln(1/V) = ln V. A loss that starts far above that is a sign
+of weights that are too large, one that starts far below of a model that sees its answers (a mask or
+a shift gone wrong).
+
+*What the number means.* The loss is in nats per token. Divided by ln 2 it is in bits: how many
+yes-or-no questions it takes, on average, to get the next token out of the model, or how many bits a
+file compressed with its help would need. e to the loss is the perplexity (exercise 1). Losses per
+*token* of two tokenizers can't be compared, since one has more to guess in each token; losses per
+*character* can: add up the loss of all tokens, and divide by the number of characters that they
+spell.
+
+*What it costs.* A layer has four D x D matrices in its attention and two of D x 4D in its
+feed-forward network, 12 D^2 in all; with the embeddings, and without the small change of biases and
+norms::
+
+    N  =  12 L D^2 + (V + T) D          parameters, for L layers
+
+For each token, each parameter takes part in one multiplication and one addition on the way forward,
+and in two of each on the way back (the gradient of its input, and its own). That is the rule of
+thumb for the whole training::
+
+    C  =  6 N D_tokens                  floating-point operations, for D_tokens = steps * B * T
+
+(Kaplan et al. 2020, section 2.1. It leaves out the attention scores themselves, which matter when T
+outgrows D.) For a given budget C, is it better to train a big model for a short time or a small one
+for a long time? Hoffmann et al. 2022 measured it: about 20 tokens for each parameter.
+
+*The default recipe*, in one place: the sizes are the defaults of `build_model`, the rest those of
+`TrainConfig`::
+
+    context_length  64        steps         2000        weight_decay  0.1
+    d_model         128       batch_size    12          betas         (0.9, 0.99)
+    n_heads         4         max_lr        0.001       grad_clip     1.0
+    n_layers        4         min_lr        0.0001      eval_every    250
+    dropout         0.0       warmup_steps  100         eval_batches  20
+
+On Shakespeare at character level (1.1 million characters, V = 65) the reference goes from 4.17 to a
+held-out loss of 1.90 in these 2000 steps, two or three minutes on a laptop. To compare: a table of
+how often each letter occurs has 3.35, one of letter pairs 2.49, of triples 2.05. (Of five letters
+in a row, 1.67. Two thousand steps are a short walk: see below for what to try next.)
+
+By hand
+-------
+Before a model of 65 characters has learned anything, its loss is ln 65, which is 6 bits for each
+character:
+
+>>> import math
+>>> round(math.log(65), 2), round(math.log(65) / math.log(2), 2)
+(4.17, 6.02)
+
+At a loss of 1.90 it needs 2.74 bits, and is as unsure as if it chose between 6.7 equally likely
+characters. (Shannon had people guess English letter by letter in 1951, and estimated 0.6 to 1.3
+bits.)
+
+>>> round(1.90 / math.log(2), 2), round(math.exp(1.90), 1)
+(2.74, 6.7)
+
+The parameters by the formula, and as they are counted:
+
+>>> 12 * 4 * 128**2 + (65 + 64) * 128
+802944
+>>> model = build_model(65)
+>>> model.num_parameters()
+809856
+
+The training in tokens, in operations, and what 20 tokens for each parameter would be. The text has
+1.1 million, so the model sees each character 1.5 times, and a tenth of what it could use:
+
+>>> recipe = TrainConfig()
+>>> recipe.max_lr, recipe.min_lr, recipe.warmup_steps, recipe.weight_decay, recipe.betas
+(0.001, 0.0001, 100, 0.1, (0.9, 0.99))
+>>> tokens = recipe.steps * recipe.batch_size * model.config.context_length
+>>> tokens
+1536000
+>>> f"{6 * model.num_parameters() * tokens:.1e}"
+'7.5e+12'
+>>> 20 * model.num_parameters()
+16197120
+
+And the machine at work, on a text that any child would tire of. It has 11 different characters, so
+the loss starts near ln 11 = 2.4; after a hundred steps the text is known by heart:
+
+>>> text = "the cat sat on the mat. " * 100
+>>> config = TrainConfig(
+...     steps=100, batch_size=4, max_lr=3e-3, min_lr=3e-4, warmup_steps=10, eval_every=100, eval_batches=2
+... )
+>>> losses = []
+>>> model, tokenizer, history = train_language_model(
+...     text, config, device="cpu", on_step=lambda step, loss: losses.append(loss)
+... )
+>>> abs(losses[0] - math.log(tokenizer.vocab_size)) < 0.3, history[-1]["val_loss"] < 0.3
+(True, True)
+>>> complete(model, tokenizer, "the cat", 17, temperature=0.0)
+'the cat sat on the mat. '
+
+What to build
+-------------
+1. `build_tokenizer`: which of your two tokenizers? With characters, V is small and the sequences
+   are long; with bytes and merges it is the other way round, and each token carries more. For a
+   corpus of a few hundred thousand characters, characters do well; if you merge, a few hundred
+   merges are plenty.
+2. `split_corpus`, `build_model`: a few lines each.
+3. `train_language_model`: from a text to a model that has learned it.
+4. `complete`: from a prompt to a text.
+
+All parts are yours, from exercises 2, 13, 14 and 15. Off limits is what was off limits on the way.
+
+Then train it on something you like (`make train`), and read what it writes (`make sample`). What to
+try next, roughly in order of what it gains: more steps (the loss above is still falling at step
+2000); a longer context; more layers and a larger D, once the training loss and the held-out loss
+are still close; some dropout, once they are not; a corpus ten times as large; merges. Change one
+thing at a time, and write down what you expect before you look.
+
+See it again
+------------
+- The Illustrated GPT-2 (Jay Alammar), "A Deeper Look Inside": one token's way through the whole
+  machine
+- The Illustrated Transformer (Jay Alammar), "Recap Of Training" and "The Loss Function"
+- Visual Guide to Transformer Neural Networks (Hedu AI), all three episodes: you have built what
+  they show
+- What are Transformer Neural Networks? (Ari Seff), once more from the beginning
+- Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2: the same
+  machine, larger
+- Scaling Laws for Neural Language Models (Kaplan et al. 2020), section 2.1, and Training
+  Compute-Optimal Large Language Models (Hoffmann et al. 2022): the budget
+- Prediction and Entropy of Printed English (Shannon 1951): bits per character
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .ex02_tokenizers import BPETokenizer, CharTokenizer
+from .ex13_gpt import GPT, GPTConfig
+from .ex14_training import TrainConfig, train
+from .ex15_sampling import generate
+
+
+def build_tokenizer(text: str) -> CharTokenizer | BPETokenizer:
+    """Make the tokenizer for a corpus: characters, or bytes and merges. The choice is yours.
+
+    Args:
+        text: the whole corpus. Everything that occurs in it can be encoded afterwards.
+
+    Returns:
+        A tokenizer with `.vocab_size`, `.encode(str) -> list[int]` and `.decode(ids) -> str`.
+    """
+    ### BEGIN SOLUTION
+    return CharTokenizer(text)
+    ### END SOLUTION
+
+
+def split_corpus(
+    text: str, tokenizer: CharTokenizer | BPETokenizer, val_fraction: float = 0.1
+) -> tuple[Tensor, Tensor]:
+    """Encode the corpus, and hold its last part out.
+
+    Args:
+        text: the corpus.
+        tokenizer: what encodes it.
+        val_fraction: how much of it is held out, between 0 and 1. How a fraction of a token is rounded
+            is left open.
+
+    Returns:
+        train (N,) and val (M,), int64: the tokens of the first part of the text and of the last, in
+        their order; none is lost, and none is in both.
+
+    Raises:
+        ValueError: `val_fraction` lies outside 0..1, or `text` is so short that one of the parts would
+            have fewer than two tokens (one to see and one to guess); the message names the argument.
+    """
+    ### BEGIN SOLUTION
+    if not 0 <= val_fraction <= 1:
+        raise ValueError(f"val_fraction must lie in 0..1, got {val_fraction}")
+    tokens = torch.tensor(tokenizer.encode(text), dtype=torch.int64)  # (N + M,)
+    held_out = int(val_fraction * len(tokens))
+    if min(held_out, len(tokens) - held_out) < 2:
+        raise ValueError(
+            f"text is too short: with val_fraction={val_fraction} its {len(tokens)} tokens make "
+            f"parts of {len(tokens) - held_out} and {held_out}; each needs at least two"
+        )
+    return tokens[: len(tokens) - held_out], tokens[len(tokens) - held_out :]
+    ### END SOLUTION
+
+
+def build_model(
+    vocab_size: int,
+    context_length: int = 64,
+    d_model: int = 128,
+    n_heads: int = 4,
+    n_layers: int = 4,
+    dropout: float = 0.0,
+) -> GPT:
+    """Make a fresh GPT. The defaults are the recipe of the table above; change them as you like.
+
+    Args:
+        vocab_size: V, what the tokenizer says.
+        context_length: T, how many tokens it sees at once.
+        d_model: D, the width of the residual stream.
+        n_heads: how many heads share it in each layer.
+        n_layers: how many layers.
+        dropout: the share of activations dropped while training.
+
+    Returns:
+        A GPT of exercise 13, on the CPU, its weights drawn from PyTorch's global generator.
+
+    Source: Radford et al. 2019, section 2.3 (GPT-2), much smaller.
+    """
+    ### BEGIN SOLUTION
+    config = GPTConfig(
+        vocab_size=vocab_size,
+        context_length=context_length,
+        d_model=d_model,
+        n_heads=n_heads,
+        n_layers=n_layers,
+        dropout=dropout,
+    )
+    return GPT(config)
+    ### END SOLUTION
+
+
+def train_language_model(
+    text: str,
+    config: TrainConfig,
+    device: torch.device | str = "auto",
+    on_step: Callable[[int, float], object] | None = None,
+) -> tuple[GPT, CharTokenizer | BPETokenizer, list[dict[str, Any]]]:
+    """From a text to a model that has learned it: tokenizer, split, model, training.
+
+    The model has the default sizes of `build_model`, and the last tenth of the text is held out. The
+    fresh weights are seeded by `config.seed`, whatever was drawn before: the same text and config
+    give the same history.
+
+    Args:
+        text: the corpus.
+        config: how to train; see exercise 14.
+        device: where to train; "auto" takes CUDA if there is one, else MPS (Apple), else the CPU.
+        on_step: called as on_step(step, loss) after every step, as in exercise 14.
+
+    Returns:
+        The trained model, on the device and ready for `complete`; its tokenizer; the history of
+        `train`, whose `val_loss` is on the held-out part.
+    """
+    ### BEGIN SOLUTION
+    if device == "auto":
+        mps = torch.backends.mps.is_available()
+        device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    tokenizer = build_tokenizer(text)
+    train_tokens, val_tokens = split_corpus(text, tokenizer)  # (N,), (M,)
+    torch.manual_seed(config.seed)
+    model = build_model(tokenizer.vocab_size).to(device)  # drawn on the CPU: the same everywhere
+    history = train(model, train_tokens.to(device), val_tokens.to(device), config, on_step)
+    return model.eval(), tokenizer, history
+    ### END SOLUTION
+
+
+def complete(
+    model: GPT,
+    tokenizer: CharTokenizer | BPETokenizer,
+    prompt: str,
+    max_new_tokens: int,
+    temperature: float = 0.8,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> str:
+    """Let the model go on from a prompt.
+
+    Args:
+        model: a GPT, on any device, in any mode; both stay as they are.
+        tokenizer: the one that it was trained with.
+        prompt: at least one character; it may be longer than the model's context.
+        max_new_tokens: how many tokens to write.
+        temperature, top_k, top_p, generator: as in exercise 15.
+
+    Returns:
+        The prompt and what follows.
+
+    Raises:
+        ValueError: the `prompt` is empty (a GPT needs a token to go on from), or holds a character
+            that the tokenizer does not know; the message names it.
+    """
+    ### BEGIN SOLUTION
+    if not prompt:
+        raise ValueError("prompt must not be empty: the model needs a token to go on from, got ''")
+    device = next(model.parameters()).device
+    ids = torch.tensor([tokenizer.encode(prompt)], device=device)  # (1, T)
+    ids = generate(model, ids, max_new_tokens, temperature, top_k, top_p, generator)
+    return tokenizer.decode(ids[0].tolist())
+    ### END SOLUTION

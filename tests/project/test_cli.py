@@ -1,0 +1,150 @@
+"""The command line as learners meet it: exit codes, the result document, and output that any terminal can show."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from grader.results import SCHEMA_FILE, STATUSES
+from grader.syllabus import ROOT, load
+from tests.project.conftest import Folder
+
+SCHEMA = json.loads(SCHEMA_FILE.read_text())
+
+
+def run(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "grader", *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | environment,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_untouched_stubs_exit_0_and_say_where_to_begin(folder: Folder):
+    done = run("test", "--exercises", folder.path)
+    assert done.returncode == 0
+    assert f"0 of {len(load())} exercises" in done.stdout
+    assert "Begin with" in done.stdout
+    assert load()[0].stub.name in done.stdout
+
+
+def test_a_failure_exits_1_and_shows_what_is_wrong(folder: Folder):
+    folder.write("01", folder.solve("01").read_text().replace("### BEGIN SOLUTION", "return x", 1))
+    done = run("test", "1", "--exercises", folder.path)
+    assert done.returncode == 1
+    assert "0 of 1 exercise," in done.stdout
+    assert "Again: make test EX=01" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["test", "99"], "'99' is no exercise"),
+        (["test", "ex05_atention"], "Did you mean ex05_attention"),
+        (["test", "--exercises", "nowhere"], "There is no folder nowhere"),
+        (["test", "--exercises", "docs"], "holds none of the exercises"),
+        (["test", "--json", "nowhere/r.json", "01"], "there is no folder nowhere"),
+        (["test", "--seed", "x"], "not a valid integer"),
+        (["test", "--bogus"], "No such option"),
+        (["hint", "77"], "is no exercise"),
+        (["hint", "01", "sotfmax"], "has no hint for 'sotfmax'"),
+        (["bogus"], "No such command"),
+    ],
+)
+def test_wrong_usage_exits_2_with_one_clear_line(arguments: list[str], says: str):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["1", "01", "ex01", "ex01_softmax", "softmax", "exercises/ex01_softmax.py"])
+def test_an_exercise_can_be_named_in_many_ways(folder: Folder, name: str):
+    done = run("test", name, "--exercises", folder.path)
+    assert done.returncode == 0
+    assert "0 of 1 exercise," in done.stdout
+
+
+def test_the_json_document_fits_its_schema_in_every_state(folder: Folder, tmp_path: Path):
+    folder.solve("01")
+    folder.write("02", "def broken(:\n")
+    folder.solve("05", ("/ math.sqrt(q.size(-1))", ""))
+    run("test", "01", "02", "05", "06", "--exercises", folder.path, "--json", tmp_path / "r.json")
+    document = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(document, SCHEMA, jsonschema.Draft202012Validator)
+    assert [exercise["status"] for exercise in document["exercises"]] == ["pass", "error", "fail", "todo"]
+    assert document["points"] == sum(exercise["points"] for exercise in document["exercises"])
+    for exercise in document["exercises"]:
+        assert exercise["points"] == sum(check["points"] for check in exercise["checks"])
+
+
+def test_the_schema_refuses_what_is_not_a_result():
+    assert SCHEMA["$defs"]["status"]["enum"] == list(STATUSES)
+    good = {"schema": 1, "seed": 0, "isolation": "here", "points": 0, "max_points": 0, "exercises": []}
+    jsonschema.validate(good, SCHEMA)
+    for bad in (good | {"schema": 2}, good | {"points": -1}, good | {"more": 1}, {}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [(["--plain"], {}), ([], {"PYTHONIOENCODING": "cp1252"}), ([], {"PYTHONIOENCODING": "ascii"})],
+)
+def test_plain_output_and_streams_that_are_not_utf8_stay_ascii(
+    folder: Folder, options: list[str], environment: dict[str, str]
+):
+    folder.write("01", folder.solve("01").read_text().replace("### BEGIN SOLUTION", "return 'é'", 1))
+    done = run("test", "01", "--exercises", folder.path, *options, **environment)
+    assert done.returncode == 1
+    assert done.stdout.isascii()
+    assert "\x1b" not in done.stdout
+
+
+def test_colour_can_be_forced_and_refused(folder: Folder):
+    forced = run("test", "01", "--exercises", folder.path, FORCE_COLOR="1", TERM="xterm-256color")
+    refused = run("test", "01", "--exercises", folder.path, FORCE_COLOR="1", NO_COLOR="1", TERM="xterm-256color")
+    assert "\x1b[" in forced.stdout
+    assert "\x1b[3" not in refused.stdout
+    assert run("test", "01", "--exercises", folder.path).stdout.count("\x1b") == 0
+
+
+def test_it_runs_from_any_folder(folder: Folder):
+    done = run("test", "01", "--exercises", "exercises", cwd=folder.path.parent)
+    assert done.returncode == 0
+    assert "exercises/ex01_softmax.py" in done.stdout.replace("\\", "/")
+
+
+def test_hints_come_in_three_tiers():
+    texts = [run("hint", "05", "attend", "--tier", tier).stdout for tier in (1, 2, 3)]
+    assert len(set(texts)) == 3
+    assert "TIER=2 NAME=attend" in texts[0]
+
+
+def test_stubs_can_be_checked_and_are_refused_when_edited(folder: Folder):
+    assert run("stubs", "--exercises", folder.path).returncode == 0  # takes note of what it finds current
+    assert run("stubs", "--check", "--leaks", "--exercises", folder.path).returncode == 0
+    mine = folder.write("01", "# mine\n")
+    checked, refused = run("stubs", "--check", "--exercises", folder.path), run("stubs", "--exercises", folder.path)
+    assert (checked.returncode, refused.returncode) == (1, 2)
+    assert "ex01_softmax.py" in checked.stderr
+    assert "Edited by hand" in refused.stderr
+    assert mine.read_text() == "# mine\n"
+
+
+def test_ex01_alone_loads_no_torch(folder: Folder):
+    folder.solve("01", ("import numpy as np\n", "import numpy as np\nimport sys\nassert 'torch' not in sys.modules\n"))
+    done = run("test", "01", "--exercises", folder.path)
+    assert done.returncode == 0
+    assert "1 of 1 exercise," in done.stdout

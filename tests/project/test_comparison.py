@@ -1,0 +1,150 @@
+"""The judge finds every difference and says in words where it is: shape, then dtype, then NaN, then values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from grader.comparison import Comparison
+from grader.observation import Raised, freeze, raised
+
+
+def explain(got: object, want: object, tolerance: float | None = None, **axes: str) -> str | None:
+    comparison = Comparison(tolerance, axes)
+    mine, theirs = freeze(got), freeze(want)
+    return comparison.structure(mine, theirs) or comparison.values(mine, theirs)
+
+
+X = torch.arange(24, dtype=torch.float64).reshape(2, 3, 4) + 1
+BETTER = X.clone()
+BETTER[1, 0, 2] = float("nan")
+HIT = X.clone()
+HIT[:, 2] += 0.5
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "says"),
+    [
+        (X.transpose(1, 2), X, ["(2, 4, 3)", "(2, 3, 4)", "another order", "axis 1 (query) and axis 2 (key)"]),
+        (X[:, :2], X, ["Axis 1 (query) has size 2 instead of 3"]),
+        (X[0], X, ["2 axes where 3 are expected"]),
+        (X.float(), X, ["dtype float32", "expected float64"]),
+        (X.numpy(), X, ["a NumPy array", "expected a tensor"]),
+        (X.to("meta"), X, ["device `meta`"]),
+        (BETTER, X, ["`w[1, 0, 2]`", "(head 1, query 0, key 2)", "NaN", "1 of 24 elements is"]),
+        (HIT, X, ["`w[0, 2, 0]`", "is 9.5", "expected 9", "off by 0.5", "allowed", "axis 1 (query) index 2"]),
+        (2 * X, X, ["2 times what is expected, everywhere"]),
+        (X + 3, X, ["3 more than expected, everywhere"]),
+        (X * 0, X, ["zero everywhere"]),
+        (None, X, ["is None", "a tensor of shape (2, 3, 4)"]),
+        (X > 3, X, ["dtype bool"]),
+    ],
+)
+def test_arrays(got: object, want: object, says: list[str]):
+    message = explain({"w": got}, {"w": want}, w="head query key")
+    assert message is not None
+    for part in says:
+        assert part in message, message
+
+
+def test_swapped_axes_of_one_size_are_named():
+    square = torch.arange(9.0).reshape(3, 3) ** 2
+    message = explain(square.T, square)
+    assert message is not None
+    assert "axis 0 and axis 1 swapped" in message
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_rounding_passes_and_a_little_more_does_not(dtype: torch.dtype):
+    values = torch.linspace(-3, 3, 50, dtype=torch.float64)
+    exact = values.to(dtype)
+    assert explain((values * (1 + torch.finfo(dtype).eps)).to(dtype), exact) is None
+    slightly = {torch.float64: 1e-7, torch.float32: 1e-3, torch.bfloat16: 0.2}[dtype]
+    assert explain((values + slightly).to(dtype), exact) is not None
+
+
+def test_the_tolerance_follows_the_size_of_what_is_expected():
+    tiny = torch.tensor([1e-4, 2e-4, 3e-4], dtype=torch.float64)
+    assert explain(tiny + 1e-9, tiny) is not None
+    assert explain(tiny * 1e12 + 1e-3, tiny * 1e12) is None
+
+
+def test_tolerance_zero_asks_for_equality():
+    assert explain(X, X, tolerance=0) is None
+    assert explain(X * (1 + 1e-15), X, tolerance=0) is not None
+
+
+def test_expected_infinities_must_be_there():
+    want = torch.tensor([0.0, -torch.inf, 2.0])
+    assert explain(want.clone(), want) is None
+    for got in ([0.0, -1e9, 2.0], [0.0, torch.inf, 2.0], [0.0, torch.nan, 2.0], [0.0, -torch.inf, -torch.inf]):
+        assert explain(torch.tensor(got), want) is not None
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "says"),
+    [
+        ([1, 2, 4], [1, 2, 3], "`result[2]` is 4; expected 3"),
+        ([1, 2], [1, 2, 3], "has 2 items; expected 3"),
+        ([1, 2, 3, 4], [1, 2, 3], "has 4 items; expected 3"),
+        ([[1.0], [2.0]], [[1.0]], "2 items where 1"),
+        ("hello", "help", "'hello'; expected 'help'"),
+        ("a" * 50 + "x" + "b" * 50, "a" * 50 + "y" + "b" * 50, "from place 50 on"),
+        (1.5, 1.25, "is 1.5; expected 1.25"),
+        (float("nan"), 1.0, "is nan"),
+        (float("inf"), 1.0, "is inf"),
+        (3, True, "is an int (3); expected True"),
+        (4.5, 4, "whole number"),
+        (4, 5, "is 4; expected 5"),
+        (torch.tensor(1.0), 1.0, ".item()"),
+        (np.arange(3), [0, 1, 2], ".tolist()"),
+        (object(), 1.0, "an object"),
+        ({"a": 1}, {"a": 1, "b": 2}, "no entry 'b'"),
+        ({"a": 1, "c": 2}, {"a": 1}, "'c' that should not be there"),
+        ([], [1], "0 items"),
+        ([None], [1.0], "is None"),
+    ],
+)
+def test_other_values(got: object, want: object, says: str):
+    message = explain(got, want)
+    assert message is not None
+    assert says in message
+
+
+@pytest.mark.parametrize(
+    "value", [X, 1, 1.5, "text", b"bytes", None, True, [1, 2], [X, 1.0], {"a": [X]}, [], np.eye(2)]
+)
+def test_everything_equals_itself(value: object):
+    assert explain(value, value) is None
+
+
+def test_lists_and_tuples_and_numpy_numbers_are_what_they_hold():
+    assert explain((X, np.float64(2.0), np.int64(3)), [X, 2.0, 3]) is None
+
+
+def fails(error: Exception) -> Raised:
+    def call() -> None:
+        raise error
+
+    return raised(call, mentions=["d_model", 7])
+
+
+def test_errors_are_compared_by_type_and_by_what_they_mention():
+    want = fails(ValueError("d_model must be even; got 7"))
+    assert explain(fails(ValueError("D_MODEL=7 is odd")), want) is None
+    assert explain(fails(UnicodeError("d_model 7: a kind of ValueError")), want) is None
+    assert "expected a ValueError" in str(explain(fails(TypeError("d_model 7")), want))
+    assert "goes through" in str(explain(raised(lambda: None), want))
+    assert "does not name `7`" in str(explain(fails(ValueError("d_model is odd")), want))
+    nothing = raised(lambda: None, mentions=["x"])
+    assert explain(nothing, nothing) is None
+    assert "expected it to go through" in str(explain(want, raised(lambda: None)))
+
+
+def test_an_untouched_stub_is_no_error_that_was_expected():
+    def stub() -> None:
+        raise NotImplementedError
+
+    with pytest.raises(NotImplementedError):
+        raised(stub)

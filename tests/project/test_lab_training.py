@@ -1,0 +1,200 @@
+"""The resumable loop: the same history as the capstone's, with and without an interruption."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lab import loop, runs
+from lab.console import Meter, Screen
+from lab.loop import Interrupted, run_training
+from lab.pieces import Pieces, open_pieces
+from lab.runs import Run
+from lab.training import Diverged, Training, full_loss
+
+TEXT = "the cat sat on the mat, and the dog sat on the cat.\n" * 40
+SIZES = {"context_length": 8, "d_model": 8, "n_heads": 2, "n_layers": 1}
+
+
+@pytest.fixture(scope="module")
+def pieces() -> Iterator[Pieces]:
+    with open_pieces(None) as opened:
+        yield opened
+
+
+@pytest.fixture
+def start(pieces: Pieces) -> Callable[..., Training]:
+    """Begin a training, small unless told otherwise; the same one each time."""
+
+    def begin(sizes: dict[str, int] = SIZES, dropout: float = 0.0, **recipe: Any) -> Training:
+        chosen = {"steps": 12, "batch_size": 3, "warmup_steps": 2, "eval_every": 5, "eval_batches": 2, "seed": 3}
+        config = pieces.training.TrainConfig(**{**chosen, **recipe})
+        tokenizer = pieces.capstone.build_tokenizer(TEXT)
+        train, val = pieces.capstone.split_corpus(TEXT, tokenizer)
+        torch.manual_seed(config.seed)
+        model = pieces.capstone.build_model(tokenizer.vocab_size, dropout=dropout, **sizes)
+        return Training(pieces, model, train, val, config)
+
+    return begin
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    corpus = {"name": "cats", "source": "cats", "characters": len(TEXT)}
+    return runs.create(tmp_path, "cats", {"corpus": corpus, "tokenizer": {}}, TEXT)
+
+
+def finish(training: Training) -> Training:
+    while not training.finished:
+        training.advance()
+    return training
+
+
+def test_the_history_is_that_of_the_capstone(pieces: Pieces, start: Callable[..., Training]) -> None:
+    training = finish(start({}, steps=5, eval_every=2))
+    seen: list[tuple[int, float]] = []
+    _, _, history = pieces.capstone.train_language_model(
+        TEXT, training.config, "cpu", lambda step, loss: seen.append((step, loss))
+    )
+    assert training.history == history
+    assert list(enumerate(training.losses, start=1)) == seen
+
+
+def test_with_dropout_too_the_history_is_that_of_exercise_14(pieces: Pieces, start: Callable[..., Training]) -> None:
+    training = start(dropout=0.3)
+    model = copy.deepcopy(training.model)
+    history = pieces.training.train(model, training.train_tokens, training.val_tokens, training.config)
+    torch.manual_seed(12345)  # what was drawn before a training must not matter
+    again = Training(pieces, training.model, training.train_tokens, training.val_tokens, training.config)
+    assert finish(again).history == history
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_seed_others(start: Callable[..., Training]) -> None:
+    assert finish(start()).losses == finish(start()).losses != finish(start(seed=4)).losses
+
+
+@pytest.mark.parametrize("stop", [0, 1, 5, 11, 12])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_resumed_is_the_same_as_never_interrupted(
+    start: Callable[..., Training], run: Run, stop: int, dropout: float
+) -> None:
+    whole = finish(start(dropout=dropout))
+    first = start(dropout=dropout)
+    for _ in range(stop):
+        first.advance()
+    run.save(first.state())
+    torch.manual_seed(12345)  # another process
+    second = start(dropout=dropout)
+    second.restore(run.load())
+    finish(second)
+    assert second.history == whole.history
+    assert second.losses == whole.losses
+    for ours, theirs in zip(second.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_ctrl_c_stops_after_the_step_and_saves_it(
+    start: Callable[..., Training], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = Meter.show
+
+    def show_and_press(meter: Meter, step: int, loss: float) -> None:
+        show(meter, step, loss)
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Meter, "show", show_and_press)
+    with pytest.raises(Interrupted) as stopped:
+        run_training(start(), run, Screen(plain=True), {})
+    assert stopped.value.step == run.load()["step"] == 7
+    monkeypatch.undo()
+
+    second = start()
+    second.restore(run.load())
+    run_training(second, run, Screen(plain=True), {"trigram": 2.0})
+    assert second.losses == finish(start()).losses
+    assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_ctrl_c_breaks_off_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), loop.stop_requests():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with loop.stop_requests():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_divergence_stops_the_training_and_keeps_the_last_good_checkpoint(
+    start: Callable[..., Training], run: Run
+) -> None:
+    training = start(steps=20, eval_every=4)
+    advance = training.advance
+
+    def poisoned() -> float:
+        if training.step == 9:
+            with torch.no_grad():
+                next(training.model.parameters()).fill_(math.nan)
+        return advance()
+
+    training.advance = poisoned  # type: ignore[method-assign]
+    with pytest.raises(Diverged, match=r"step 10.*--lr"):
+        run_training(training, run, Screen(plain=True), {})
+    assert run.load()["step"] == 8
+
+
+def test_weights_that_are_not_finite_are_not_worth_a_checkpoint(start: Callable[..., Training]) -> None:
+    training = start()
+    with torch.no_grad():
+        next(training.model.parameters())[0] = math.inf
+    with pytest.raises(Diverged):
+        training.state()
+
+
+def test_a_checkpoint_of_another_model_is_refused(start: Callable[..., Training], run: Run) -> None:
+    run.save(start().state())
+    with pytest.raises(Exception, match="does not fit your model any more"):
+        start({**SIZES, "d_model": 4}).restore(run.load())
+
+
+def test_the_full_loss_counts_every_window_once(start: Callable[..., Training]) -> None:
+    model = finish(start()).model
+    tokens = start().val_tokens  # (M,)
+    length = SIZES["context_length"]
+    by_hand = []
+    with torch.no_grad():
+        for at in range(0, len(tokens) - length, length):
+            logits, _ = model(tokens[None, at : at + length])
+            log_probs = logits[0].log_softmax(-1)  # (T, V)
+            by_hand += [-log_probs[t, tokens[at + t + 1]].item() for t in range(length)]
+    assert len(by_hand) == (len(tokens) - 1) // length * length
+    mean = sum(by_hand) / len(by_hand)
+    assert full_loss(model, tokens) == pytest.approx(mean, rel=1e-5)
+    assert full_loss(model, tokens, batch_size=3) == pytest.approx(mean, rel=1e-5)
+
+
+def test_the_full_loss_leaves_the_model_s_mode(start: Callable[..., Training]) -> None:
+    training = start(dropout=0.5)
+    losses = [full_loss(training.model, training.val_tokens) for _ in range(2)]
+    assert losses[0] == losses[1]
+    assert training.model.training
+
+
+def test_nobody_s_tokens_are_changed(start: Callable[..., Training]) -> None:
+    training = start()
+    before: Tensor = training.train_tokens.clone()
+    finish(training)
+    assert torch.equal(training.train_tokens, before)

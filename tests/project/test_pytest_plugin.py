@@ -1,0 +1,102 @@
+"""A check is a plain pytest test, and pytest's own options work on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from grader.suite import checks_of
+from grader.syllabus import ROOT, find
+from tests.project.conftest import Folder
+
+(EX,) = find(["01"])
+
+
+def run_pytest(folder: Folder, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(EX.suite),
+            "--exercises",
+            str(folder.path),
+            "-p",
+            "no:cacheprovider",
+            *map(str, arguments),
+        ],
+        capture_output=True,
+        text=True,
+        input=stdin,
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture
+def wrong(folder: Folder) -> Folder:
+    folder.write("01", folder.solve("01").read_text().replace("### BEGIN SOLUTION", "return x * 1.5", 1))
+    return folder
+
+
+def test_a_right_solution_passes_every_test(folder: Folder):
+    folder.solve("01")
+    done = run_pytest(folder)
+    assert done.returncode == 0
+    assert f"{len(checks_of(EX.suite))} passed" in done.stdout
+
+
+def test_untouched_stubs_are_skipped(folder: Folder):
+    done = run_pytest(folder, "-rs")
+    assert done.returncode == 0
+    assert f"{len(checks_of(EX.suite))} skipped" in done.stdout
+    assert "Not started" in done.stdout
+
+
+def test_a_failure_shows_the_sentence_and_the_message_and_no_traceback(wrong: Folder):
+    done = run_pytest(wrong)
+    assert done.returncode == 1
+    assert checks_of(EX.suite)[0].says in done.stdout
+    assert "expected" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "grader/" not in done.stdout.replace("\\", "/").replace(str(ROOT), "")
+
+
+def test_k_selects_and_x_stops(wrong: Folder):
+    name = checks_of(EX.suite)[-1].name
+    assert "1 passed" in run_pytest(wrong, "-k", name).stdout or "1 failed" in run_pytest(wrong, "-k", name).stdout
+    assert "1 failed" in run_pytest(wrong, "-x").stdout
+
+
+def test_junit_carries_points(wrong: Folder, tmp_path: Path):
+    run_pytest(wrong, f"--junitxml={tmp_path / 'junit.xml'}")
+    cases = ET.parse(tmp_path / "junit.xml").findall(".//testcase")
+    most = [int(case.find(".//property[@name='max_points']").get("value")) for case in cases]
+    assert most == [info.points for info in checks_of(EX.suite)]
+
+
+def test_xdist_gives_the_same_verdicts(wrong: Folder):
+    alone, shared = run_pytest(wrong, "-q"), run_pytest(wrong, "-q", "-n", "2")
+    assert alone.stdout.split("\n")[-2].split(" in ")[0] == shared.stdout.split("\n")[-2].split(" in ")[0]
+
+
+def test_pdb_stops_in_the_learners_own_code(folder: Folder):
+    source = folder.solve("01").read_text()
+    folder.write("01", source.replace("### BEGIN SOLUTION", "my_variable = 41 + 1; raise KeyError('here')", 1))
+    done = run_pytest(folder, "--pdb", "-x", stdin="p my_variable\nq\n")
+    assert "KeyError: 'here'" in done.stdout
+    assert "42" in done.stdout
+
+
+def test_a_folder_that_is_not_there_is_a_usage_error(folder: Folder):
+    folder.path = folder.path / "nowhere"
+    done = run_pytest(folder)
+    assert done.returncode == 4
+    assert "There is no folder" in done.stdout + done.stderr

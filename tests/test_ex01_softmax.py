@@ -1,0 +1,253 @@
+"""What the softmax, cross-entropy and perplexity must do: the checks of exercise 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grader.checks import Exercise, Random, check, close, raised
+
+
+@check("softmax: shares along the last axis", points=1, axes={"": "row score"})
+def test_softmax_values(ex: Exercise, rng: Random):
+    rows, scores = rng.sizes(2)
+    return ex.softmax(rng.array(rows, scores, scale=2.0))
+
+
+@test_softmax_values.explain
+def _(got, want):
+    sums = got.sum(-1)
+    if not close(sums, 1.0):
+        yield f"row 0 of your shares sums to {sums[0]:.3g} instead of 1: over which axis is your sum taken?"
+    elif close(got[:, ::-1].argsort(-1), want.argsort(-1)) or (got.argmin(-1) == want.argmax(-1)).all():
+        yield "the highest score gets the smallest share: which way round is your difference?"
+
+
+@check("softmax: along whichever axis is asked for", points=1)
+def test_softmax_axis(ex: Exercise, rng: Random):
+    x = rng.array(*rng.sizes(3))
+    return {"axis 0": ex.softmax(x, axis=0), "axis 1": ex.softmax(x, axis=1), "axis -2": ex.softmax(x, -2)}
+
+
+@test_softmax_axis.explain
+def _(got, want):
+    for key, axis in (("axis 0", 0), ("axis 1", 1), ("axis -2", -2)):
+        if not close(got[key].sum(axis), 1.0):
+            other = next((a for a in range(3) if close(got[key].sum(a), 1.0)), None)
+            instead = "" if other is None else f"; along axis {other} they do"
+            yield f"with {key.replace(' ', '=')} the shares do not sum to 1 along that axis{instead}"
+
+
+@check("softmax: scores of a thousand are shared out as well as small ones", points=1, axes={"": "row score"})
+def test_softmax_large(ex: Exercise, rng: Random):
+    rows, scores = rng.sizes(2)
+    return ex.softmax(rng.array(rows, scores) + 1000.0)
+
+
+@check("log_softmax: the logarithm of the shares, along whichever axis is asked for", points=1)
+def test_log_softmax_values(ex: Exercise, rng: Random):
+    x = rng.array(*rng.sizes(3), scale=2.0)
+    return {"last axis": ex.log_softmax(x), "axis 0": ex.log_softmax(x, axis=0), "axis -2": ex.log_softmax(x, -2)}
+
+
+@check("cross_entropy: the mean surprise at the targets", points=1)
+def test_cross_entropy_values(ex: Exercise, rng: Random):
+    rows, vocab = rng.sizes(2, low=4)
+    return ex.cross_entropy(rng.array(rows, vocab, scale=2.0), rng.integers(0, vocab, rows))
+
+
+@test_cross_entropy_values.explain
+def _(got, want):
+    if close(got, -want):
+        yield f"your loss is {got:.4g}, the right size with the wrong sign: is a surprise ever negative?"
+    elif close(got, want / np.log(2)):
+        yield f"your loss is {got:.4g} bits; expected {want:.4g} nats: which logarithm do you take?"
+
+
+@check("cross_entropy: rows whose target is ignore_index do not count", points=1)
+def test_ignore_index(ex: Exercise, rng: Random):
+    logits, targets = rng.array(7, 5), rng.integers(0, 5, 7)
+    targets[[1, 4]] = -100
+    return ex.cross_entropy(logits, targets, ignore_index=-100)
+
+
+@test_ignore_index.explain
+def _(got, want):
+    if close(got, want * 5 / 7):
+        yield f"your loss is {got:.4g}, 5/7 of what it should be: 7 rows came, 5 count. By what do you divide?"
+
+
+@check("perplexity: exp of the cross-entropy; V for a model that knows nothing", points=1)
+def test_perplexity_values(ex: Exercise, rng: Random):
+    rows, vocab = rng.sizes(2)
+    targets = rng.integers(0, vocab, rows)
+    return {
+        "some scores": ex.perplexity(rng.array(rows, vocab), targets),
+        "equal scores": ex.perplexity(np.zeros((rows, vocab)), targets),
+    }
+
+
+@test_perplexity_values.explain
+def _(got, want):
+    if not close(got["equal scores"], want["equal scores"]):
+        vocab = round(want["equal scores"])
+        yield (
+            f"with equal scores for {vocab} tokens your perplexity is {got['equal scores']:.4g}: as unsure as "
+            f"among how many tokens is a model that gives each of {vocab} the same chance?"
+        )
+
+
+### BEGIN HIDDEN TESTS
+@check("any finite scores: rows far apart from each other, and the largest numbers there are", points=1)
+def test_softmax_far_apart(ex: Exercise, rng: Random):
+    x = rng.array(4, 5) + np.array([[0.0], [-2000.0], [50000.0], [1.0]])
+    signs = np.array([[1.0, -1.0, 0.0], [-1.0, -1.0, -1.0], [1.0, 1.0, -1.0]])
+    return {
+        "rows": ex.softmax(x),
+        "columns": ex.softmax(x.T, axis=0),
+        "float64": ex.softmax(1.5e308 * signs),
+        "float32": ex.softmax((3e38 * signs).astype(np.float32)),
+    }
+
+
+@test_softmax_far_apart.explain
+def _(got, want):
+    for key in ("float64", "float32"):
+        sums = got[key].sum(-1)
+        if not close(sums, 1.0):
+            yield (
+                f"with equal scores of enormous size, the shares of a row sum to {sums[1]:.3g}: next to a number like "
+                "that, the logarithm of a small sum is lost. Can the two be kept apart?"
+            )
+
+
+@check("a score of -inf gets a share of exactly 0, and the others still sum to 1", points=1)
+def test_minus_infinity(ex: Exercise, rng: Random):
+    x = rng.array(3, 6)
+    x[0, 2] = x[1, 0] = x[1, 5] = -np.inf
+    x[2, :5] = -np.inf
+    return {"softmax": ex.softmax(x), "log_softmax": ex.log_softmax(x)}
+
+
+@test_minus_infinity.explain
+def _(got, want):
+    ruled_out = got["softmax"][want["softmax"] == 0]
+    if ruled_out.any():
+        yield f"a score of -inf gets a share of {ruled_out.max():.3g}; expected exactly 0"
+    elif not close(got["softmax"].sum(-1), 1.0):
+        yield "with a score of -inf in a row, the other shares no longer sum to 1"
+
+
+@check("log_softmax: exact where the softmax itself vanishes", points=2)
+def test_log_softmax_far_apart(ex: Exercise, rng: Random):
+    x = rng.array(3, 4)
+    x[0, 1] -= 800.0
+    x[1, 2] += 5000.0
+    x[2, 0] -= 40.0
+    return ex.log_softmax(x)
+
+
+@check("float32 and float16 stay what they are, integers become float64, a loss is a Python float", points=1)
+def test_types(ex: Exercise, rng: Random):
+    single, half, whole = (
+        rng.array(3, 5, dtype=np.float32),
+        rng.array(3, 5, dtype=np.float16),
+        rng.integers(-9, 9, 3, 5),
+    )
+    targets = np.array([2, 0, 4])
+    losses = [ex.cross_entropy(single, targets), ex.cross_entropy(whole, targets), ex.perplexity(single, targets)]
+    return {
+        "softmax": [ex.softmax(single), ex.softmax(half), ex.softmax(whole)],
+        "log_softmax": [ex.log_softmax(single), ex.log_softmax(half), ex.log_softmax(whole)],
+        "is a Python float": [isinstance(loss, float) for loss in losses],
+    }
+
+
+@test_types.explain
+def _(got, want):
+    if not all(got["is a Python float"]):
+        yield "a loss comes back as a number of NumPy's or an array; `float(...)` makes a Python float of it"
+
+
+@check("a single score, and a single row", points=1)
+def test_length_one(ex: Exercise, rng: Random):
+    x = rng.array(3, 1)
+    return {
+        "softmax": ex.softmax(x),
+        "log_softmax": ex.log_softmax(x),
+        "no choice": ex.cross_entropy(x, np.zeros(3, dtype=np.int64)),
+        "one row": ex.cross_entropy(rng.array(1, 6), np.array([5])),
+        "one score in all": ex.softmax(np.array([-3.0])),
+    }
+
+
+@check("no argument is changed in place", points=1)
+def test_arguments_unchanged(ex: Exercise, rng: Random):
+    x, logits, targets = rng.array(3, 4), rng.array(5, 4), rng.integers(0, 4, 5)
+    targets[2] = -100
+    ex.softmax(x)
+    ex.log_softmax(x, axis=0)
+    ex.cross_entropy(logits, targets, ignore_index=-100)
+    ex.perplexity(logits, targets, ignore_index=-100)
+    return {"x": x, "logits": logits, "targets": targets}
+
+
+@check("a model that is sure and wrong has a large, finite and exact loss", points=1)
+def test_sure_and_wrong(ex: Exercise, rng: Random):
+    logits = rng.array(4, 5)
+    logits[0, 3] += 900.0
+    logits[2, 1] += 45.0
+    return ex.cross_entropy(logits, np.array([0, 1, 2, 3]))
+
+
+@test_sure_and_wrong.explain
+def _(got, want):
+    if np.isfinite(got) and got < 0.9 * want:
+        yield (
+            f"your loss is {got:.4g}; expected {want:.4g}. The model was sure of the wrong token: "
+            "is there a clip, or a small constant inside a logarithm, that hides how wrong it is?"
+        )
+
+
+@check("ignore_index may be an id of the vocabulary, 0 included", points=2)
+def test_ignore_padding_id(ex: Exercise, rng: Random):
+    logits, targets = rng.array(8, 5), np.array([0, 3, 0, 1, 4, 2, 0, 3])
+    return {
+        "cross_entropy": [ex.cross_entropy(logits, targets, ignore_index=pad) for pad in (0, 3, 9)],
+        "perplexity": [ex.perplexity(logits, targets, ignore_index=pad) for pad in (0, 3, 9)],
+        "none": ex.cross_entropy(logits, targets),
+    }
+
+
+@check("what an ignored row holds does not matter, even -inf at the ignored id", points=1)
+def test_ignored_rows_hold_anything(ex: Exercise, rng: Random):
+    logits, targets = rng.array(6, 4), np.array([1, 0, 3, 0, 2, 0])
+    logits[:, 0] = -np.inf
+    logits[1, 2] = 1e9
+    return ex.cross_entropy(logits, targets, ignore_index=0)
+
+
+@check("with no row that counts the loss is 0.0 and the perplexity 1.0", points=1)
+def test_nothing_kept(ex: Exercise, rng: Random):
+    logits, targets = rng.array(3, 4), np.full(3, 2)
+    return {
+        "cross_entropy": ex.cross_entropy(logits, targets, ignore_index=2),
+        "perplexity": ex.perplexity(logits, targets, ignore_index=2),
+    }
+
+
+@check("a target outside 0..V-1 is a ValueError that names it, a negative one too", points=1)
+def test_targets_out_of_range(ex: Exercise, rng: Random):
+    logits = rng.array(3, 5)
+
+    def attempt(targets: list[int], wrong: int, ignore_index: int | None = None):
+        return raised(lambda: ex.cross_entropy(logits, np.array(targets), ignore_index), mentions=["targets", wrong])
+
+    return {
+        "too high": attempt([0, 5, 1], 5),
+        "negative": attempt([2, 3, -1], -1),
+        "not the ignored one": attempt([1, -7, 2], -7, ignore_index=-100),
+        "perplexity": raised(lambda: ex.perplexity(logits, np.array([0, 77, 2])), mentions=["targets", 77]),
+    }
+
+
+### END HIDDEN TESTS

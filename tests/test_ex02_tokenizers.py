@@ -1,0 +1,223 @@
+"""What the character tokenizer and byte pair encoding must do: the checks of exercise 2."""
+
+from __future__ import annotations
+
+from ast import literal_eval
+from typing import Any
+
+from grader.checks import Exercise, Random, check, raised
+
+
+def merges(tokenizer: Any) -> list[str]:
+    """A tokenizer's merges in writing, one line each."""
+    return [repr(tuple(pair)) for pair in tokenizer.merges]
+
+
+@check("characters: one id for each, in sorted order", points=1)
+def test_characters_encode(ex: Exercise, rng: Random):
+    text = rng.text(60, "the quick brown fox.")
+    tokenizer = ex.CharTokenizer(text)
+    return {"vocab_size": tokenizer.vocab_size, "ids": tokenizer.encode(text[:20])}
+
+
+@check("characters: decode gives the text back", points=1)
+def test_characters_decode(ex: Exercise, rng: Random):
+    text = rng.text(80, "To be, or not.\n")
+    tokenizer = ex.CharTokenizer(text)
+    return {"decoded": tokenizer.decode(tokenizer.encode(text[:40])), "the first two": tokenizer.decode([1, 0])}
+
+
+@check("characters: one that the vocabulary lacks is a ValueError that names it", points=1)
+def test_unknown_character(ex: Exercise, rng: Random):
+    tokenizer = ex.CharTokenizer(rng.text(30, "abcd "))
+    return raised(lambda: tokenizer.encode("ab ß cd"), mentions=["ß"])
+
+
+@check("byte pairs: the most frequent pair of neighbours is merged first, then the next", points=1)
+def test_merges(ex: Exercise, rng: Random):
+    words = [rng.pick(["new", "newest", "low", "lower", "wide", "widest"]) for _ in range(12)]
+    tokenizer = ex.BPETokenizer.train(" ".join(words), 264)
+    return {"merges": merges(tokenizer), "vocab_size": tokenizer.vocab_size}
+
+
+@check("byte pairs: encode gives bytes where nothing is merged, and decode gives the text back", points=1)
+def test_encode_and_decode(ex: Exercise, rng: Random):
+    plain, merged = ex.BPETokenizer.train("", 256), ex.BPETokenizer.train("she sells sea shells", 262)
+    text = rng.text(12, "she al") + " né €"
+    return {
+        "bytes": plain.encode(text),
+        "ids": merged.encode(text),
+        "decoded": [plain.decode(plain.encode(text)), merged.decode(merged.encode(text))],
+    }
+
+
+@test_encode_and_decode.explain
+def _(got, want):
+    if got["bytes"] == [ord(character) for character in want["decoded"][0]]:
+        yield "without merges, your ids are code points: the euro sign is one of those, and how many bytes in UTF-8?"
+    elif "\ufffd" in "".join(got["decoded"]):
+        yield "decoding breaks a letter of two or three bytes: when do you turn bytes into text, token by token?"
+
+
+@check("byte pairs: a vocab_size below 256 is a ValueError", points=1)
+def test_vocab_size_too_small(ex: Exercise, rng: Random):
+    return [raised(lambda: ex.BPETokenizer.train("abab", 255), mentions=["vocab_size", 255])]
+
+
+### BEGIN HIDDEN TESTS
+@check("characters are code points: accents, other scripts, line ends and an emoji are one id each", points=1)
+def test_characters_of_all_kinds(ex: Exercise, rng: Random):
+    text = "Tab\tline\n\r, Größe, grösse, e\u0301, \u6771\u4eac, \U0001f642 " + rng.text(9, "xyzXYZ")
+    tokenizer, empty = ex.CharTokenizer(text), ex.CharTokenizer("")
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "ids": tokenizer.encode(text),
+        "decoded": tokenizer.decode(tokenizer.encode(text)),
+        "of no text": [empty.vocab_size, empty.encode(""), empty.decode([])],
+    }
+
+
+@check("an id outside the vocabulary is a ValueError when decoding, a negative one too", points=1)
+def test_ids_out_of_range(ex: Exercise, rng: Random):
+    characters, pairs = ex.CharTokenizer("abcdef"), ex.BPETokenizer.train("abab", 300)
+    return {
+        "characters, too high": raised(lambda: characters.decode([0, 6]), mentions=["ids", 6]),
+        "characters, negative": raised(lambda: characters.decode([2, -1]), mentions=["ids", -1]),
+        "pairs, too high": raised(lambda: pairs.decode([256, 257]), mentions=["ids", 257]),
+        "pairs, negative": raised(lambda: pairs.decode([-2, 98]), mentions=["ids", -2]),
+    }
+
+
+@check("pairs that overlap are counted, and merged, from left to right without overlap", points=2)
+def test_overlapping_pairs(ex: Exercise, rng: Random):
+    texts = ["ooo", "ooopqpqr", "oooo", "ooooo,pq;pq:pq", "pqpqpq", "pqpqpqpq"]
+    doubled = ex.BPETokenizer.train("oooo", 300)
+    return {
+        "merges": [merges(ex.BPETokenizer.train(text, 300)) for text in texts],
+        "runs": [doubled.encode("o" * length) for length in (1, 2, 3, 5, 8)],
+    }
+
+
+@test_overlapping_pairs.explain
+def _(got, want):
+    if got["merges"][0]:
+        yield "three equal letters give a merge: how often can a pair be replaced there if each letter is used once?"
+
+
+@check("of equally frequent pairs, the one whose byte strings sort first is merged", points=1)
+def test_ties(ex: Exercise, rng: Random):
+    texts = ["xy1xy2mn3mn4", "abc1abc2ab3bd4bd5", "aba1aba2ab3az4az5", "zaz9zaz8q", "né1né2ox3ox4", rng.text(30, "kst")]
+    return [merges(ex.BPETokenizer.train(text, 300)) for text in texts]
+
+
+@check("training stops when no pair occurs twice, and vocab_size counts the merges that were made", points=1)
+def test_stops_early(ex: Exercise, rng: Random):
+    text = rng.text(50, "abc")
+    cases = [("", 300), ("x", 300), ("abcdefgh", 300), ("xyxy", 300), (text, 256), (text, 257), (text, 100_000)]
+    trained = [ex.BPETokenizer.train(text, size) for text, size in cases]
+    return {
+        "merges": [len(tokenizer.merges) for tokenizer in trained],
+        "vocab_size": [tokenizer.vocab_size for tokenizer in trained],
+        "decoded": [tokenizer.decode(tokenizer.encode(text)) for tokenizer in trained],
+        "of no text": [trained[-1].encode(""), trained[-1].decode([])],
+    }
+
+
+@test_stops_early.explain
+def _(got, want):
+    if got["merges"] == want["merges"] and got["vocab_size"][2] == 300:
+        yield "vocab_size is what was asked for; expected 256 and the merges that were made"
+    elif got["merges"][2] > 0:
+        yield "a text in which no pair occurs twice gives merges: what does a token gain that is used once?"
+
+
+@check("encode applies the merges in the order in which they were learned", points=2)
+def test_order_of_merges(ex: Exercise, rng: Random):
+    first = ex.BPETokenizer.train("yz,yz;yz:xy?xy!", 300)
+    second = ex.BPETokenizer.train("klm1klm2klm3kl4mno5mno6no7no8no9", 300)
+    return {
+        "merges": [merges(first), merges(second)],
+        "ids": [first.encode("xyz"), first.encode("xyxyzz"), second.encode("klmno"), second.encode("klmnoklno")],
+    }
+
+
+@test_order_of_merges.explain
+def _(got, want):
+    if got["merges"] == want["merges"] and got["ids"] != want["ids"]:
+        yield (
+            "the merges are right, but a new text is cut otherwise than the training text was: which merge comes "
+            "first, the one that was learned first, the longest, or the one that fits furthest left?"
+        )
+
+
+@check("a long text: all merges, and how they cut another text", points=1)
+def test_many_merges(ex: Exercise, rng: Random):
+    tokenizer = ex.BPETokenizer.train(rng.text(500, "abcd"), 300)
+    return {"merges": merges(tokenizer), "ids": tokenizer.encode(rng.text(200, "abcde"))}
+
+
+@check("the text is not cut into words: tokens may reach across spaces and line ends", points=1)
+def test_no_words(ex: Exercise, rng: Random):
+    text = "to be or not to be\nto be or not to be\n" * 2 + rng.text(10, "to be\n")
+    return merges(ex.BPETokenizer.train(text, 280))
+
+
+@test_no_words.explain
+def _(got, want):
+    tokens = [b"".join(literal_eval(pair)) for pair in got]
+    if not any(b" " in token[1:-1] for token in tokens):
+        yield "no token of yours reaches across a space: is the text cut into words first, or stripped?"
+
+
+@check("every text has ids, and comes back: other scripts, emoji, control characters, what was never seen", points=1)
+def test_any_text(ex: Exercise, rng: Random):
+    tokenizer = ex.BPETokenizer.train("größer, größte, Größe; \u6771\u4eac \u6771\u4eac \U0001f642\U0001f642", 290)
+    drawn = "".join(chr(code) for code in rng.integers(0x80, 0xD800, 20).tolist())
+    texts = ["ß", "\u6771\u4eac\u90fd", "e\u0301\u200d\U0001f9d1", "\x00\r\n\t\x7f", "\ufeffa\ufffd", "  a b \n", drawn]
+    return {
+        "merges": merges(tokenizer),
+        "ids": [tokenizer.encode(text) for text in texts],
+        "decoded": [tokenizer.decode(tokenizer.encode(text)) for text in texts],
+    }
+
+
+@check("bytes that are not UTF-8 decode to U+FFFD, and the rest survives", points=1)
+def test_invalid_bytes(ex: Exercise, rng: Random):
+    tokenizer = ex.BPETokenizer.train("héhé", 300)
+    return [tokenizer.decode(ids) for ids in ([255], [104, 195, 105], [169, 97], [97, 195], [195, 169, 128, 33])]
+
+
+@check("nothing is shared or changed: two tokenizers, the merges, the caller's list of ids", points=1)
+def test_nothing_changed(ex: Exercise, rng: Random):
+    first = ex.BPETokenizer.train("abcabcabc", 258)
+    letters = ex.CharTokenizer("abc")
+    before = merges(first)
+    second = ex.BPETokenizer.train("cbacbacba", 300)
+    others = ex.CharTokenizer("xyza")
+    text, ids, numbers = "abcbabc", [256, 99, 256], [2, 0, 1]
+    return {
+        "ids": [
+            first.encode(text),
+            second.encode(text),
+            first.encode(text),
+            letters.encode("cab"),
+            others.encode("ax"),
+        ],
+        "decoded": [first.decode(ids), letters.decode(numbers), first.decode(ids)],
+        "list": [ids, numbers],
+        "merges": [before, merges(first)],
+    }
+
+
+@check("long texts take time in proportion to their length", points=1, limit=10.0)
+def test_long_texts(ex: Exercise, rng: Random):
+    text = rng.text(3000, "abcdefghij klmnop\n") * 100
+    letters, pairs = ex.CharTokenizer(text), ex.BPETokenizer.train(text[:40_000], 280)
+    return {
+        "characters": letters.decode(letters.encode(text)) == text,
+        "pairs": pairs.decode(pairs.encode(text[:40_000])) == text[:40_000],
+        "vocab_size": [letters.vocab_size, pairs.vocab_size],
+    }
+
+
+### END HIDDEN TESTS

@@ -1,0 +1,387 @@
+"""What sampling must do: the checks of exercise 15. They judge probabilities and frequencies, never single draws."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from grader.checks import Exercise, Random, check, raised
+
+SHARES = (0.42, 0.27, 0.16, 0.10, 0.05)  # sums of 0.42, 0.69, 0.85, 0.95: no top_p below is near one of them
+
+
+def shuffled(shares: tuple[float, ...], rng: Random, rows: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Logits (rows, V) whose softmax is the given shares, in another order and with another offset in each row."""
+    logits = [np.log(rng.numpy.permutation(shares)) + rng.uniform(-3, 3) for _ in range(rows)]
+    return torch.tensor(np.stack(logits), dtype=dtype)
+
+
+class Machine(nn.Module):
+    """A stand-in for a GPT: what comes next depends on the last token of the window and on its first."""
+
+    def __init__(self, rng: Random, vocab_size: int, context_length: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(vocab_size=vocab_size, context_length=context_length)
+        self.last = nn.Parameter(rng.tensor(vocab_size, vocab_size, scale=3.0))
+        self.first = nn.Parameter(rng.tensor(vocab_size, vocab_size, scale=3.0))
+        self.dropout = nn.Dropout(dropout)
+        self.seen: list[dict[str, bool]] = []
+
+    def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, None]:  # noqa: ARG002
+        length, limit = ids.size(1), self.config.context_length
+        if length > limit:
+            raise ValueError(f"ids has length T = {length}, but context_length is {limit}")
+        logits = self.dropout(self.last[ids] + self.first[ids[:, :1]])  # (B, T, V)
+        self.seen.append({"training": self.training, "graph": logits.requires_grad})
+        return logits, None
+
+
+class Die(nn.Module):
+    """A model that gives the same logits whatever came before."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(vocab_size=len(logits), context_length=8)
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, None]:  # noqa: ARG002
+        return self.logits.expand(*ids.shape, -1), None
+
+
+def sum_to_one(probs: np.ndarray):
+    """A sentence about the first row that is no distribution, if there is one."""
+    sums = probs.sum(-1)
+    for row in np.flatnonzero(np.abs(sums - 1.0) > 1e-3):
+        yield f"row {row} of your probabilities sums to {sums[row]:.3f} instead of 1."
+        return
+
+
+@check("temperature divides the logits before the softmax", axes={"half": "text token", "double": "text token"})
+def test_temperature(ex: Exercise, rng: Random):
+    rows, vocab_size = rng.sizes(2, low=3)
+    logits = rng.tensor(rows, vocab_size, scale=2.0)
+    return {
+        "one": ex.next_token_probs(logits),
+        "half": ex.next_token_probs(logits, temperature=0.5),
+        "double": ex.next_token_probs(logits, temperature=2.0),
+    }
+
+
+@test_temperature.explain
+def _(got, want):
+    yield from sum_to_one(got["one"])
+    if got["half"].max(-1).mean() < got["double"].max(-1).mean():
+        yield (
+            "at a temperature of 0.5 your distribution is flatter than at 2. A low temperature makes the best token "
+            "stand out more: do you multiply by the temperature, or divide?"
+        )
+
+
+@check("temperature 0 is greedy: everything on the most likely token")
+def test_temperature_zero(ex: Exercise, rng: Random):
+    rows, vocab_size = rng.sizes(2, low=3)
+    return ex.next_token_probs(rng.tensor(rows, vocab_size), temperature=0.0)
+
+
+@check("top-k keeps the k most likely tokens of each row and shares out the rest", axes={"": "text token"})
+def test_top_k(ex: Exercise, rng: Random):
+    rows, vocab_size = rng.sizes(2, low=5)
+    return ex.next_token_probs(rng.tensor(rows, vocab_size, scale=2.0), top_k=3)
+
+
+@test_top_k.explain
+def _(got, want):
+    kept = (got > 0).sum(-1)
+    if (kept != 3).any():
+        row = int(np.flatnonzero(kept != 3)[0])
+        yield f"for top_k = 3, row {row} has {kept[row]} tokens above zero. Has each row its own k best?"
+    yield from sum_to_one(got)
+
+
+@check("top-p keeps the smallest set that reaches p: the token that crosses the line stays", points=2)
+def test_top_p(ex: Exercise, rng: Random):
+    logits = shuffled(SHARES, rng, rng.integers(3, 7))
+    return {f"top_p={p}": ex.next_token_probs(logits, top_p=p) for p in (0.3, 0.6, 0.8, 0.9)}
+
+
+@test_top_p.explain
+def _(got, want):
+    for name, expected in want.items():
+        mine = got[name]
+        kept, right = (mine > 0).sum(-1), (expected > 0).sum(-1)
+        row = int(np.flatnonzero(kept != right)[0]) if (kept != right).any() else None
+        if row is not None:
+            share = float(np.sort(SHARES)[::-1][: kept[row]].sum())
+            size = "too small" if kept[row] < right[row] else "larger than it need be"
+            yield (
+                f"for {name} and the shares {SHARES} in some order, you keep {kept[row]} of them, {share:.2f} in all: "
+                f"that is {size}. Which is the first token with which the sum reaches top_p, and does it stay?"
+            )
+        if ((mine > 0) != (expected > 0)).any():
+            yield f"for {name} you keep the right number of tokens, but not the likeliest. Where does the sorting end?"
+        yield from sum_to_one(mine)
+
+
+@check("generate appends the right number of tokens, and greedily the most likely ones", axes={"": "text position"})
+def test_greedy_continuation(ex: Exercise, rng: Random):
+    batch, length, new = rng.sizes(3, low=2, high=6)
+    model = Machine(rng, vocab_size=11, context_length=length + new)
+    return ex.generate(model, rng.ids(11, batch, length), new, temperature=0.0)
+
+
+@test_greedy_continuation.explain
+def _(got, want):
+    if got.shape == want.shape:
+        wrong = (got != want).any(0)
+        first = int(np.flatnonzero(wrong)[0]) if wrong.any() else None
+        if first is not None:
+            yield (
+                f"your texts differ at position {first}: {got[:, first].tolist()}, where {want[:, first].tolist()} are "
+                "the most likely tokens. Which of the T rows of the logits speaks of the token after the last?"
+            )
+
+
+### BEGIN HIDDEN TESTS
+@check("first the temperature, then top-k, then top-p on what top-k has kept, renormalised", points=2)
+def test_order(ex: Exercise, rng: Random):
+    logits = shuffled(SHARES, rng, rng.integers(3, 7))
+    return {
+        "top-k and top-p": ex.next_token_probs(logits, top_k=2, top_p=0.55),
+        "temperature 2 and top-p": ex.next_token_probs(logits, temperature=2.0, top_p=0.6),
+        "temperature 0.5 and top-p": ex.next_token_probs(logits, temperature=0.5, top_p=0.8),
+        "all three": ex.next_token_probs(logits, temperature=1.5, top_k=4, top_p=0.63),
+        "greedy": ex.next_token_probs(logits, temperature=0.0, top_k=3, top_p=0.9),
+    }
+
+
+@test_order.explain
+def _(got, want):
+    for name, expected in want.items():
+        kept, right = (got[name] > 0).sum(-1), (expected > 0).sum(-1)
+        if (kept != right).any():
+            yield (
+                f"with {name} together you leave {kept[0]} of {len(expected[0])} tokens; expected {right[0]}. Which "
+                "probabilities does top-p add up: those before the other two have acted, or those after?"
+            )
+
+
+@check("the ends of the scale: top_k of 1, V and more, top_p of 0, 1 and hardly more than nothing")
+def test_ends(ex: Exercise, rng: Random):
+    logits = shuffled(SHARES, rng, 4)
+    logits[1] = logits[1] * 6.0  # a row that is almost sure, beside others that are not
+    options = [
+        {"top_k": 1},
+        {"top_k": 5},
+        {"top_k": 12},
+        {"top_p": 0.0},
+        {"top_p": 1e-6},
+        {"top_p": 0.75},
+        {"top_p": 1.0},
+    ]
+    return {str(option): ex.next_token_probs(logits, **option) for option in options}
+
+
+@check("tokens at minus infinity are never drawn, and huge logits or a tiny temperature do no harm")
+def test_stability(ex: Exercise, rng: Random):
+    logits = rng.tensor(3, 9)
+    logits[0, 1], logits[0, 4] = -torch.inf, -torch.inf
+    logits[1, :7] = -torch.inf
+    huge = rng.tensor(3, 9, scale=1e4)
+    return {
+        "banned": ex.next_token_probs(logits),
+        "banned, top-k": ex.next_token_probs(logits, top_k=4),
+        "banned, top-p": ex.next_token_probs(logits, top_p=0.999),
+        "banned, greedy": ex.next_token_probs(logits, temperature=0.0),
+        "huge": ex.next_token_probs(huge, top_k=4, top_p=0.9),
+        "cold": ex.next_token_probs(shuffled(SHARES, rng, 3), temperature=1e-3, top_p=0.9),
+        "hot": ex.next_token_probs(logits[2:], temperature=1e6),
+    }
+
+
+@check("the probabilities keep the dtype of the logits")
+def test_dtypes(ex: Exercise, rng: Random):
+    exact = shuffled(SHARES, rng, 3, dtype=torch.float64)
+    rough = exact.to(torch.bfloat16)
+    return {
+        "float64": ex.next_token_probs(exact, temperature=0.8, top_k=4, top_p=0.7),
+        "float64, greedy": ex.next_token_probs(exact, temperature=0.0),
+        "bfloat16": ex.next_token_probs(rough, temperature=0.8, top_k=4),
+        "bfloat16, greedy": ex.next_token_probs(rough, temperature=0.0),
+    }
+
+
+@check("it runs on the device of the logits", compare="nothing")
+def test_device(ex: Exercise, rng: Random):
+    logits = rng.tensor(4, 7)
+    results: dict[str, Tensor | str] = {}
+    for option in ({"temperature": 0.0}, {"temperature": 0.7}, {"top_k": 3}, {"top_p": 0.6}):
+        ex.next_token_probs(logits, **option)
+        try:
+            results[str(option)] = ex.next_token_probs(logits.to("meta"), **option)
+        except RuntimeError as error:  # code that reads single numbers can't run on meta, and is right all the same
+            results[str(option)] = str(error)
+    return results
+
+
+@test_device.explain
+def _(got, want):
+    for option, result in got.items():
+        if isinstance(result, str) and ("expected device" in result or "same device" in result):
+            yield f"with {option} two devices meet: {result} Is a tensor made without `device=`?"
+        if isinstance(result, np.ndarray):
+            yield f"with {option} the result is on another device than the logits. Is a tensor made without `device=`?"
+
+
+@check("a negative temperature, a top_k below 1 and a top_p outside 0..1 are refused by name")
+def test_wrong_arguments(ex: Exercise, rng: Random):
+    logits, ids = rng.tensor(2, 6), rng.ids(6, 2, 3)
+    model = Machine(rng, vocab_size=6, context_length=8)
+    return {
+        "temperature": raised(lambda: ex.next_token_probs(logits, temperature=-0.5), ["temperature", -0.5]),
+        "top_k of 0": raised(lambda: ex.next_token_probs(logits, top_k=0), ["top_k", 0]),
+        "top_k below 0": raised(lambda: ex.next_token_probs(logits, top_k=-3), ["top_k", -3]),
+        "top_p above 1": raised(lambda: ex.next_token_probs(logits, top_p=1.5), ["top_p", 1.5]),
+        "top_p below 0": raised(lambda: ex.next_token_probs(logits, top_p=-0.1), ["top_p", -0.1]),
+        "greedy": raised(lambda: ex.next_token_probs(logits, temperature=0.0, top_p=1.5), ["top_p"]),
+        "generate": raised(lambda: ex.generate(model, ids, 2, top_k=0), ["top_k", 0]),
+        "top_k beyond V": raised(lambda: ex.next_token_probs(logits, top_k=7)),
+    }
+
+
+@check("no argument is changed in place: neither the logits nor the prompts")
+def test_arguments_unchanged(ex: Exercise, rng: Random):
+    logits, ids = rng.tensor(3, 8), rng.ids(8, 3, 4)
+    for option in (
+        {"temperature": 0.0},
+        {"temperature": 0.7},
+        {"top_k": 3},
+        {"top_p": 0.6},
+        {"top_k": 4, "top_p": 0.5},
+    ):
+        ex.next_token_probs(logits, **option)
+    ex.generate(Machine(rng, vocab_size=8, context_length=16), ids, 5, generator=rng.generator())
+    return {"logits": logits, "ids": ids}
+
+
+@check(
+    "what no longer fits into the context length is out of sight: the model sees the last tokens, the text keeps all"
+)
+def test_crops(ex: Exercise, rng: Random):
+    model = Machine(rng, vocab_size=13, context_length=rng.integers(3, 6))
+    short, long = rng.ids(13, 3, 2), rng.ids(13, 3, 9)
+    narrow = Machine(rng, vocab_size=13, context_length=1)
+    return {
+        "grown": ex.generate(model, short, 12, temperature=0.0),
+        "long prompt": ex.generate(model, long, 7, temperature=0.0),
+        "one token wide": ex.generate(narrow, long, 5, temperature=0.0),
+    }
+
+
+@test_crops.explain
+def _(got, want):
+    for name, expected in want.items():
+        if got[name].shape == expected.shape and (got[name] != expected).any():
+            yield f"{name}: another text than expected. When a text outgrows the window, which tokens stay in it?"
+
+
+@check("tokens are drawn as often as their probabilities say", points=2, compare="structure")
+def test_frequencies(ex: Exercise, rng: Random):
+    logits = shuffled(SHARES, rng, 1)[0]
+    model, start = Die(logits), torch.zeros(40, 1, dtype=torch.int64)
+    generator = rng.generator()
+    plain = ex.generate(model, start, 100, generator=generator)
+    cut = ex.generate(model, start, 100, temperature=0.7, top_k=4, top_p=0.9, generator=generator)
+    return {"logits": logits, "plain": plain, "cut": cut}
+
+
+@test_frequencies.explain
+def _(got, want, reference):
+    logits = torch.from_numpy(want["logits"])[None]
+    options = {"plain": {}, "cut": {"temperature": 0.7, "top_k": 4, "top_p": 0.9}}
+    for name, option in options.items():
+        probs = reference.next_token_probs(logits, **option)[0].numpy()
+        drawn = got[name][:, 1:]
+        shares = np.array([(drawn == token).mean() for token in range(len(probs))])
+        spread = np.sqrt(probs * (1 - probs) / drawn.size)  # of a share, if the draws are independent
+        off = np.abs(shares - probs) > 6 * spread + 1e-9
+        if off.any():
+            token = int(np.flatnonzero(off)[0])
+            how = f"with {option}" if option else "with no option"
+            yield (
+                f"{how}, a token of probability {probs[token]:.3f} makes up {shares[token]:.3f} of {drawn.size} draws. "
+                "Are tokens drawn from what `next_token_probs` gives, anew for each row and step?"
+            )
+
+
+@check("the generator decides, and it alone: the same state gives the same text", compare="structure")
+def test_generator(ex: Exercise, rng: Random):
+    model, ids = Die(torch.zeros(50)), torch.zeros(3, 1, dtype=torch.int64)
+    seed = rng.integers(0, 2**31)
+    torch.manual_seed(1)
+    first = ex.generate(model, ids, 20, generator=torch.Generator().manual_seed(seed))
+    torch.manual_seed(2)
+    generator = torch.Generator().manual_seed(seed)
+    again = ex.generate(model, ids, 20, generator=generator)
+    further = ex.generate(model, ids, 20, generator=generator)
+    torch.manual_seed(3)
+    without = [ex.generate(model, ids, 20), ex.generate(model, ids, 20)]
+    torch.manual_seed(3)
+    repeated = ex.generate(model, ids, 20)
+    return {"first": first, "again": again, "further": further, "without": without, "repeated": repeated}
+
+
+@test_generator.explain
+def _(got, want):
+    if (got["first"] != got["again"]).any():
+        yield "two generators with the same seed give different texts: does the draw use the generator it was given?"
+    if (got["again"] == got["further"]).all():
+        yield "one generator gives the same text twice in a row: is it seeded again somewhere inside?"
+    if (got["without"][0] == got["without"][1]).all():
+        yield "without a generator, two calls give the same text: is something seeded inside?"
+    if (got["without"][0] != got["repeated"]).any():
+        yield "without a generator, `torch.manual_seed` does not make the text repeat: where does it draw from?"
+
+
+@check("the model runs in evaluation mode and without a graph, and gets its mode back")
+def test_mode(ex: Exercise, rng: Random):
+    ids, result = rng.ids(7, 2, 3), {}
+    for training in (True, False):
+        model = Machine(rng, vocab_size=7, context_length=16, dropout=0.5).train(training)
+        text = ex.generate(model, ids, 4, temperature=0.0)
+        modes = [model.training, model.dropout.training]
+        name = "training" if training else "evaluating"
+        result[name] = {
+            "text": text,
+            "seen": model.seen[-1],
+            "modes after": modes,
+            "grad enabled": torch.is_grad_enabled(),
+        }
+    return result
+
+
+@test_mode.explain
+def _(got, want):
+    for name, found in got.items():
+        if found["seen"]["training"]:
+            yield "while it generates, the model is in training mode: what does dropout do then?"
+        if found["seen"]["graph"]:
+            yield "the model's logits carry a graph for gradients that nobody asked for: it grows with every token."
+        if found["modes after"] != want[name]["modes after"]:
+            yield f"a model that was {name} is no longer so afterwards: `model.training` tells what to put back."
+
+
+@check("prompts come back whole in front, for any batch and length, and int64; no new tokens is fine")
+def test_prompts(ex: Exercise, rng: Random):
+    model = Machine(rng, vocab_size=9, context_length=16)
+    return {
+        "nothing new": ex.generate(model, rng.ids(9, 3, 6), 0),
+        "batch of one": ex.generate(model, rng.ids(9, 1, 1), 6, temperature=0.0),
+        "one new": ex.generate(model, rng.ids(9, 5, 2), 1, top_k=1),
+        "wide": ex.generate(model, rng.ids(9, 17, 3), 3, top_p=0.0),
+    }
+
+
+### END HIDDEN TESTS

@@ -1,0 +1,465 @@
+"""What the capstone must do: the checks of exercise 16.
+
+A probe trains with the learner's code and returns the weights; the judge puts them into a GPT of the same sizes and
+measures the loss itself, per character, so that all tokenizers are measured alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from grader.checks import Exercise, Random, check, filled, loaded, parameters, raised
+
+SIZES = ("vocab_size", "context_length", "d_model", "n_heads", "n_layers", "d_ff", "bias")
+
+
+def chorus(rng: Random, length: int) -> str:
+    """A text in which each line has a voice, a letter that begins all of its words: `Bga Bfo Bga Bku`.
+
+    To know the next voice one has to look back further than the two characters before it.
+    """
+    syllables = [consonant + rng.pick("aeiou") for consonant in rng.numpy.permutation(list("bdfgklmn"))[:4]]
+    lines: list[str] = []
+    while sum(map(len, lines)) < length:
+        voice = rng.pick("ABCDEFGH")
+        lines.append(" ".join(voice + rng.pick(syllables) for _ in range(rng.integers(8, 13))) + "\n")
+    return "".join(lines)[:length]
+
+
+def ngram_loss(train: str, test: str, order: int) -> float:
+    """The loss per character, in nats, of counts of `order` characters in a row, mixed with those of fewer."""
+    characters = len(set(train + test))
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for size in range(order):
+        for i in range(size, len(train)):
+            counts[train[i - size : i]][train[i]] += 1
+    total = 0.0
+    for i, character in enumerate(test):
+        chance = 1 / characters
+        for size in range(min(order, i + 1)):
+            seen = counts.get(test[i - size : i])
+            if seen:
+                chance = (seen[character] + len(seen) * chance) / (seen.total() + len(seen))
+        total -= math.log(chance)
+    return total / len(test)
+
+
+def settings(ex: Exercise, steps: int, **changes: Any) -> Any:
+    """A short training."""
+    options = {
+        "steps": steps,
+        "batch_size": 8,
+        "max_lr": 2e-3,
+        "min_lr": 2e-4,
+        "warmup_steps": 10,
+        "weight_decay": 0.1,
+        "betas": (0.9, 0.99),
+        "grad_clip": 1.0,
+        "eval_every": steps,
+        "eval_batches": 1,
+        "seed": 0,
+    }
+    return ex.of("ex14_training").TrainConfig(**(options | changes))
+
+
+def trained(model: torch.nn.Module) -> dict[str, Any]:
+    """A model as an observation: its sizes and its weights."""
+    return {"sizes": {name: getattr(model.config, name) for name in SIZES}, "weights": parameters(model)}
+
+
+def rebuilt(found: dict[str, Any], reference: Exercise) -> torch.nn.Module:
+    """The observed model, as the reference's GPT."""
+    gpt = reference.of("ex13_gpt")
+    return loaded(gpt.GPT(gpt.GPTConfig(**found["sizes"])), found["weights"]).eval()
+
+
+@torch.no_grad()
+def losses(model: torch.nn.Module, ids: Any, stride: int | None = None) -> np.ndarray:
+    """The loss of each token after the first, in windows of the context length (every `stride`, or side by side)."""
+    tokens, length = torch.as_tensor(np.asarray(ids)), model.config.context_length
+    results = []
+    for start in range(0, len(tokens) - 1, stride or length):
+        window = tokens[start : start + length + 1]
+        if stride and len(window) <= length and start:
+            break
+        log_probs = model(window[None, :-1])[0][0].log_softmax(-1)
+        results.append(-log_probs.gather(1, window[1:, None])[:, 0].numpy())
+    return np.concatenate(results)
+
+
+def held_out_loss(found: dict[str, Any], reference: Exercise, text: str) -> float:
+    """The loss of an observed model on a text, per character."""
+    return float(losses(rebuilt(found["model"], reference), found["ids"]).sum() / len(text))
+
+
+def misread(found: dict[str, Any], text: str):
+    """A sentence about a tokenizer that does not give the text back, or gives ids that the model can't have."""
+    vocab_size = found["model"]["sizes"]["vocab_size"]
+    if found["decoded"] != text:
+        yield "what the returned tokenizer encodes, it does not decode to the same text."
+    if not all(0 <= i < vocab_size for i in found["ids"]):
+        yield f"the returned tokenizer gives ids outside 0..{vocab_size - 1}, for a model of that vocabulary."
+
+
+@check("the tokenizer encodes the corpus to ids below vocab_size, and back", compare="nothing")
+def test_tokenizer(ex: Exercise, rng: Random):
+    text = chorus(rng, 600) + "\tNaïve “quotes”, 3 × 4 = 12…\n"
+    tokenizer = ex.build_tokenizer(text)
+    ids = tokenizer.encode(text)
+    return {"text": text, "ids": ids, "decoded": tokenizer.decode(ids), "vocab_size": tokenizer.vocab_size}
+
+
+@test_tokenizer.explain
+def _(got, want):
+    if not isinstance(got["ids"], list) or not all(isinstance(i, int) for i in got["ids"]):
+        yield "`encode` gives a list of ints."
+    elif not all(0 <= i < got["vocab_size"] for i in got["ids"]):
+        yield f"the ids go from {min(got['ids'])} to {max(got['ids'])}, but vocab_size is {got['vocab_size']}."
+    if got["decoded"] != want["text"]:
+        yield "what was encoded is not decoded to the same text: is any character of the corpus changed or left out?"
+
+
+@check("the first part of the corpus is learned from, the last part is held out, and nothing is lost")
+def test_split(ex: Exercise, rng: Random):
+    text = chorus(rng, 400)
+    tokenizer = ex.of("ex02_tokenizers").CharTokenizer(text)
+    results = {"default": ex.split_corpus(text, tokenizer)}
+    for fraction in (0.25, 0.5):
+        results[str(fraction)] = ex.split_corpus(text, tokenizer, val_fraction=fraction)
+    return {name: {"train": train, "val": val} for name, (train, val) in results.items()}
+
+
+@check("build_model gives a GPT for the vocabulary that knows nothing yet: its loss is near ln V", compare="structure")
+def test_model(ex: Exercise, rng: Random):
+    vocab_size = rng.integers(30, 90)
+    model = ex.build_model(vocab_size)
+    ids = rng.ids(vocab_size, 4, 8)
+    is_gpt = isinstance(model, ex.of("ex13_gpt").GPT)
+    return {"is a GPT": is_gpt, "ids": ids, "logits": model(ids)[0]}
+
+
+@test_model.explain
+def _(got, want):
+    if not got["is a GPT"]:
+        yield "the model is no GPT of exercise 13."
+    vocab_size = want["logits"].shape[-1]
+    logits = got["logits"][:, :-1]
+    log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    loss = -np.take_along_axis(log_probs, want["ids"][:, 1:, None], axis=-1).mean()
+    if not abs(loss - math.log(vocab_size)) < 0.4:
+        yield f"a fresh model's loss should be near ln {vocab_size} = {math.log(vocab_size):.2f}; yours has {loss:.2f}."
+
+
+@check("complete gives the prompt and what follows, as one string")
+def test_complete(ex: Exercise, rng: Random):
+    tokenizer = ex.of("ex02_tokenizers").CharTokenizer("abcdefgh ")
+    gpt = ex.of("ex13_gpt")
+    model = filled(gpt.GPT(gpt.GPTConfig(9, 12, d_model=16, n_heads=2, n_layers=2)), rng, dtype=torch.float64)
+    return {
+        "greedy": ex.complete(model, tokenizer, "bad", 8, temperature=0.0),
+        "best of one": ex.complete(model, tokenizer, rng.text(5), 6, temperature=1.3, top_k=1),
+        "longer than the context": ex.complete(model, tokenizer, rng.text(20), 9, temperature=0.0),
+        "nothing new": ex.complete(model, tokenizer, "head", 0),
+    }
+
+
+@check("training starts near ln V, and on_step hears of every step", compare="nothing")
+def test_start(ex: Exercise, rng: Random):
+    heard: list[list[float]] = []
+    model, _, _ = ex.train_language_model(
+        chorus(rng, 8000), settings(ex, 4), device="cpu", on_step=lambda step, loss: heard.append([step, loss])
+    )
+    return {"heard": heard, "vocab_size": model.config.vocab_size}
+
+
+@test_start.explain
+def _(got, want):
+    steps = [step for step, _ in got["heard"]]
+    if steps != [1, 2, 3, 4]:
+        yield f"in a training of 4 steps, on_step is called for the steps {steps}."
+    expected, first = math.log(got["vocab_size"]), got["heard"][0][1]
+    if not abs(first - expected) < 0.4:
+        yield (
+            f"the first loss is {first:.2f}; a model that knows nothing has ln {got['vocab_size']} = {expected:.2f}. "
+            "Does the first batch already meet a trained model, or weights that are too large?"
+        )
+
+
+@check(
+    "eighty steps on a small corpus beat a table of letter pairs, on text that was never seen",
+    points=2,
+    limit=120.0,
+    compare="nothing",
+)
+def test_beats_bigrams(ex: Exercise, rng: Random):
+    text = chorus(rng, 36000)
+    corpus, held_out = text[:33000], text[33000:]
+    model, tokenizer, _ = ex.train_language_model(corpus, settings(ex, 80), device="cpu")
+    ids = tokenizer.encode(held_out)
+    found = {"model": trained(model), "ids": ids, "decoded": tokenizer.decode(ids)}
+    return found | {"corpus": corpus, "held out": held_out}
+
+
+@test_beats_bigrams.explain
+def _(got, want, reference):
+    text = want["held out"]
+    yield from misread(got, text)
+    loss, pairs = held_out_loss(got, reference, text), ngram_loss(want["corpus"], text, 2)
+    if not loss < pairs:
+        yield f"your model's held-out loss is {loss:.3f} per character; a table of letter pairs gets {pairs:.3f}."
+
+
+### BEGIN HIDDEN TESTS
+@check("split_corpus uses the tokenizer it is given, whatever its tokens are")
+def test_split_other_tokenizer(ex: Exercise, rng: Random):
+    class Pairs:
+        """Two characters of `abcdefgh ` make one token."""
+
+        vocab_size = 81
+
+        def encode(self, text: str) -> list[int]:
+            place = "abcdefgh ".index
+            return [9 * place(a) + place(b) for a, b in zip(text[::2], text[1::2], strict=True)]
+
+        def decode(self, ids: list[int]) -> str:
+            return "".join("abcdefgh "[i // 9] + "abcdefgh "[i % 9] for i in ids)
+
+    train, val = ex.split_corpus(rng.text(400), Pairs())
+    return {"train": train, "val": val}
+
+
+@check("the sizes that build_model is asked for are the sizes that it builds", compare="nothing")
+def test_sizes(ex: Exercise, rng: Random):
+    ex.build_model(7)
+    asked = {"context_length": 9, "d_model": 24, "n_heads": 3, "n_layers": 1, "dropout": 0.25}
+    built: dict[str, Any] = {}
+    for name, size in asked.items():
+        sizes = {"d_model": 24, "n_heads": 2} | {name: size}
+        try:
+            model = ex.build_model(7, **sizes)
+        except TypeError:  # other keywords are a reading of the contract, too
+            continue
+        built[name] = getattr(model.config, name)
+    return {"asked": asked, "built": built}
+
+
+@test_sizes.explain
+def _(got, want):
+    for name, size in got["built"].items():
+        if size != want["asked"][name]:
+            yield f"build_model was asked for {name}={want['asked'][name]} and built {size}: is it passed on?"
+
+
+@check("one batch can be learned by heart", limit=60.0, compare="nothing")
+def test_overfits_one_batch(ex: Exercise, rng: Random):
+    vocab_size = 23
+    model = ex.build_model(vocab_size)
+    tokens = rng.ids(vocab_size, model.config.context_length + 1)  # one window, so every batch is the same
+    config = settings(ex, 80, batch_size=1, weight_decay=0.0)
+    ex.of("ex14_training").train(model, tokens, tokens, config)
+    return {"model": trained(model), "tokens": tokens}
+
+
+@test_overfits_one_batch.explain
+def _(got, want, reference):
+    loss = losses(rebuilt(got["model"], reference), got["tokens"].astype(np.int64)).mean()
+    if not loss < 0.5:
+        yield f"after 80 steps on one and the same window the loss is still {loss:.2f}. Does the model see its input?"
+
+
+@check(
+    "180 steps beat letter pairs and triples on unseen text, and come near the reference on the same budget",
+    points=3,
+    limit=120.0,
+    compare="nothing",
+)
+def test_held_out_loss(ex: Exercise, rng: Random):
+    text = chorus(rng, 43000)
+    corpus, held_out = text[:40000], text[40000:]
+    model, tokenizer, _ = ex.train_language_model(corpus, settings(ex, 180, warmup_steps=20), device="cpu")
+    ids = tokenizer.encode(held_out)
+    found = {"model": trained(model), "ids": ids, "decoded": tokenizer.decode(ids)}
+    return found | {"corpus": corpus, "held out": held_out}
+
+
+@test_held_out_loss.explain
+def _(got, want, reference):
+    text = want["held out"]
+    yield from misread(got, text)
+    loss = held_out_loss(got, reference, text)
+    for name, order in (("letter pairs", 2), ("letter triples", 3)):
+        baseline = ngram_loss(want["corpus"], text, order)
+        if not loss < baseline:
+            yield f"your model's held-out loss is {loss:.3f} per character; a table of {name} gets {baseline:.3f}."
+    par = held_out_loss(want, reference, text)
+    if not loss < 1.1 * par:
+        yield (
+            f"your model's held-out loss is {loss:.3f} per character; the reference reaches {par:.3f} on the same "
+            "budget of steps and windows. Does the training get the whole first part and the whole configuration?"
+        )
+
+
+@check(
+    "what is held out is not learned from, and the history's val_loss is the loss on it",
+    points=2,
+    limit=60.0,
+    compare="nothing",
+)
+def test_held_out_is_honest(ex: Exercise, rng: Random):
+    ending = rng.text(240, "0123456789")  # the last 2 % of the text are digits, which occur nowhere before
+    text = chorus(rng, 12000 - len(ending)) + ending
+    model, tokenizer, history = ex.train_language_model(text, settings(ex, 50, eval_batches=40), device="cpu")
+    train_tokens, val_tokens = ex.split_corpus(text, tokenizer)
+    return {
+        "model": trained(model),
+        "ending": tokenizer.encode(ending),
+        "train": train_tokens,
+        "val": val_tokens,
+        "val_loss": history[-1]["val_loss"],
+    }
+
+
+@test_held_out_is_honest.explain
+def _(got, want, reference):
+    model = rebuilt(got["model"], reference)
+    ending = losses(model, got["ending"]).sum() / 240
+    if not ending > math.log(10) + 0.5:  # ln 10: knows that digits follow digits, and no more
+        yield (
+            f"on characters that only occur at the very end of the corpus, your model has a loss of {ending:.2f} per "
+            "character. One that has never seen them does far worse: what is it trained on?"
+        )
+    learned = losses(model, got["train"][:2000].astype(np.int64)).mean()
+    unseen = losses(model, got["val"].astype(np.int64), stride=8).mean()
+    if not abs(got["val_loss"] - unseen) < abs(got["val_loss"] - learned):
+        yield (
+            f"your history ends with a val_loss of {got['val_loss']:.2f}. The model it belongs to has {unseen:.2f} on "
+            f"the held-out part and {learned:.2f} on the other: which of them does `train` get as val_tokens?"
+        )
+
+
+@check(
+    "the same seed gives the same history, whatever was drawn before; another seed another one",
+    limit=60.0,
+    compare="nothing",
+)
+def test_reproducible(ex: Exercise, rng: Random):
+    text = chorus(rng, 8000)
+    runs = []
+    for before, seed in ((1, 5), (2, 5), (1, 6)):
+        torch.manual_seed(before)
+        heard: list[float] = []
+        config = settings(ex, 3, batch_size=4, seed=seed)
+        _, _, history = ex.train_language_model(
+            text, config, device="cpu", on_step=lambda _, loss, heard=heard: heard.append(loss)
+        )
+        runs.append({"losses": heard, "val_losses": [row["val_loss"] for row in history]})
+    return runs
+
+
+@test_reproducible.explain
+def _(got, want):
+    first, again, other = got
+    if first["losses"][0] != again["losses"][0]:
+        yield "two runs with the same seed differ in their first loss: are the weights drawn before the seed is set?"
+    if first != again:
+        yield "two runs with the same seed give different histories."
+    if first["losses"] == other["losses"]:
+        yield "runs with the seeds 5 and 6 have the same losses: is config.seed used?"
+
+
+@check("the history follows the config, and the model that comes back can write", compare="nothing")
+def test_history(ex: Exercise, rng: Random):
+    text = chorus(rng, 8000)
+    config = settings(ex, 5, batch_size=3, eval_every=2)
+    model, tokenizer, history = ex.train_language_model(text, config, device="cpu")
+    written = ex.complete(model, tokenizer, text[:11], 12, generator=rng.generator())
+    window = model.config.context_length
+    return {"prompt": text[:11], "written": written, "history": history, "window": window}
+
+
+@test_history.explain
+def _(got, want, reference):
+    steps = [row["step"] for row in got["history"]]
+    if steps != [2, 4, 5]:
+        yield f"with steps=5 and eval_every=2 the history has rows for the steps {steps}; expected [2, 4, 5]."
+    for row, expected in zip(got["history"], want["history"], strict=True):
+        if not math.isclose(row["lr"], expected["lr"], rel_tol=1e-6):
+            yield f"at step {row['step']} the learning rate is {row['lr']:.2g}; the config says {expected['lr']:.2g}."
+        if row["tokens_seen"] != row["step"] * 3 * got["window"]:
+            yield f"after step {row['step']}, tokens_seen is {row['tokens_seen']}; is the batch size the config's?"
+        if not (math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])):
+            yield f"the losses of step {row['step']} are not finite."
+    if not got["written"].startswith(want["prompt"]) or len(got["written"]) <= len(want["prompt"]):
+        yield "the model and the tokenizer that came back do not complete a prompt: do the two belong together?"
+
+
+@check("it trains on the device that it is told", compare="nothing")
+def test_device(ex: Exercise, rng: Random):
+    text, config = chorus(rng, 8000), settings(ex, 1, batch_size=1)
+    model, _, _ = ex.train_language_model(text, config, device="cpu")
+    on_cpu = {str(parameter.device) for parameter in model.parameters()}
+    try:  # a device that stores nothing: to train on it must fail in one way or another
+        ex.train_language_model(text, config, device="meta")
+        elsewhere = "went through"
+    except Exception:
+        elsewhere = "failed"
+    return {"cpu": sorted(on_cpu), "elsewhere": elsewhere}
+
+
+@test_device.explain
+def _(got, want):
+    if got["cpu"] != ["cpu"]:
+        yield f"asked for the CPU, the model is on {got['cpu']}."
+    if got["elsewhere"] != "failed":
+        yield "asked for another device than the CPU, it still trained on the CPU: is `device` used?"
+
+
+@check("complete draws from the generator, writes as many tokens as asked, and leaves the model alone")
+def test_complete_generator(ex: Exercise, rng: Random):
+    tokenizer = ex.of("ex02_tokenizers").CharTokenizer("abcdefgh ")
+    gpt = ex.of("ex13_gpt")
+    model = filled(gpt.GPT(gpt.GPTConfig(9, 12, d_model=16, n_heads=2, n_layers=1, dropout=0.3)), rng, scale=0.05)
+    model.train()
+    torch.manual_seed(1)
+    seed = rng.integers(0, 2**31)
+    options = {"temperature": 1.0, "generator": torch.Generator().manual_seed(seed)}
+    first, further = (ex.complete(model, tokenizer, "a bag", 40, **options) for _ in range(2))
+    torch.manual_seed(2)
+    again = ex.complete(model, tokenizer, "a bag", 40, temperature=1.0, generator=torch.Generator().manual_seed(seed))
+    return {
+        "prompt": [text[:5] for text in (first, further, again)],
+        "lengths": [len(text) for text in (first, further, again)],
+        "same generator, same text": first == again,
+        "drawn on, other text": first != further,
+        "training": model.training,
+        "weights": parameters(model),
+    }
+
+
+@test_complete_generator.explain
+def _(got, want):
+    if not got["same generator, same text"]:
+        yield "two generators of one seed give different texts: is the generator handed on to `generate`?"
+
+
+@check("wrong arguments are refused: fractions outside 0..1, a text too short to split, empty or unknown prompts")
+def test_wrong_arguments(ex: Exercise, rng: Random):
+    tokenizer = ex.of("ex02_tokenizers").CharTokenizer("abcdefgh ")
+    text = rng.text(400)
+    gpt = ex.of("ex13_gpt")
+    model = gpt.GPT(gpt.GPTConfig(9, 12, d_model=8, n_heads=2, n_layers=1))
+    return {
+        "a fraction above 1": raised(lambda: ex.split_corpus(text, tokenizer, 1.5), ["val_fraction", 1.5]),
+        "a negative fraction": raised(lambda: ex.split_corpus(text, tokenizer, -0.1), ["val_fraction", -0.1]),
+        "one character": raised(lambda: ex.split_corpus("a", tokenizer), ["text"]),
+        "an empty prompt": raised(lambda: ex.complete(model, tokenizer, "", 3), ["prompt"]),
+        "an unknown character": raised(lambda: ex.complete(model, tokenizer, "a%b", 3), ["%"]),
+    }
+
+
+### END HIDDEN TESTS
