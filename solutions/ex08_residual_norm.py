@@ -106,7 +106,7 @@ and is the same in training and in use.
 have variance 1, their sum has variance 2, and the norm divides by sqrt(2): the identity that was to be a
 highway has a toll at every sublayer. After 12 of them (six layers) it carries
 
->>> round((1 / math.sqrt(2)) ** 12, 3)
+>>> round(float(1 / np.sqrt(2)) ** 12, 3)
 0.016
 
 of what it started with. Meanwhile the layers next to the loss get large gradients from the start (Xiong et al.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,13 +49,13 @@ def test_greedy_text_takes_the_likeliest_transitions(trained) -> None:
     follower = {"a": "b", "b": "c", "d": "a"}  # after c, a and d are equally likely
     text = ex.complete(model, tokenizer, "d", 200, temperature=0.0)
     assert len(text) == 201
-    assert all(after == follower[before] for before, after in zip(text, text[1:], strict=False) if before in follower)
+    assert all(after == follower[before] for before, after in pairwise(text) if before in follower)
 
 
 def test_written_text_has_the_statistics_of_the_chain(trained) -> None:
     ex, (model, tokenizer, _), _ = trained
     text = ex.complete(model, tokenizer, "a", 1500, temperature=1.0, generator=torch.Generator().manual_seed(0))
-    pairs = [after for before, after in zip(text, text[1:], strict=False) if before == "a"]
+    pairs = [after for before, after in pairwise(text) if before == "a"]
     assert pairs.count("b") / len(pairs) == pytest.approx(0.85, abs=0.08)
 
 
