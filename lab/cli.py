@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ import click
 from lab import corpora, runs
 from lab.console import Screen, prepare_streams
 from lab.errors import LabError
-from lab.recipes import DEMO, TRAIN
+from lab.recipes import DEMO, RECIPES, TRAIN
 
 if TYPE_CHECKING:  # torch takes seconds to load: not before it is needed
-    from lab.session import Outcome
+    from lab.task import Outcome, Plan
 
 DEVICES = click.Choice(["auto", "cuda", "mps", "cpu"])
 
@@ -51,7 +51,7 @@ _NO_MEMORY = "there is not enough memory for this: choose a smaller --width, --l
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    """Train a language model with what you built, and let it write."""
+    """Train a model made of what you built, and see what it can do."""
 
 
 def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -69,16 +69,38 @@ def warm(context: click.Context, parameter: click.Parameter, value: float) -> fl
     return value
 
 
+def default(field: str) -> str:
+    """What help says of the default of a recipe's field, where tasks differ."""
+    others = (
+        f"{recipe[field]} for {task}" for task, recipe in RECIPES.items() if recipe is not TRAIN and field in recipe
+    )
+    return ", ".join([str(TRAIN[field]), *others])
+
+
 def size(name: str, high: int, help: str) -> Callable[..., Any]:
-    """An option for a whole number from 1 to `high`, with the recipe's value as its default."""
-    default = TRAIN[name.removeprefix("--").replace("-", "_")]
-    return click.option(name, type=click.IntRange(1, high), default=default, show_default=True, help=help)
+    """An option for a whole number from 1 to `high`; what is not given is as in the task's recipe."""
+    field = name.removeprefix("--").replace("-", "_")
+    return click.option(
+        name, type=click.IntRange(1, high), default=TRAIN[field], show_default=default(field), help=help
+    )
+
+
+def given() -> set[str]:
+    """The options that stand on the command line."""
+    context = click.get_current_context()
+    source = click.core.ParameterSource.COMMANDLINE
+    return {name for name in context.params if context.get_parameter_source(name) is source}
+
+
+def spelt(names: Iterable[str]) -> str:
+    """Options as the user knows them."""
+    return ", ".join("--" + name.replace("_", "-") for name in sorted(names))
 
 
 def _report(screen: Screen, outcome: Outcome) -> None:
     screen.say(f"\n{outcome.table()}\n\n{outcome.sample}")
     folder = runs.shown(outcome.run.folder)
-    screen.say(f'Everything is in {folder}, with the loss curve in loss.png. More text: make sample PROMPT="..."')
+    screen.say(f"Everything is in {folder}, with the loss curve in loss.png. {outcome.more}")
 
 
 plain_option = click.option("--plain", is_flag=True, help="Plain lines: no animation, no colour.")
@@ -94,6 +116,15 @@ runs_option = click.option(
 
 
 @main.command()
+@click.option(
+    "--task",
+    "task_name",
+    type=click.Choice(list(RECIPES)),
+    default="text",
+    show_default=True,
+    help="text: a GPT (exercise 16) learns to go on with a text. reverse: the original transformer (exercise 12) "
+    "learns to write words backwards.",
+)
 @click.option(
     "--exercises",
     type=click.Path(path_type=Path),
@@ -123,11 +154,11 @@ runs_option = click.option(
     type=click.FloatRange(0, 10, min_open=True),
     callback=finite,
     default=TRAIN["lr"],
-    show_default=True,
+    show_default=default("lr"),
     help="The largest learning rate.",
 )
 @seed_option
-@click.option("--name", metavar="RUN", help="What to call the run.  [default: a number and the corpus]")
+@click.option("--name", metavar="RUN", help="What to call the run.  [default: a number and what it learns]")
 @click.option(
     "--resume",
     is_flag=False,
@@ -138,6 +169,7 @@ runs_option = click.option(
 @plain_option
 @runs_option
 def train(
+    task_name: str,
     exercises: Path,
     reference: bool,
     text: Path | None,
@@ -148,40 +180,49 @@ def train(
     """Train a model made of your own pieces."""
     screen = Screen(options["plain"])
     root: Path = options["root"]
-    context = click.get_current_context()
-    given = {
-        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    }
+    named = given()
     if resume is not None:
-        fixed = sorted(given - {"resume", "exercises", "device", "plain", "root"})
+        fixed = named - {"resume", "task_name", "exercises", "device", "plain", "root"}
         if fixed:
-            names = ", ".join("--" + name.replace("_", "-") for name in fixed)
-            raise LabError(f"--resume goes on with a run as its config.json says, so {names} can't be given with it")
+            raise LabError(
+                f"--resume goes on with a run as its config.json says, so {spelt(fixed)} can't be given with it"
+            )
         from lab.session import resume_run
 
-        outcome = resume_run(
-            screen, root, resume or None, exercises if "exercises" in given else None, options["device"]
-        )
-        _report(screen, outcome)
+        folder = exercises if "exercises" in named else None
+        task = task_name if "task_name" in named else None
+        _report(screen, resume_run(screen, root, resume or None, task, folder, options["device"]))
         return
-    if text is not None and "corpus" in given:
+    if text is not None and "corpus" in named:
         raise LabError("--corpus and --text both name what to learn: give one of them")
-    if options["width"] % options["heads"]:
-        raise LabError(
-            f"--width {options['width']} can't be divided among --heads {options['heads']}: choose a multiple"
-        )
+    known = RECIPES[task_name]
+    foreign = named & (
+        {"text", "corpus", *TRAIN} - ({"text", "corpus"} if task_name == "text" else set()) - known.keys()
+    )
+    if foreign:
+        raise LabError(f"{spelt(foreign)} means nothing to the task {task_name}: leave it out")
+    recipe = {field: options[field] if field in named else value for field, value in known.items()}
+    if recipe["width"] % recipe["heads"]:
+        raise LabError(f"--width {recipe['width']} can't be divided among --heads {recipe['heads']}: choose a multiple")
     if options["name"] is not None:
         runs.check_free(root, options["name"])
-    chosen = corpora.from_file(text) if text is not None else corpora.load(corpus)
-    recipe = {name: options[name] for name in TRAIN}
+    plan: Plan[Outcome]
+    if task_name == "text":
+        chosen = corpora.from_file(text) if text is not None else corpora.load(corpus)
+        from lab.text import TextPlan
+
+        plan = TextPlan(chosen, recipe)
+    else:
+        from lab.reversal import ReversePlan
+
+        plan = ReversePlan(recipe)
     from lab.session import new_run
 
     outcome = new_run(
         screen,
         root,
         options["name"],
-        chosen,
-        recipe,
+        plan,
         seed=options["seed"],
         device=options["device"],
         exercises=None if reference else exercises,
@@ -191,7 +232,8 @@ def train(
 
 @main.command()
 @click.option("--run", "name", metavar="RUN", help="Which run's model.  [default: the one trained last]")
-@click.option("--prompt", default="", metavar="TEXT", help="What the text begins with.")
+@click.option("--task", "task_name", type=click.Choice(list(RECIPES)), help="The last run of this task.")
+@click.option("--prompt", default="", metavar="TEXT", help="What the text begins with, or the word to reverse.")
 @click.option(
     "--tokens", type=click.IntRange(0, 1_000_000), default=500, show_default=True, help="How many tokens to write."
 )
@@ -215,13 +257,18 @@ def train(
     "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
 )
 @runs_option
-def sample(name: str | None, root: Path, **options: Any) -> None:
-    """Write text with a trained model: the text goes to stdout, everything about it to stderr."""
-    from lab.session import write_sample
+def sample(name: str | None, task_name: str | None, root: Path, exercises: Path | None, **options: Any) -> None:
+    """Write text with a trained model, or reverse words: that goes to stdout, everything about it to stderr."""
+    run = runs.find(root, name, task_name)
+    named = given()
+    from lab.session import show_sample
+    from lab.task import Request
+    from lab.tasks import task_of
 
-    write_sample(
-        runs.find(root, name), options.pop("exercises"), options.pop("prompt"), options.pop("tokens"), **options
-    )
+    foreign = {option for option in named if option in options} - task_of(run).requests
+    if foreign:
+        raise LabError(f"{spelt(foreign)} means nothing to {run.name}, whose task is {run.task}: leave it out")
+    show_sample(run, exercises, Request(**options))
 
 
 @main.command()

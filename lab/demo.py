@@ -9,8 +9,10 @@ from pathlib import Path
 
 from lab import corpora, runs
 from lab.console import Screen, clock
+from lab.pieces import require
 from lab.recipes import DEMO
 from lab.session import new_run
+from lab.text import TextPlan, TextTask
 
 
 def journey(screen: Screen, root: Path, device: str, steps: int, seed: int) -> bool:
@@ -18,7 +20,11 @@ def journey(screen: Screen, root: Path, device: str, steps: int, seed: int) -> b
 
     Returns:
         Whether the reference passes all of its checks and the model beats the trigram baseline.
+
+    Raises:
+        LabError: this copy of the project holds no reference.
     """
+    require(TextTask.exercises, exercises=None)
     start = time.monotonic()
     screen.heading("1. Grade the reference solution")
     passed = grade(plain=not screen.animated)
@@ -28,8 +34,7 @@ def journey(screen: Screen, root: Path, device: str, steps: int, seed: int) -> b
         screen,
         root,
         None,
-        corpus,
-        {**DEMO, "steps": steps},
+        TextPlan(corpus, {**DEMO, "steps": steps}),
         seed=seed,
         device=device,
         exercises=None,

@@ -26,26 +26,26 @@ class Interrupted(Exception):
         self.step = step
 
 
-def run_training(training: Training, run: Run, screen: Screen, baselines: Mapping[str, float]) -> None:
+def run_training(training: Training, run: Run, screen: Screen) -> None:
     """Train to the end, with a checkpoint at every evaluation, every half minute and whatever stops it.
 
     Args:
         training: new, or restored from the run's checkpoint.
         run: where to keep it.
         screen: where to show it.
-        baselines: names and levels in nats per token, for the picture.
 
     Raises:
         Interrupted: by Ctrl-C or a request to terminate; the state is saved.
         Diverged: the loss is no longer a number; the last good checkpoint is kept.
     """
+    levels = training.task.levels()  # not when the user has pressed Ctrl-C and waits: counting takes a while
     rows = len(training.history)
     saved = time.monotonic()
     run.save(training.state())
     try:
         with (
             stop_requests() as requests,
-            Meter(screen, training.config.steps, training.step, training.tokens_per_step) as meter,
+            Meter(screen, training.config.steps, training.step, training.task.tokens_per_step) as meter,
         ):
             while not training.finished:
                 if requests:
@@ -55,8 +55,8 @@ def run_training(training: Training, run: Run, screen: Screen, baselines: Mappin
                 if len(training.history) > rows:
                     rows = len(training.history)
                     row = training.history[-1]
-                    losses = f"train {row['train_loss']:.3f}  held out {row['val_loss']:.3f}"
-                    meter.say(f"step {row['step']:>6,}  {losses}  learning rate {row['lr']:.1e}")
+                    figures = training.task.figures(row)
+                    meter.say(f"step {row['step']:>6,}  {figures}  learning rate {row['lr']:.1e}")
                     saved = 0.0
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     run.save(training.state())
@@ -65,14 +65,14 @@ def run_training(training: Training, run: Run, screen: Screen, baselines: Mappin
         run.save(training.state())
         raise
     finally:
-        draw(training, run, baselines)
+        draw(training, run, levels)
 
 
-def draw(training: Training, run: Run, baselines: Mapping[str, float]) -> None:
+def draw(training: Training, run: Run, levels: Mapping[str, float]) -> None:
     """Write the run's loss curve."""
-    unit = "token" if "merges" in run.config["tokenizer"] else "character"
-    title = f"{run.name}: {run.config['corpus']['source']}"
-    loss_curve(run.folder / "loss.png", training.losses, training.history, baselines, title, unit)
+    task = training.task
+    title = f"{run.name}: {task.title}"
+    loss_curve(run.folder / "loss.png", training.losses, training.history, levels, title, task.unit)
 
 
 @contextmanager

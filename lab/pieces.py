@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.assembly import Assembly, Exercise
+from grader.assembly import Exercise
 from grader.errors import GraderError
 from grader.grading import assemble
+from grader.reference import reference_assembly
+from grader.syllabus import load
 from lab.errors import LabError
 
 
@@ -20,6 +22,7 @@ class Pieces:
     exercises: Path | None  # the learner's folder; None for the reference as a whole
     borrowed: tuple[str, ...]  # exercises that are the reference's since the learner's don't pass yet
     tokenizers: Exercise
+    transformer: Exercise
     training: Exercise
     sampling: Exercise
     capstone: Exercise
@@ -34,29 +37,56 @@ class Pieces:
         return f"Built from your own pieces, and, where yours don't pass yet, borrowed from the reference: {names}."
 
 
+def with_needs(name: str) -> tuple[str, ...]:
+    """An exercise and all those that it builds on, as far as this copy of the project has them."""
+    entry = next((entry for entry in load() if entry.stem == name), None)
+    return (*(entry.needs if entry else ()), name)
+
+
+def require(used: Sequence[str], exercises: Path | None) -> None:
+    """Refuse what this copy of the project can't have the pieces for: it may be a part of it, or hold no solutions.
+
+    Raises:
+        LabError: an exercise is not in the syllabus, or is to be the reference's and that is not there.
+    """
+    entries = {entry.stem: entry for entry in load()}
+    absent = [stem for stem in used if stem not in entries]
+    if absent:
+        raise LabError(f"this needs {', '.join(absent)}, and the exercises here end with {list(entries)[-1]}")
+    if exercises is None and not all(entries[stem].solution.exists() for stem in used):
+        raise LabError("this needs the reference solution, which this copy of the project does not hold")
+
+
 @contextmanager
-def open_pieces(exercises: Path | None) -> Iterator[Pieces]:
+def open_pieces(exercises: Path | None, used: Sequence[str] = ()) -> Iterator[Pieces]:
     """Assemble the pieces for as long as the context lasts.
 
     Args:
         exercises: the folder with the learner's files; None takes the reference as a whole.
+        used: the exercises that will be used; only of these it is said that they were borrowed.
 
     Raises:
-        LabError: the folder does not exist or holds none of the exercises.
+        LabError: the folder does not exist or holds none of the exercises; a piece is missing.
     """
+    require(used, exercises)
     try:
         if exercises is None:
-            assembly, borrowed = Assembly.reference(), []
+            assembly, borrowed = reference_assembly(), []
         else:
             assembled = assemble(exercises)
             assembly, borrowed = assembled.assembly, assembled.borrowed
+            missing = [stem for stem in assembled.missing if stem in used]
+            if missing:
+                names, do = ", ".join(missing), "does" if len(missing) == 1 else "do"
+                raise LabError(f"this is built on your {names}, which {do} not pass yet (make test says why)")
     except GraderError as error:
         raise LabError(str(error)) from error
     with assembly:
         yield Pieces(
             exercises=exercises,
-            borrowed=tuple(borrowed),
+            borrowed=tuple(stem for stem in borrowed if stem in used),
             tokenizers=assembly.exercise("ex02_tokenizers"),
+            transformer=assembly.exercise("ex12_transformer"),
             training=assembly.exercise("ex14_training"),
             sampling=assembly.exercise("ex15_sampling"),
             capstone=assembly.exercise("ex16_capstone"),

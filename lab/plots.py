@@ -1,4 +1,4 @@
-"""The loss curve, as a picture."""
+"""Pictures: the loss curve, and where a model looked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ def loss_curve(
         title: what was trained.
         unit: what the losses count by: "character" or "token".
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display is needed, no global state touched
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
@@ -58,6 +57,53 @@ def loss_curve(
     axes.grid(alpha=0.2)
     if losses or history:
         axes.legend(loc="upper center")
+    _write(figure, target)
+
+
+def attention_map(
+    target: Path, maps: Sequence[np.ndarray], columns: Sequence[str], rows: Sequence[str], title: str
+) -> None:
+    """Draw how much each letter that was written looked at each letter that was read; write a PNG.
+
+    The large square is the mean over all heads of all layers, the small ones are the heads.
+
+    Args:
+        target: the file to write.
+        maps: for each layer (H, T, S), weights whose rows sum to one.
+        columns: the S letters that were read.
+        rows: the T letters that were written.
+        title: whose attention this is.
+    """
+    from matplotlib.figure import Figure
+
+    layers, heads = len(maps), max(len(layer) for layer in maps)
+    figure = Figure(figsize=(4.6 + 1.7 * heads, max(4.8, 1.9 * layers + 1)), dpi=120, layout="constrained")
+    figure.suptitle(title)
+    halves: Any = figure.subfigures(1, 2, width_ratios=[4.6, 1.7 * heads])
+    large, small = halves
+    axes = large.subplots()
+    _square(axes, np.mean([head for layer in maps for head in layer], axis=0), columns, rows, fontsize=11)
+    axes.set(title="all heads, mean", xlabel="read", ylabel="written, from top to bottom")
+    for number, (layer, line) in enumerate(zip(maps, small.subplots(layers, heads, squeeze=False), strict=True), 1):
+        for head, axes in enumerate(line):
+            if head < len(layer):
+                _square(axes, layer[head], columns, rows, fontsize=6)
+                axes.set_title(f"layer {number}, head {head + 1}", fontsize=8)
+            else:
+                axes.set_axis_off()
+    _write(figure, target)
+
+
+def _square(axes: Any, weights: np.ndarray, columns: Sequence[str], rows: Sequence[str], fontsize: int) -> None:
+    axes.imshow(weights, cmap="Blues", vmin=0.0, vmax=1.0)
+    axes.set_xticks(range(len(columns)), columns, fontsize=fontsize)
+    axes.set_yticks(range(len(rows)), rows, fontsize=fontsize)
+    axes.tick_params(length=0)
+
+
+def _write(figure: Any, target: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display is needed, no global state touched
+
     picture = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(picture, format="png")

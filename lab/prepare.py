@@ -1,22 +1,17 @@
-"""From a run's configuration and its text to everything that is needed to train it or to sample from it."""
+"""From a text to its tokens, for a new run and for one that is there already."""
 
 from __future__ import annotations
 
 import hashlib
-import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lab.corpora import Corpus
 from lab.errors import LabError
 from lab.pieces import Pieces
-from lab.runs import Run, relative_to_root
+from lab.runs import Run
 
 VAL_FRACTION = 0.1
 _BEGINNING = 2000  # characters whose tokens identify a tokenizer
@@ -72,55 +67,6 @@ def tokenize(pieces: Pieces, corpus: Corpus, context_length: int, tokenizer: Any
     return Prepared(tokenizer, train_tokens, val_tokens, train_text, val_text)
 
 
-def build_model(
-    pieces: Pieces, vocab_size: int, sizes: Mapping[str, int], seed: int, device: torch.device
-) -> nn.Module:
-    """The model of exercise 16, its weights drawn from the seed."""
-    torch.manual_seed(seed)
-    model: nn.Module = pieces.capstone.build_model(vocab_size, **sizes)
-    return model.to(device)
-
-
-def train_config(pieces: Pieces, recipe: Mapping[str, Any]) -> Any:
-    """The `TrainConfig` of exercise 14 for the recipe in a run's config.json."""
-    return pieces.training.TrainConfig(**{**recipe, "betas": tuple(recipe["betas"])})  # JSON has no tuples
-
-
-def describe(
-    pieces: Pieces,
-    corpus: Corpus,
-    prepared: Prepared,
-    sizes: Mapping[str, int],
-    recipe: Mapping[str, Any],
-    device: torch.device,
-) -> dict[str, Any]:
-    """What config.json says: all that it takes to do the run again."""
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "corpus": {
-            "name": corpus.name,
-            "source": corpus.source,
-            "characters": len(corpus.text),
-            "sha256": corpus.sha256,
-            "val_fraction": VAL_FRACTION,
-        },
-        "tokenizer": remember(prepared.tokenizer, corpus),
-        "model": dict(sizes),
-        "recipe": dict(recipe),
-        "device": str(device),
-        "pieces": {
-            "exercises": relative_to_root(pieces.exercises) if pieces.exercises is not None else None,
-            "borrowed": list(pieces.borrowed),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "system": f"{platform.system()} {platform.machine()}",
-        },
-    }
-
-
 def corpus_of(run: Run) -> Corpus:
     """The corpus of a run, from its own copy of the text.
 
@@ -128,7 +74,7 @@ def corpus_of(run: Run) -> Corpus:
         LabError: the copy was changed.
     """
     about = run.config["corpus"]
-    corpus = Corpus(about["name"], about["source"], run.text())
+    corpus = Corpus(about["name"], about["source"], run.read("corpus.txt"))
     if corpus.sha256 != about["sha256"]:
         raise LabError(f"{run.folder / 'corpus.txt'} was changed since the run began; train a new run")
     return corpus
@@ -152,7 +98,7 @@ def tokenizer_of(pieces: Pieces, run: Run) -> Any:
     Raises:
         LabError: the exercises no longer give it.
     """
-    text, known = run.text(), run.config["tokenizer"]
+    text, known = run.read("corpus.txt"), run.config["tokenizer"]
     if "merges" in known:  # learning them again would take long
         merges = [(bytes.fromhex(left), bytes.fromhex(right)) for left, right in known["merges"]]
         tokenizer = pieces.tokenizers.BPETokenizer(merges)

@@ -22,11 +22,14 @@ class Run:
     """The folder of one run.
 
     config.json    what is trained on what, how, by which versions, and what was borrowed from the reference
-    corpus.txt     the text
     checkpoint.pt  weights, optimizer, random generators and history after the last step that was saved
     history.jsonl  a row per evaluation
     loss.png       the loss curve
-    sample.txt     a text that it wrote
+    results.json   how good the model is
+    sample.txt     something that it wrote
+
+    and what its task keeps: corpus.txt, the text; held-out.txt, the words that are not trained on, and attention.png,
+    where the model looked.
     """
 
     folder: Path
@@ -42,9 +45,14 @@ class Run:
         """The file with the state of the training."""
         return self.folder / "checkpoint.pt"
 
-    def text(self) -> str:
-        """What it trains on."""
-        return self._read("corpus.txt")
+    @property
+    def task(self) -> str:
+        """What it is about, as --task spells it."""
+        return str(self.config.get("task", "text"))  # the first runs knew no other
+
+    def standing(self, step: int) -> str:
+        """Which model this is, to put above what it wrote."""
+        return f"{self.name}, after step {step:,} of {self.config['recipe']['steps']:,}:"
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state of the training. Killed at any moment, the folder holds the last one or this one, whole."""
@@ -69,29 +77,44 @@ class Run:
             raise LabError(f"{self.checkpoint} can't be read: {error}. Train a new run") from error
         return dict(state)
 
-    def _read(self, name: str) -> str:
+    def read(self, name: str) -> str:
+        """A text that its task keeps in the folder.
+
+        Raises:
+            LabError: it can't be read.
+        """
         try:
             return (self.folder / name).read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             raise LabError(f"{self.folder / name} can't be read ({error}); this run is of no use without it") from error
 
 
-def create(root: Path, name: str | None, config: Mapping[str, Any], text: str) -> Run:
-    """Begin a run in a new folder; without a name it is called by a number and its corpus, `003-plays`.
+def create(
+    root: Path, name: str | None, label: str, config: Mapping[str, Any], files: Mapping[str, str] | None = None
+) -> Run:
+    """Begin a run in a new folder; without a name it is called by a number and what it is about, `003-plays`.
+
+    Args:
+        root: the folder of all runs.
+        name: what to call it.
+        label: what it is about.
+        config: what config.json says.
+        files: texts to keep in the folder, by their names.
 
     Raises:
         LabError: the name is taken or can't be the name of a folder.
     """
     root.mkdir(parents=True, exist_ok=True)
     if name is None:
-        label = re.sub(r"[^A-Za-z0-9._-]+", "-", config["corpus"]["name"]).strip("-.") or "text"
+        label = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.") or "text"
         numbers = [int(found[0]) for folder in root.iterdir() if (found := re.match(r"\d+", folder.name))]
         name = f"{max(numbers, default=0) + 1:03}-{label[:40]}"
     check_free(root, name)
     folder = root / name
     folder.mkdir()
     run = Run(folder, {"format": FORMAT, **config})
-    write_atomically(folder / "corpus.txt", text)
+    for file, text in (files or {}).items():
+        write_atomically(folder / file, text)
     write_json(folder / "config.json", run.config)
     return run
 
@@ -109,8 +132,8 @@ def check_free(root: Path, name: str) -> None:
         )
 
 
-def find(root: Path, name: str | None = None) -> Run:
-    """A run by its name, or the one that was trained last.
+def find(root: Path, name: str | None = None, task: str | None = None) -> Run:
+    """A run by its name, or the one that was trained last; of one task, if that is given.
 
     Raises:
         LabError: there is no such run, or none at all.
@@ -121,12 +144,22 @@ def find(root: Path, name: str | None = None) -> Run:
         if name not in runs:
             known = f"there are {', '.join(sorted(runs))}" if runs else "there is none yet"
             raise LabError(f"there is no run {name!r} in {root}; {known}")
-        folder = runs[name]
-    else:
-        trained = [folder for folder in runs.values() if (folder / "checkpoint.pt").is_file()]
-        if not trained:
-            raise LabError(f"there is no trained run in {root} yet: make train, or make demo")
-        folder = max(trained, key=lambda folder: ((folder / "checkpoint.pt").stat().st_mtime_ns, folder.name))
+        run = _open(runs[name])
+        if task is not None and run.task != task:
+            raise LabError(f"the task of the run {name} is {run.task}, not {task}: leave --task out, or the name")
+        return run
+    trained = [folder for folder in runs.values() if (folder / "checkpoint.pt").is_file()]
+    trained.sort(key=lambda folder: ((folder / "checkpoint.pt").stat().st_mtime_ns, folder.name), reverse=True)
+    for folder in trained:
+        run = _open(folder)
+        if task is None or run.task == task:
+            return run
+    if trained:
+        raise LabError(f"there is no trained run of the task {task} in {root} yet: make train TASK={task}")
+    raise LabError(f"there is no trained run in {root} yet: make train, or make demo")
+
+
+def _open(folder: Path) -> Run:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         version = config["format"]

@@ -1,6 +1,7 @@
 """Training that can be interrupted after any step and goes on later as if it never had been.
 
 The loop is that of exercise 14's `train`, made of the same pieces in the same order, so that it gives the same history.
+What is particular to a task, the task does.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lab.errors import LabError
-from lab.pieces import Pieces
+from lab.task import Task
 
 
 class Diverged(LabError):
@@ -32,21 +33,16 @@ class Training:
     """A model with everything that its training needs to go on.
 
     Args:
-        pieces: where `AdamW`, `get_batch`, `evaluate` and so on come from.
-        model: what is trained, in place, on the device that it is on.
-        train_tokens: (N,) what to learn from.
-        val_tokens: (M,) held-out text.
-        config: a `TrainConfig` of exercise 14.
+        task: what is trained, and with which `TrainConfig` of exercise 14.
+        model: its model, trained in place, on the device that it is on.
     """
 
-    def __init__(self, pieces: Pieces, model: nn.Module, train_tokens: Tensor, val_tokens: Tensor, config: Any) -> None:
-        self.pieces = pieces.training
+    def __init__(self, task: Task[Any], model: nn.Module) -> None:
+        self.task = task
+        self.pieces = task.pieces.training
         self.model = model
-        self.config = config
-        self.context_length: int = model.config.context_length  # type: ignore[union-attr, assignment]
+        self.config = config = task.config
         self.device = next(model.parameters()).device
-        self.train_tokens = train_tokens.to(self.device)
-        self.val_tokens = val_tokens.to(self.device)
         groups = self.pieces.parameter_groups(model, config.weight_decay)
         self.optimizer = self.pieces.AdamW(groups, betas=config.betas)
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -61,11 +57,6 @@ class Training:
         """Whether all steps are done."""
         return bool(self.step >= self.config.steps)
 
-    @property
-    def tokens_per_step(self) -> int:
-        """How many tokens a batch holds."""
-        return int(self.config.batch_size * self.context_length)
-
     def advance(self) -> float:
         """Make one step, evaluate the model if it is time to, and return the loss of the step's batch.
 
@@ -73,15 +64,12 @@ class Training:
             Diverged: the loss or the gradient is not finite; the weights are then as they were before the step.
         """
         config, step = self.config, self.step + 1
-        lr = self.pieces.cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.steps)
+        lr = self.task.learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        x, y = self.pieces.get_batch(
-            self.train_tokens, config.batch_size, self.context_length, self.generator
-        )  # (B, T)
-        _, loss = self.model(x, y)
+        loss = self.task.loss(self.model, self.generator)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = self.pieces.clip_grad_norm(self.model.parameters(), config.grad_clip)
         train_loss = float(loss.item())
         if not (math.isfinite(train_loss) and math.isfinite(norm)):
@@ -95,21 +83,12 @@ class Training:
         return train_loss
 
     def _row(self, train_loss: float, lr: float) -> dict[str, Any]:
-        config = self.config
-        val_loss = self.pieces.evaluate(
-            self.model,
-            self.val_tokens,
-            config.batch_size,
-            self.context_length,
-            config.eval_batches,
-            torch.Generator().manual_seed(config.seed),
-        )
         return {
             "step": self.step,
             "train_loss": train_loss,
-            "val_loss": float(val_loss),
+            **self.task.evaluate(self.model),
             "lr": lr,
-            "tokens_seen": self.step * self.tokens_per_step,
+            "tokens_seen": self.step * self.task.tokens_per_step,
         }
 
     def state(self) -> dict[str, Any]:
@@ -163,29 +142,3 @@ def load_weights(model: nn.Module, state: Mapping[str, Any]) -> None:
     except (KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise LabError(f"the checkpoint does not fit your model any more ({reason}): train a new run") from error
-
-
-@torch.no_grad()
-def full_loss(model: nn.Module, tokens: Tensor, batch_size: int = 64) -> float:
-    """The mean loss over all windows of a text that don't overlap, in nats per token: no luck of the draw in it.
-
-    Args:
-        model: `model(x, y)` returns the logits and the loss.
-        tokens: (N,) at least one window and a token more; what is left over at the end is not counted.
-        batch_size: windows at a time; no influence on the result.
-    """
-    length: int = model.config.context_length  # type: ignore[union-attr, assignment]
-    tokens = tokens.to(next(model.parameters()).device)
-    windows = (len(tokens) - 1) // length
-    x = tokens[: windows * length].view(windows, length)  # (W, T)
-    y = tokens[1 : windows * length + 1].view(windows, length)  # (W, T)
-    was_training = model.training
-    model.eval()
-    try:
-        total = 0.0
-        for i in range(0, windows, batch_size):
-            _, loss = model(x[i : i + batch_size], y[i : i + batch_size])
-            total += loss.item() * len(x[i : i + batch_size])
-    finally:
-        model.train(was_training)
-    return total / windows

@@ -113,9 +113,10 @@ of what it started with. Meanwhile the layers next to the loss get large gradien
 2020, section 3). One learning rate does not suit both ends; at its full size it wrecks the last layers
 before they have settled. That is why post-norm comes with a *warm-up*: thousands of steps in which
 the learning rate climbs from near 0 (`noam_lr` of exercise 12). In pre-norm the path is free from end
-to end, the gradients are of one size over the depth, and training works with little warm-up or none.
-The price: nothing holds the stream down. With sublayers that add variance 1 each, it grows with the depth, and one more
-norm has to stand at the end (`Encoder.norm`, `GPT.final_norm`).
+to end. The gradients next to the loss are smaller the deeper the stack is (Xiong et al. 2020, theorem 1),
+so training works with little warm-up or none. The price: nothing holds the stream down. With sublayers
+that add variance 1 each, it grows with the depth, and one more norm has to stand at the end
+(`Encoder.norm`, `GPT.final_norm`).
 
 By hand
 -------

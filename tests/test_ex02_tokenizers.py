@@ -40,6 +40,16 @@ def test_merges(ex: Exercise, rng: Random):
     return {"merges": merges(tokenizer), "vocab_size": tokenizer.vocab_size}
 
 
+@test_merges.explain
+def _(got, want):
+    asked, made = len(want["merges"]), len(got["merges"])
+    if made > asked and got["merges"][:asked] == want["merges"]:
+        yield (
+            f"{256 + asked} ids were asked for, and you made {made} merges: how many of those ids are taken by the "
+            "bytes already?"
+        )
+
+
 @check("byte pairs: encode gives bytes where nothing is merged, and decode gives the text back", points=1)
 def test_encode_and_decode(ex: Exercise, rng: Random):
     plain, merged = ex.BPETokenizer.train("", 256), ex.BPETokenizer.train("she sells sea shells", 262)
@@ -47,13 +57,14 @@ def test_encode_and_decode(ex: Exercise, rng: Random):
     return {
         "bytes": plain.encode(text),
         "ids": merged.encode(text),
-        "decoded": [plain.decode(plain.encode(text)), merged.decode(merged.encode(text))],
+        "decoded": [plain.decode(list(text.encode())), merged.decode([115, 104, 101, 258, *text.encode()])],
+        "text": text,
     }
 
 
 @test_encode_and_decode.explain
 def _(got, want):
-    if got["bytes"] == [ord(character) for character in want["decoded"][0]]:
+    if got["bytes"] == [ord(character) for character in want["text"]]:
         yield "without merges, your ids are code points: the euro sign is one of those, and how many bytes in UTF-8?"
     elif "\ufffd" in "".join(got["decoded"]):
         yield "decoding breaks a letter of two or three bytes: when do you turn bytes into text, token by token?"
@@ -79,7 +90,7 @@ def test_characters_of_all_kinds(ex: Exercise, rng: Random):
 
 @check("an id outside the vocabulary is a ValueError when decoding, a negative one too", points=1)
 def test_ids_out_of_range(ex: Exercise, rng: Random):
-    characters, pairs = ex.CharTokenizer("abcdef"), ex.BPETokenizer.train("abab", 300)
+    characters, pairs = ex.CharTokenizer("abcdef"), ex.BPETokenizer.train("abab", 257)
     return {
         "characters, too high": raised(lambda: characters.decode([0, 6]), mentions=["ids", 6]),
         "characters, negative": raised(lambda: characters.decode([2, -1]), mentions=["ids", -1]),
@@ -93,7 +104,7 @@ def test_overlapping_pairs(ex: Exercise, rng: Random):
     texts = ["ooo", "ooopqpqr", "oooo", "ooooo,pq;pq:pq", "pqpqpq", "pqpqpqpq"]
     doubled = ex.BPETokenizer.train("oooo", 300)
     return {
-        "merges": [merges(ex.BPETokenizer.train(text, 300)) for text in texts],
+        "merges": [" ".join(merges(ex.BPETokenizer.train(text, 300))) for text in texts],
         "runs": [doubled.encode("o" * length) for length in (1, 2, 3, 5, 8)],
     }
 
@@ -212,11 +223,10 @@ def test_nothing_changed(ex: Exercise, rng: Random):
 @check("long texts take time in proportion to their length", points=1, limit=10.0)
 def test_long_texts(ex: Exercise, rng: Random):
     text = rng.text(3000, "abcdefghij klmnop\n") * 100
-    letters, pairs = ex.CharTokenizer(text), ex.BPETokenizer.train(text[:40_000], 280)
+    letters, pairs = ex.CharTokenizer(text), ex.BPETokenizer.train(text[:20_000], 266)
     return {
         "characters": letters.decode(letters.encode(text)) == text,
-        "pairs": pairs.decode(pairs.encode(text[:40_000])) == text[:40_000],
-        "vocab_size": [letters.vocab_size, pairs.vocab_size],
+        "pairs": pairs.decode(pairs.encode(text[:20_000])) == text[:20_000],
     }
 
 

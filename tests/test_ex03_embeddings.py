@@ -63,13 +63,6 @@ def _(got, want):
         yield "an id of -1 goes through: which row does `weight[-1]` read in Python?"
 
 
-@check("the layer reads the rows of its weight", points=1, axes={"": "batch position width"})
-def test_layer_reads_rows(ex: Exercise, rng: Random):
-    vocab, width, batch, length = rng.sizes(4)
-    layer = filled(ex.TokenEmbedding(vocab, width), rng)
-    return layer(rng.ids(vocab, batch, length))
-
-
 @check("the table is a parameter of the name `weight`, to be learned", points=1, axes={"weight": "token width"})
 def test_weight_is_a_parameter(ex: Exercise, rng: Random):
     vocab, width = rng.sizes(2)
@@ -82,6 +75,13 @@ def test_weight_is_a_parameter(ex: Exercise, rng: Random):
 def _(got, want):
     if not got["learned"]:
         yield "an optimiser would leave `weight` as it is: what tells PyTorch that a tensor is to be learned?"
+
+
+@check("the layer reads the rows of its weight", points=1, axes={"": "batch position width"})
+def test_layer_reads_rows(ex: Exercise, rng: Random):
+    vocab, width, batch, length = rng.sizes(4)
+    layer = filled(ex.TokenEmbedding(vocab, width), rng)
+    return layer(rng.ids(vocab, batch, length))
 
 
 @check("with `scale`, what is read is multiplied by the square root of the width", points=1)
@@ -168,16 +168,24 @@ def test_numpy_arguments_unchanged(ex: Exercise, rng: Random):
     return {"weight": weight, "ids": ids, "grad_out": grad_out}
 
 
+def reason(spread):
+    """Where a wrong standard deviation may come from."""
+    if 0.95 < spread < 1.05:
+        return "1 is what `randn` gives: what makes its numbers smaller?"
+    if 0.135 < spread < 0.147:
+        return "In N(0, 0.02) the 0.02 is the standard deviation, not the variance."
+    if 0.0112 < spread < 0.0119:
+        return "That is what even draws between -0.02 and 0.02 have; a normal distribution has no such bounds."
+    return "By what do you multiply the numbers that you draw?"
+
+
 def oddities(table, name):
     """Sentences on what keeps a table from being N(0, 0.02): each bound is more than seven standard errors wide."""
     spread, far = table.std(), (np.abs(table) > 0.04).mean()
     if len(np.unique(table)) < 0.9 * table.size:
         yield f"many entries of {name} are the same: is each of them drawn by itself?"
     elif not 0.019 < spread < 0.021:
-        yield (
-            f"the entries of {name} have a standard deviation of {spread:.3g}; expected 0.02. "
-            "(In N(0, 0.02) the 0.02 is the standard deviation, not the variance.)"
-        )
+        yield f"the entries of {name} have a standard deviation of {spread:.3g}; expected 0.02. {reason(spread)}"
     elif abs(table.mean()) > 0.001:
         yield f"the entries of {name} have a mean of {table.mean():.3g}; expected 0."
     elif not 0.033 < far < 0.058:
@@ -208,6 +216,21 @@ def test_layers_differ(ex: Exercise, rng: Random):
 def _(got, want):
     if close(got["one"], got["another"]):
         yield "two new layers have the same table: is a seed set somewhere, or one table shared by all?"
+
+
+@check("calling the layer changes neither its table nor the ids", points=1)
+def test_layer_changes_nothing(ex: Exercise, rng: Random):
+    vocab, width, batch, length = rng.sizes(4)
+    layer = filled(ex.TokenEmbedding(vocab, width, scale=True), rng)
+    ids = rng.ids(vocab, batch, length)
+    layer(ids)
+    return {"weight": layer.weight, "ids": ids, "the second answer": layer(ids)}
+
+
+@test_layer_changes_nothing.explain
+def _(got, want):
+    if not close(got["weight"], want["weight"]):
+        yield "calling the layer changes its table: is it the table that you multiply, or what was read from it?"
 
 
 @check(
@@ -262,15 +285,6 @@ def test_layer_sizes_of_one(ex: Exercise, rng: Random):
         "one token": layer(rng.ids(vocab, 1, 1)),
         "width one": narrow(rng.ids(vocab, 2, length)),
     }
-
-
-@check("calling the layer changes neither its table nor the ids", points=1)
-def test_layer_changes_nothing(ex: Exercise, rng: Random):
-    vocab, width, batch, length = rng.sizes(4)
-    layer = filled(ex.TokenEmbedding(vocab, width, scale=True), rng)
-    ids = rng.ids(vocab, batch, length)
-    layer(ids)
-    return {"weight": layer.weight, "ids": ids, "the second answer": layer(ids)}
 
 
 ### END HIDDEN TESTS

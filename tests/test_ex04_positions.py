@@ -49,6 +49,12 @@ def test_encoding_with_another_base(ex: Exercise, rng: Random):
     return ex.sinusoidal_encoding(length, 2 * half, base=50.0)
 
 
+@test_encoding_with_another_base.explain
+def _(got, want, reference):
+    if close(got, np.asarray(reference.sinusoidal_encoding(*want.shape)), 1e-3):
+        yield "with another base you get what 10000 gives: where in your formula does `base` occur?"
+
+
 @check("an odd width is refused", points=1)
 def test_odd_width_is_refused(ex: Exercise, rng: Random):
     return {
@@ -67,6 +73,9 @@ def test_shift_matrix(ex: Exercise, rng: Random):
 def _(got, want, reference):
     matrix, offset = got["matrix"], want["offset"]
     width = len(matrix)
+    halves = np.r_[0:width:2, 1:width:2]
+    if close(matrix, want["matrix"][np.ix_(halves, halves)], 1e-3):
+        yield "your matrix is made for sines on the left and cosines on the right; here they take turns: sin, cos."
     encoding = np.asarray(reference.sinusoidal_encoding(offset + 3, width))
     moved = encoding[:3] @ matrix.T
     if close(encoding[:3] @ matrix, encoding[offset:], 1e-3):
@@ -79,7 +88,17 @@ def _(got, want, reference):
 def test_sinusoidal_layer(ex: Exercise, rng: Random):
     batch, length, half = rng.sizes(3)
     layer = ex.SinusoidalPositions(length + 5, 2 * half)
-    return {"out": layer(rng.tensor(batch, length, 2 * half))}
+    x = rng.tensor(batch, length, 2 * half)
+    return {"out": layer(x.clone()), "x": x}
+
+
+@test_sinusoidal_layer.explain
+def _(got, want):
+    added, right = got["out"] - want["x"], want["out"] - want["x"]
+    if close(added, added[:, :1], 1e-3) and not close(added, added[:1], 1e-3):
+        yield "every position of a sequence gets the same vector: which axis of x counts the positions?"
+    elif close(added[0, :-1], right[0, 1:], 1e-3):
+        yield "the first position gets row 1 of the table: from where do you count?"
 
 
 @check("a sequence that is longer than max_len is refused", points=1)
@@ -187,10 +206,18 @@ def test_nothing_is_changed(ex: Exercise, rng: Random):
         ("sinusoidal", ex.SinusoidalPositions(12, 2 * half)),
         ("learned", filled(ex.LearnedPositions(12, 2 * half), rng)),
     ):
-        layer(x)
-        observed[f"x after {name}"] = x.clone()
-        observed[f"{name}, second call"] = layer(x)
+        mine = x.clone()
+        layer(mine)
+        observed[f"x after {name}"] = mine
+        observed[f"{name}, second call"] = layer(x.clone())
     return observed
+
+
+@test_nothing_is_changed.explain
+def _(got, want):
+    for name in ("sinusoidal", "learned"):
+        if not close(got[f"x after {name}"], want[f"x after {name}"]):
+            yield f"after the {name} layer the caller's x is another: do you add to it, or make a new tensor?"
 
 
 @check("gradients pass to x, and reach the rows of the learned table that were used", points=1, tolerance=1e-6)
@@ -205,6 +232,17 @@ def test_gradients(ex: Exercise, rng: Random):
     }
 
 
+def reason(spread):
+    """Where a wrong standard deviation may come from."""
+    if 0.95 < spread < 1.05:
+        return "1 is what `randn` gives: what makes its numbers smaller?"
+    if 0.135 < spread < 0.147:
+        return "In N(0, 0.02) the 0.02 is the standard deviation, not the variance."
+    if 0.0112 < spread < 0.0119:
+        return "That is what even draws between -0.02 and 0.02 have; a normal distribution has no such bounds."
+    return "By what do you multiply the numbers that you draw?"
+
+
 @check("a learned table is drawn from N(0, 0.02), each one anew", points=1, compare="structure")
 def test_initial_weights(ex: Exercise, rng: Random):
     return {"one": ex.LearnedPositions(512, 64).weight, "another": ex.LearnedPositions(512, 64).weight}
@@ -214,13 +252,12 @@ def test_initial_weights(ex: Exercise, rng: Random):
 def _(got, want):
     table = got["one"]
     spread, far = table.std(), (np.abs(table) > 0.04).mean()  # the bounds are seven standard errors wide and more
-    if len(np.unique(table)) < 0.9 * table.size:
+    if not table.any():
+        yield "a new table is zero everywhere: which distribution are its entries to be drawn from?"
+    elif len(np.unique(table)) < 0.9 * table.size:
         yield "many entries of a new table are the same: is each of them drawn by itself?"
     elif not 0.019 < spread < 0.021:
-        yield (
-            f"the entries of a new table have a standard deviation of {spread:.3g}; expected 0.02. "
-            "(In N(0, 0.02) the 0.02 is the standard deviation, not the variance.)"
-        )
+        yield f"the entries of a new table have a standard deviation of {spread:.3g}; expected 0.02. {reason(spread)}"
     elif abs(table.mean()) > 0.001:
         yield f"the entries of a new table have a mean of {table.mean():.3g}; expected 0."
     elif not 0.033 < far < 0.058:

@@ -100,11 +100,12 @@ def test_block_values(ex: Exercise, rng: Random):
 
 @check("head and token table are one parameter, which learns as both", points=1, compare="structure")
 def test_tied_head(ex: Exercise, rng: Random):
-    model = small_gpt(ex, rng)
+    fresh, model = ex.GPT(ex.GPTConfig(**SMALL)), small_gpt(ex, rng)
     _, loss = model(rng.ids(5, 2, 6), rng.ids(5, 2, 6))
     loss.backward()
     return {
         "one": model.lm_head.weight is model.token_embedding.weight,
+        "one memory": fresh.lm_head.weight.data_ptr() == fresh.token_embedding.weight.data_ptr(),
         "gradient": model.token_embedding.weight.grad,
         "bias": model.lm_head.bias,
     }
@@ -112,7 +113,12 @@ def test_tied_head(ex: Exercise, rng: Random):
 
 @test_tied_head.explain
 def _(got, want):
-    if not got["one"]:
+    if not got["one"] and got["one memory"]:
+        yield (
+            "`lm_head.weight` and `token_embedding.weight` hold the same memory, but are two parameters: each gets a "
+            "gradient of its own. What is it that `.data` hands over?"
+        )
+    elif not got["one"]:
         yield (
             "`lm_head.weight` and `token_embedding.weight` are two parameters. They may start out equal: are they "
             "still equal after one step of training, and how many gradients are there?"
@@ -146,6 +152,8 @@ def _(got, want):
     surprise = np.log(np.exp(got["logits"]).sum(-1, keepdims=True)) - got["logits"]  # -log softmax
     right = np.take_along_axis(surprise, targets, -1)
     shifted = np.take_along_axis(surprise[:, :-1], targets[:, 1:], -1)
+    probs = np.exp(-surprise)
+    twice = np.log(np.exp(probs).sum(-1, keepdims=True)) - np.take_along_axis(probs, targets, -1)
     if close(got["loss"], right.mean(), 1e-9):
         return
     if close(got["loss"], right.sum()):
@@ -154,6 +162,8 @@ def _(got, want):
         yield "the loss compares logits at t with the target at t + 1. Who shifts the targets: caller or model?"
     elif close(got["loss"], right[:, -1].mean()):
         yield "the loss counts the last position only. At how many positions is there something to learn?"
+    elif close(got["loss"], twice.mean()):
+        yield "the loss takes the softmax of a softmax. Does `F.cross_entropy` want probabilities or logits?"
     else:
         yield f"the loss is {float(got['loss']):.4f}, but the mean cross-entropy of your logits is {right.mean():.4f}."
 

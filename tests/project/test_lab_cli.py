@@ -19,11 +19,12 @@ import torch
 from click.testing import CliRunner, Result
 
 from grader.assembly import Assembly, read_folder
-from lab import corpora, demo, prepare, runs
+from lab import corpora, demo, runs
 from lab.cli import main
 from lab.console import Meter
 from lab.corpora import Corpus
 from lab.pieces import open_pieces
+from lab.text import TextTask
 from lab.training import Diverged, Training, load_weights
 
 TEXT = "ANNE:\nthe cat sat on the mat, and the dog sat on the cat.\n\n" * 40
@@ -248,11 +249,11 @@ def test_a_stream_is_what_one_call_would_give(train: Lab, lab: Lab) -> None:
     streamed = lab("sample", "--prompt", "the", "--tokens", 30, "--seed", 7, "--top-k", 12, "--top-p", 0.5).stdout
     run = runs.find(Path(re.search(r"Everything is in (.+)/cats,", result.output)[1]))  # type: ignore[index]
     with open_pieces(None) as pieces:
-        tokenizer = prepare.tokenizer_of(pieces, run)
-        model = prepare.build_model(pieces, tokenizer.vocab_size, run.config["model"], 0, torch.device("cpu"))
+        task = TextTask.reopen(pieces, run, torch.device("cpu"))
+        model = task.build_model()
         load_weights(model, run.load())
         generator = torch.Generator().manual_seed(7)
-        once = pieces.capstone.complete(model, tokenizer, "the", 30, 0.8, 12, 0.5, generator)
+        once = pieces.capstone.complete(model, task.tokenizer, "the", 30, 0.8, 12, 0.5, generator)
     assert streamed == once + "\n"
 
 

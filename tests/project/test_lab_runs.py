@@ -16,11 +16,11 @@ from lab import runs
 from lab.errors import LabError
 from lab.files import write_atomically
 
-CONFIG = {"corpus": {"name": "My text, 2nd edition"}, "tokenizer": {}}
+LABEL = "My text, 2nd edition"
 
 
 def make(root: Path, name: str | None = None, step: int | None = None) -> runs.Run:
-    run = runs.create(root, name, CONFIG, "text")
+    run = runs.create(root, name, LABEL, {"recipe": {}}, {"corpus.txt": "text"})
     if step is not None:
         run.save({"step": step, "history": [{"step": step}]})
     return run

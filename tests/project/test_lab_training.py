@@ -16,10 +16,12 @@ from torch import Tensor
 
 from lab import loop, runs
 from lab.console import Meter, Screen
+from lab.corpora import Corpus
 from lab.loop import Interrupted, run_training
 from lab.pieces import Pieces, open_pieces
 from lab.runs import Run
-from lab.training import Diverged, Training, full_loss
+from lab.text import TextTask, full_loss
+from lab.training import Diverged, Training
 
 TEXT = "the cat sat on the mat, and the dog sat on the cat.\n" * 40
 SIZES = {"context_length": 8, "d_model": 8, "n_heads": 2, "n_layers": 1}
@@ -39,18 +41,18 @@ def start(pieces: Pieces) -> Callable[..., Training]:
         chosen = {"steps": 12, "batch_size": 3, "warmup_steps": 2, "eval_every": 5, "eval_batches": 2, "seed": 3}
         config = pieces.training.TrainConfig(**{**chosen, **recipe})
         tokenizer = pieces.capstone.build_tokenizer(TEXT)
-        train, val = pieces.capstone.split_corpus(TEXT, tokenizer)
         torch.manual_seed(config.seed)
         model = pieces.capstone.build_model(tokenizer.vocab_size, dropout=dropout, **sizes)
-        return Training(pieces, model, train, val, config)
+        corpus, sizes = Corpus("cats", "cats", TEXT), {"context_length": model.config.context_length}
+        task = TextTask(pieces, corpus, tokenizer, sizes, vars(config), torch.device("cpu"))
+        return Training(task, model)
 
     return begin
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    corpus = {"name": "cats", "source": "cats", "characters": len(TEXT)}
-    return runs.create(tmp_path, "cats", {"corpus": corpus, "tokenizer": {}}, TEXT)
+    return runs.create(tmp_path, "cats", "cats", {})
 
 
 def finish(training: Training) -> Training:
@@ -71,10 +73,11 @@ def test_the_history_is_that_of_the_capstone(pieces: Pieces, start: Callable[...
 
 def test_with_dropout_too_the_history_is_that_of_exercise_14(pieces: Pieces, start: Callable[..., Training]) -> None:
     training = start(dropout=0.3)
+    task: Any = training.task
     model = copy.deepcopy(training.model)
-    history = pieces.training.train(model, training.train_tokens, training.val_tokens, training.config)
+    history = pieces.training.train(model, task.train_tokens, task.val_tokens, training.config)
     torch.manual_seed(12345)  # what was drawn before a training must not matter
-    again = Training(pieces, training.model, training.train_tokens, training.val_tokens, training.config)
+    again = Training(task, training.model)
     assert finish(again).history == history
 
 
@@ -114,13 +117,13 @@ def test_ctrl_c_stops_after_the_step_and_saves_it(
 
     monkeypatch.setattr(Meter, "show", show_and_press)
     with pytest.raises(Interrupted) as stopped:
-        run_training(start(), run, Screen(plain=True), {})
+        run_training(start(), run, Screen(plain=True))
     assert stopped.value.step == run.load()["step"] == 7
     monkeypatch.undo()
 
     second = start()
     second.restore(run.load())
-    run_training(second, run, Screen(plain=True), {"trigram": 2.0})
+    run_training(second, run, Screen(plain=True))
     assert second.losses == finish(start()).losses
     assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
 
@@ -152,7 +155,7 @@ def test_divergence_stops_the_training_and_keeps_the_last_good_checkpoint(
 
     training.advance = poisoned  # type: ignore[method-assign]
     with pytest.raises(Diverged, match=r"step 10.*--lr"):
-        run_training(training, run, Screen(plain=True), {})
+        run_training(training, run, Screen(plain=True))
     assert run.load()["step"] == 8
 
 
@@ -172,7 +175,7 @@ def test_a_checkpoint_of_another_model_is_refused(start: Callable[..., Training]
 
 def test_the_full_loss_counts_every_window_once(start: Callable[..., Training]) -> None:
     model = finish(start()).model
-    tokens = start().val_tokens  # (M,)
+    tokens: Tensor = start().task.val_tokens  # type: ignore[attr-defined]  # (M,)
     length = SIZES["context_length"]
     by_hand = []
     with torch.no_grad():
@@ -188,13 +191,14 @@ def test_the_full_loss_counts_every_window_once(start: Callable[..., Training]) 
 
 def test_the_full_loss_leaves_the_model_s_mode(start: Callable[..., Training]) -> None:
     training = start(dropout=0.5)
-    losses = [full_loss(training.model, training.val_tokens) for _ in range(2)]
+    losses = [full_loss(training.model, training.task.val_tokens) for _ in range(2)]
     assert losses[0] == losses[1]
     assert training.model.training
 
 
 def test_nobody_s_tokens_are_changed(start: Callable[..., Training]) -> None:
     training = start()
-    before: Tensor = training.train_tokens.clone()
+    task: Any = training.task
+    before: Tensor = task.train_tokens.clone()
     finish(training)
-    assert torch.equal(training.train_tokens, before)
+    assert torch.equal(task.train_tokens, before)

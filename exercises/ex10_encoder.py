@@ -1,0 +1,290 @@
+"""Exercise 10: the encoder, a reader that sees the whole sentence at once.
+
+The picture
+-----------
+A layer has two sublayers, each in a frame of exercise 8, and a stack has N layers. The same shape
+goes in and comes out at every floor, so floors can be put on top of each other::
+
+        EncoderLayer (post-norm, as published)              Encoder
+
+        x (B, T, D)                                  x (B, T, D)   embeddings + positions
+        |-----------.                                |
+        |     self_attention  <-- mask               v
+        |           |                              layers[0]  <-- mask
+        + <---------'                                |
+       norm           attention_residual             v
+        |  (B, T, D)                               layers[1]  <-- mask     the same mask for all,
+        |-----------.                                |                     other weights for each
+        |     feed_forward  (F inside)               :
+        |           |                                v
+        + <---------'                              layers[N-1]  <-- mask
+       norm           feed_forward_residual          |
+        |                                            v
+        out (B, T, D)                              norm   (in pre-norm only)
+                                                     |
+                                                   memory (B, T, D)
+
+What can see what: rows are the words that ask, columns those that are looked at, `x` may be seen::
+
+                  the   dog   barks  PAD
+        the        x     x      x     .        every word sees all words, those to its
+        dog        x     x      x     .        right as well; nobody sees the padding
+        barks      x     x      x     .
+
+The intuition
+-------------
+*What is it for?* The transformer of 2017 translates. Its encoder reads the source sentence, and its
+decoder (exercise 11) writes the translation while looking at what the encoder made of it. The
+encoder writes nothing and guesses nothing. It turns T vectors that each say "this word, at this
+place" into T vectors that say "this word, as it is meant here". We call them the *memory*.
+
+*Why may every word look at every other?* Because the sentence is there already. In "The bank was
+closed, so we sat down on its grass", what "bank" means is settled nine words later. A reader who
+may not look to the right would have to leave it open. Nothing is to be predicted here, so there is
+nothing to cheat at, and no causal mask. The recurrent network before it had to carry "bank" along
+through all the steps in between; here any two words are one step apart.
+
+*Two sublayers, two jobs.* In the attention the words talk to each other: each gathers what it needs
+from the others. In the feed-forward network each word thinks by itself about what it has heard. The
+one carries news between positions; the other, with most of the parameters, works on each position
+alone. Then both once more, one floor up: what "its" has found out on the first floor ("I belong to
+bank") can be read by others on the second.
+
+*Why several layers?* One round of attention answers questions that a word can ask knowing only
+itself and its place. "Who is the subject of the verb that governs me?" takes two: first find the
+verb, then ask it.
+
+The mathematics
+---------------
+::
+
+    post-norm   h   = norm1(x + drop(Attention(x, x, x)))             (Vaswani et al. 2017, 3.1)
+                out = norm2(h + drop(max(0, h W_1 + b_1) W_2 + b_2))  (3.1 and 3.3)
+
+    pre-norm    h   = x + drop(Attention(n, n, n)), n = norm1(x)      (Xiong et al. 2020, figure 1)
+                out = h + drop(FFN(norm2(h)))
+                and after the last layer: memory = norm(out)
+
+*Post-norm and its warm-up.* Here the norm stands on the path. The layers themselves keep the size
+of the stream in check: whatever a layer does, its tokens leave it normed, and there is nothing
+left for one more norm at the end to do. The price was counted in exercise 8: every norm on the
+path shrinks the identity. And the layers next to the loss get large gradients from the start, just
+as large in a deep stack as in a shallow one. So the learning rate has to begin near zero and climb
+slowly (`noam_lr` of exercise 12).
+
+*Pre-norm and its final norm.* Here the norm stands before the sublayer, on a side road. The path
+itself is made of additions alone, and training works with little warm-up or none. But each of the
+2 N sublayers adds to the stream and nobody norms it, so it tends to leave the last layer larger the
+deeper the stack is. Whoever reads it should not have to know how deep that was: one norm at the end
+sets the level. (On the way back it divides the gradient by the size of the stream, which at first
+grows like sqrt(N): the deeper the stack, the gentler it starts. Xiong et al. 2020, theorem 1.)
+Hence `norm` exists if `norm_first`, and is None otherwise. One too few and one too many are both
+wrong.
+
+*A norm for each frame.* Attention and feed-forward network want different features loud. The weight
+and the bias of a norm are learned to suit the sublayer that it serves, so each frame has its own.
+
+*Layers of their own.* All layers are built alike, but each does a different job, on what the ones
+below have prepared. So each has its own parameters. There is a trap in Python: `[layer] * 6` is a
+list with six names of *one* layer. The shapes are right, training runs, and you have a sixth of
+the parameters. (Sharing them on purpose has been tried, and works to a degree; by accident it is a
+bug.)
+
+*Where is the order?* Nowhere in here. The attention takes a weighted sum over a set, and the rest
+acts on each position alone: put the tokens in another order, and the same vectors come out, in that
+other order. All that the encoder knows of places stands in its input (exercise 4).
+
+*Padding.* A key that is hidden gets the weight zero, so no real word can read it, on any floor,
+provided that every layer gets the mask. The padded positions themselves compute something, too;
+nobody reads it.
+
+*Dropout.* The paper drops from what each sublayer adds (5.4), which is the frame's business.
+Today's implementations also drop attention weights and hidden features. So hand `dropout` to all
+four parts.
+
+*How much is it?* Attention 4 D^2 + 4 D, feed-forward network 2 D F + F + D, two norms 4 D: counted
+below.
+
+By hand
+-------
+A layer in which the sublayers add nothing shows what the frames alone do. The token (0, 0, 4, 4)
+has mean 2 and deviation 2:
+
+>>> import torch
+>>> def silent(module):
+...     with torch.no_grad():
+...         for name, parameter in module.named_parameters():
+...             if "out_proj" in name or "down" in name:
+...                 _ = parameter.zero_()
+...     return module
+>>> x = torch.tensor([[[0.0, 0.0, 4.0, 4.0]]])
+>>> def shown(out):
+...     return [round(value, 2) for value in out.flatten().tolist()]
+>>> shown(silent(EncoderLayer(4, 2, 8))(x))  # the norms stand on the path
+[-1.0, -1.0, 1.0, 1.0]
+>>> shown(silent(EncoderLayer(4, 2, 8, norm_first=True))(x))  # the path is free
+[0.0, 0.0, 4.0, 4.0]
+>>> shown(silent(Encoder(6, 4, 2, 8, norm_first=True))(x))  # the norm at the end
+[-1.0, -1.0, 1.0, 1.0]
+>>> Encoder(6, 4, 2, 8).norm is None
+True
+
+Each word sees all words: replace the last one, and the first one's vector changes. With a mask that
+takes the last one for padding, it does not:
+
+>>> encoder = Encoder(2, 12, 3, 24).eval()
+>>> words = torch.randn(1, 4, 12)
+>>> other = words.clone()
+>>> other[:, 3] = torch.randn(12)
+>>> torch.allclose(encoder(words)[:, 0], encoder(other)[:, 0], atol=1e-5)
+False
+>>> mask = torch.tensor([True, True, True, False])[None, None, None, :]  # (B, 1, 1, T)
+>>> torch.allclose(encoder(words, mask)[:, 0], encoder(other, mask)[:, 0], atol=1e-5)
+True
+
+There is no order in it: the words backwards give the same vectors, backwards.
+
+>>> torch.allclose(encoder(words.flip(1)), encoder(words).flip(1), atol=1e-5)
+True
+
+The base model of the paper has D = 512, F = 2048 and six layers. One layer, by the formulas and
+from your module (on the meta device, where tensors have a shape and take no memory):
+
+>>> def count(module):
+...     return sum(parameter.numel() for parameter in module.parameters())
+>>> D, F = 512, 2048
+>>> (4 * D * D + 4 * D) + (2 * D * F + F + D) + 4 * D
+3152384
+>>> with torch.device("meta"):
+...     layer, encoder = EncoderLayer(D, 8, F), Encoder(6, D, 8, F)
+>>> count(layer), count(encoder), count(encoder) == 6 * count(layer)
+(3152384, 18914304, True)
+
+Two thirds of it are in the feed-forward network. And the trap: six names, one layer.
+
+>>> round((2 * D * F + F + D) / count(layer), 2)
+0.67
+>>> trap = nn.ModuleList([layer] * 6)
+>>> len(trap), count(trap)
+(6, 3152384)
+
+What to build
+-------------
+1. `EncoderLayer`: make the four parts, then let each frame call its sublayer. A frame calls it with
+   one argument; the mask has to come along some other way.
+2. `Encoder`: the layers one after the other, and the norm at the end if there is to be one.
+
+Both are short: you have built all the parts. Look up their arguments in exercises 7, 8 and 9, and
+mind the defaults: that of `FeedForward` is not relu, and that of `Residual` is not post-norm.
+
+Off limits, from here on: `nn.Transformer` and its layers. Use your own `MultiHeadAttention`,
+`Residual`, `LayerNorm` and `FeedForward`.
+
+See it again
+------------
+- The Illustrated Transformer (Jay Alammar), "Bringing The Tensors Into The Picture", "Now We're
+  Encoding!" and "The Residuals", with the picture of two stacked layers
+- Visual Guide to Transformer Neural Networks (Hedu AI), episode 2, on multi-head and self-attention
+- What are Transformer Neural Networks? (Ari Seff), where the encoder's layers are put together
+- Attention Is All You Need (Vaswani et al. 2017), section 3.1 and figure 1, the left half
+- On Layer Normalization in the Transformer Architecture (Xiong et al. 2020), figure 1
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .ex07_multi_head import MultiHeadAttention
+from .ex08_residual_norm import LayerNorm, Residual
+from .ex09_feed_forward import FeedForward
+
+
+class EncoderLayer(nn.Module):
+    """Let every position look at all positions, then process each position by itself.
+
+    Args:
+        d_model: D, the width of the residual stream.
+        n_heads: H, the number of heads of the attention; D is a multiple of it.
+        d_ff: F, the inner width of the feed-forward network.
+        dropout: how likely a number is dropped in training. All four parts get it.
+        norm_first: True for pre-norm, False for post-norm. Note the default: as published in 2017.
+
+    Attributes:
+        self_attention: `MultiHeadAttention` with biases.
+        feed_forward: `FeedForward` with the activation "relu".
+        attention_residual, feed_forward_residual: the `Residual` around each of the two.
+
+    Raises:
+        ValueError: `d_model` is not divisible by `n_heads`, or `dropout` lies outside 0..1; the
+            message names the argument and its value. (The parts see to it.)
+
+    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, figure 1 (both orders).
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+    ) -> None:
+        super().__init__()
+        # Your code here. (The reference needs 4 lines.)
+        raise NotImplementedError("not written yet")
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Gather from everywhere, then think about it.
+
+        Args:
+            x: (B, T, D) the residual stream; left as it is.
+            mask: boolean, broadcasts to (B, H, T, T); True means "may attend". It says which keys
+                each query may look at; for padding, that is `padding_mask(...)[:, None, None, :]`.
+                None hides nothing.
+
+        Returns:
+            (B, T, D) in the dtype and on the device of x.
+        """
+        # Your code here. (The reference needs 2 lines.)
+        raise NotImplementedError("not written yet")
+
+
+class Encoder(nn.Module):
+    """A stack of encoder layers: the same shape goes in and comes out, at every floor.
+
+    Args:
+        n_layers: N, how many layers there are.
+        d_model, n_heads, d_ff, dropout, norm_first: as in `EncoderLayer`.
+
+    Attributes:
+        layers: an `nn.ModuleList` of N `EncoderLayer`s, each with parameters of its own.
+        norm: in pre-norm the `LayerNorm` at the end of the stack; in post-norm None.
+
+    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, section 3.1 (the final norm).
+    """
+
+    def __init__(
+        self,
+        n_layers: int,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+    ) -> None:
+        super().__init__()
+        # Your code here. (The reference needs 3 lines.)
+        raise NotImplementedError("not written yet")
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Go through all layers, from the first to the last.
+
+        Args:
+            x: (B, T, D) the embedded input with its positions; left as it is.
+            mask: as in `EncoderLayer.forward`; every layer gets the same.
+
+        Returns:
+            (B, T, D): the *memory*, one vector for each position of the input.
+        """
+        # Your code here. (The reference needs 3 lines.)
+        raise NotImplementedError("not written yet")

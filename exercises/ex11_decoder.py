@@ -1,0 +1,316 @@
+"""Exercise 11: the decoder, a writer that looks back at its own words and across at the source.
+
+The picture
+-----------
+A layer has three sublayers, each in a frame of its own. T is the length of the target, S that of
+the source; they have nothing to do with each other::
+
+        target x (B, T, D)                                   memory (B, S, D), from the encoder
+        |-----------.                                           |
+        |     self_attention  <-- self_mask                     |
+        |           |             (causal: look back)           |
+        + <---------'                                           |
+       norm           attention_residual                        |
+        |  (B, T, D)                                            |
+        |-----------. queries (B, T, D)                         |
+        |     cross_attention  <---- keys, values (B, S, D) ----+
+        |           |          <-- memory_mask                  |
+        + <---------'             (padding: look across)        |
+       norm           cross_residual                            |
+        |  (B, T, D)                                            v
+        |-----------.                                   to the next layer,
+        |     feed_forward (think)                      the same memory again
+        |           |
+        + <---------'
+       norm           feed_forward_residual
+        |
+        out (B, T, D)             in pre-norm each norm moves to the front of its sublayer
+
+The two attentions have weights and masks of different shapes. Rows ask, columns are looked at::
+
+        self_attention (T, T)                     cross_attention (T, S)
+
+                <s>  the  dog                             le  chien  aboie  PAD
+        <s>      x    .    .    guesses "the"     <s>      x    x      x     .
+        the      x    x    .    guesses "dog"     the      x    x      x     .
+        dog      x    x    x    guesses "barks"   dog      x    x      x     .
+
+The intuition
+-------------
+Think of a translator at work. She looks at what she has written so far (self-attention), goes over
+to the original to find what comes next (cross-attention), and thinks before she writes
+(feed-forward network). The decoder does so in every layer.
+
+*Looking across.* Who asks, and who answers? The target has the question: "I have written 'the
+dog'; which part of the source do I need now?" So the *queries* come from the target, one for each
+of its positions. The source has the answers. Each of its words hangs out a *key*, by which it is
+found, and keeps a *value*, which it hands over. Key and value belong to the same word, so both
+come from the memory. The shapes say the same: what comes back has one row for each query, and it
+is to be added to the target's stream, which has T rows.
+
+See what goes wrong otherwise. Without a key, `MultiHeadAttention` attends to its query: the
+decoder then reads its own words twice and the source never. It will still write fluent sentences,
+which have nothing to do with the original. With keys from the memory and values from the target,
+it finds the right word of the source and is handed something of its own.
+
+*Why a causal mask, if the future is not there anyway?* When the decoder writes, it isn't: the next
+word does not exist yet. In training it is. The translation is known, and instead of feeding one
+beginning after the other, T passes for T guesses, we feed all of it at once and let each position
+guess the word that comes next. Now the answer to each guess stands in the input, one place further
+on. The mask takes it away, so that every position gets exactly what it would have got in a pass of
+its own (seen below, in numbers). The mask is the price of predicting all positions at once; whoever
+predicts only the next one, from a beginning that ends there, needs none.
+
+*And the source?* It may be read whole, from the first word on. It is not what is being guessed.
+What must be hidden there is padding.
+
+The mathematics
+---------------
+::
+
+    h1  = norm1(x  + drop(Attention(q = x,  k = x, v = x;  self_mask)))          post-norm
+    h2  = norm2(h1 + drop(Attention(q = h1, k = m, v = m;  memory_mask)))        m: the memory
+    out = norm3(h2 + drop(FFN(h2)))
+
+    h1  = x  + drop(Attention(n, n, n; self_mask)),    n = norm1(x)              pre-norm
+    h2  = h1 + drop(Attention(n, m, m; memory_mask)),  n = norm2(h1)
+    out = h2 + drop(FFN(norm3(h2))),  and one more norm after the last layer
+
+    scores of the cross-attention  (B, H, T, S) = q (B, H, T, d) times k (B, H, S, d), transposed
+
+*Which memory?* What the encoder's *last* layer returned, and every layer of the decoder reads the
+same one. Layer 3 of the decoder does not read layer 3 of the encoder. All layers get the best
+account of the source that there is; with key and value projections of its own, each reads in it
+what it needs.
+
+*Is the memory normed again, in pre-norm?* No. It has left the encoder through a norm (the last
+layer's in post-norm, the final one in pre-norm), and so has one size already. The frame's norm is
+for the stream that is being written to.
+
+*Two masks, two lengths.* `self_mask` belongs to pairs of target and target, `memory_mask` to pairs
+of target and source. If T and S differ, mixing them up is an error message. If they happen to be
+equal, nothing crashes: the decoder looks ahead, and the loss falls beautifully.
+
+*Who makes the causal mask?* The caller. A layer that invents masks can't be used for anything else,
+and what it hides can't be seen where it is called. `None` hides nothing.
+
+*Post-norm or pre-norm, and the norm at the end*: as in the encoder, for the same reasons. A
+post-norm layer ends with a norm, a pre-norm stack needs one after its last layer. `norm_first`
+says which.
+
+*How much is it?* One attention and one norm more than the encoder's layer: 4 D^2 + 4 D + 2 D.
+
+By hand
+-------
+One position of the target asks two words of the source. With D = 2 and no projections: its query
+(4, 0) has the products 4 and 0 with the keys (1, 0) and (0, 1), divided by sqrt(2) they are 2.83
+and 0:
+
+>>> import torch
+>>> from .ex05_attention import scaled_dot_product_attention
+>>> query, keys = torch.tensor([[4.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+>>> values = torch.tensor([[10.0, 10.0], [20.0, 0.0]])
+>>> out, weights = scaled_dot_product_attention(query, keys, values)
+>>> [round(value, 2) for value in weights[0].tolist()]
+[0.94, 0.06]
+>>> [round(value, 1) for value in out[0].tolist()]  # 0.94 of the first, 0.06 of the second
+[10.6, 9.4]
+
+One row of weights for each position of the target, one column for each word of the source, and the
+result has the target's shape:
+
+>>> layer = DecoderLayer(12, 3, 24).eval()
+>>> x, memory = torch.randn(1, 3, 12), torch.randn(1, 5, 12)  # T = 3, S = 5
+>>> layer.cross_attention(x, memory, return_weights=True)[1].shape  # (B, H, T, S)
+torch.Size([1, 3, 3, 5])
+>>> layer(x, memory).shape
+torch.Size([1, 3, 12])
+
+Why one pass does the work of T: with the causal mask, position t of the whole target gets what it
+gets when the target ends there. Without it, it doesn't:
+
+>>> causal = torch.ones(3, 3, dtype=torch.bool).tril()
+>>> whole = layer(x, memory, causal)
+>>> for t in (1, 2, 3):
+...     alone = layer(x[:, :t], memory, causal[:t, :t])
+...     print(torch.allclose(whole[:, t - 1], alone[:, -1], atol=1e-5))
+True
+True
+True
+>>> torch.allclose(layer(x, memory)[:, 0], layer(x[:, :1], memory)[:, 0], atol=1e-5)
+False
+
+And the last position sees everything anyhow. For it, and so for someone who only ever asks for the
+next word, the mask of one layer hides nothing:
+
+>>> torch.allclose(layer(x, memory)[:, -1], whole[:, -1], atol=1e-5)
+True
+
+(In a stack it does: there the last position reads what the ones before it have become in the layer
+below, and they are to become the same as in training.)
+
+To the cross-attention the memory is a set: backwards, it says the same. The places of the source
+are written into its vectors, by the positions at the encoder's entrance.
+
+>>> torch.allclose(layer(x, memory.flip(1)), layer(x, memory), atol=1e-5)
+True
+
+The base model of the paper, D = 512, F = 2048 and six layers: one layer of the decoder by the
+formulas, then both stacks, then with the embedding table that source and target share (about 37000
+tokens, section 5.1). Table 3 of the paper says 65 million for all of it:
+
+>>> D, F = 512, 2048
+>>> 2 * (4 * D * D + 4 * D) + (2 * D * F + F + D) + 3 * 2 * D
+4204032
+>>> def count(module):
+...     return sum(parameter.numel() for parameter in module.parameters())
+>>> with torch.device("meta"):
+...     layer, decoder = DecoderLayer(D, 8, F), Decoder(6, D, 8, F)
+>>> count(layer), count(decoder)
+(4204032, 25224192)
+>>> encoder = 18914304  # exercise 10
+>>> both = encoder + count(decoder)
+>>> round(both / 1e6, 1), round((both + 37000 * D) / 1e6, 1)
+(44.1, 63.1)
+
+What to build
+-------------
+1. `DecoderLayer`: six parts, and three frames that call three sublayers. Before you write
+   `forward`, say for each attention who asks, who answers, and which mask belongs to it.
+2. `Decoder`: as `Encoder`, and every layer gets the memory and both masks.
+
+In exercise 12 you put encoder and decoder together and train them by *teacher forcing*: the
+decoder gets the true translation, moved one place to the right, whatever it would have written
+itself. There the causal mask earns its keep. And there it has to write alone, one word after the
+other.
+
+Off limits: `nn.Transformer` and its layers. Use your own `MultiHeadAttention`, `Residual`,
+`LayerNorm` and `FeedForward`.
+
+See it again
+------------
+- The Illustrated Transformer (Jay Alammar), "The Decoder Side", with the animations of both phases
+- Visual Guide to Transformer Neural Networks (Hedu AI), episode 3, on the decoder's masked
+  attention
+- What are Transformer Neural Networks? (Ari Seff), the part on the decoder
+- Attention Is All You Need (Vaswani et al. 2017), sections 3.1 ("Decoder"), 3.2.3 (the three uses
+  of attention) and figure 1, the right half
+- Neural Machine Translation by Jointly Learning to Align and Translate (Bahdanau et al. 2014),
+  section 3: the first decoder that looked across, and figure 3: where it looked
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .ex07_multi_head import MultiHeadAttention
+from .ex08_residual_norm import LayerNorm, Residual
+from .ex09_feed_forward import FeedForward
+
+
+class DecoderLayer(nn.Module):
+    """Look at what is written so far, then at the source, then process each position by itself.
+
+    Args:
+        d_model: D, the width of both streams.
+        n_heads: H, the number of heads of each attention; D is a multiple of it.
+        d_ff: F, the inner width of the feed-forward network.
+        dropout: how likely a number is dropped in training. All six parts get it.
+        norm_first: True for pre-norm, False for post-norm. Note the default: as published in 2017.
+
+    Attributes:
+        self_attention, cross_attention: `MultiHeadAttention` with biases.
+        feed_forward: `FeedForward` with the activation "relu".
+        attention_residual, cross_residual, feed_forward_residual: the `Residual` around each.
+
+    Raises:
+        ValueError: `d_model` is not divisible by `n_heads`, or `dropout` lies outside 0..1; the
+            message names the argument and its value. (The parts see to it.)
+
+    Source: Vaswani et al. 2017, section 3.1 ("Decoder") and figure 1.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+    ) -> None:
+        super().__init__()
+        # Your code here. (The reference needs 6 lines.)
+        raise NotImplementedError("not written yet")
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        self_mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Look back, look across, think.
+
+        No mask is made in here: who does not want the layer to look ahead gives it a causal one.
+
+        Args:
+            x: (B, T, D) the target's stream; left as it is.
+            memory: (B, S, D) what the encoder returned; it has had its norm and is used as it is.
+            self_mask: boolean, broadcasts to (B, H, T, T), True means "may attend": which positions
+                of the target each position of the target may look at. None hides nothing.
+            memory_mask: boolean, broadcasts to (B, H, T, S): which positions of the memory they may
+                look at. For a padded source, `padding_mask(...)[:, None, None, :]`.
+
+        Returns:
+            (B, T, D) in the dtype and on the device of x.
+        """
+        # Your code here. (The reference needs 3 lines.)
+        raise NotImplementedError("not written yet")
+
+
+class Decoder(nn.Module):
+    """A stack of decoder layers. Each of them reads the same memory.
+
+    Args:
+        n_layers: N, how many layers there are.
+        d_model, n_heads, d_ff, dropout, norm_first: as in `DecoderLayer`.
+
+    Attributes:
+        layers: an `nn.ModuleList` of N `DecoderLayer`s, each with parameters of its own.
+        norm: in pre-norm the `LayerNorm` at the end of the stack; in post-norm None.
+
+    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, section 3.1 (the final norm).
+    """
+
+    def __init__(
+        self,
+        n_layers: int,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+    ) -> None:
+        super().__init__()
+        # Your code here. (The reference needs 3 lines.)
+        raise NotImplementedError("not written yet")
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        self_mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Go through all layers, from the first to the last.
+
+        Args:
+            x: (B, T, D) the embedded target with its positions; left as it is.
+            memory: (B, S, D) what the encoder returned, after its last layer; left as it is.
+            self_mask, memory_mask: as in `DecoderLayer.forward`; every layer gets the same.
+
+        Returns:
+            (B, T, D): what a linear layer turns into logits (exercise 12).
+        """
+        # Your code here. (The reference needs 3 lines.)
+        raise NotImplementedError("not written yet")

@@ -1,0 +1,331 @@
+"""The task of exercise 12: the original transformer writes words backwards, also those that it has never seen."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from string import ascii_lowercase
+from typing import Any
+
+import click
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lab.attention import cross_attention
+from lab.console import Screen, table
+from lab.devices import require_memory
+from lab.errors import LabError
+from lab.pieces import Pieces, with_needs
+from lab.plots import attention_map
+from lab.recipes import memory_needed, reverse_options
+from lab.runs import Run, shown
+from lab.task import Outcome, Plan, Request, Task
+
+PAD, BOS, EOS = 0, 1, 2
+FIRST = 3  # the id of "a"
+VOCAB = FIRST + len(ascii_lowercase)
+LONGEST = 12  # letters; a target has its EOS as well
+HELD_OUT = 90  # words of each length, though at most a tenth of all there are
+SMOOTHING = 0.1
+SHOWN = 12  # words in a sample
+
+
+def encode(words: Sequence[str]) -> Tensor:
+    """Words as rows of ids, filled up at their ends: (B, 12)."""
+    ids = torch.full((len(words), LONGEST), PAD)
+    for row, word in enumerate(words):
+        ids[row, : len(word)] = torch.tensor([FIRST + ascii_lowercase.index(letter) for letter in word])
+    return ids
+
+
+def spell(ids: Sequence[int]) -> str:
+    """Ids as text, up to the EOS; what is no letter is shown as a question mark."""
+    letters = list(ids)[: list(ids).index(EOS)] if EOS in ids else ids
+    return "".join(ascii_lowercase[i - FIRST] if i >= FIRST else "?" for i in letters)
+
+
+def reversed_targets(words: Tensor) -> Tensor:
+    """What is to be written for each row of ids: the letters backwards, and EOS. (B, 12) to (B, 13)."""
+    lengths = (words != PAD).sum(1, keepdim=True)  # (B, 1)
+    places = torch.arange(LONGEST, device=words.device)  # (12,)
+    backwards = words.gather(1, (lengths - 1 - places).clamp(min=0))  # (B, 12)
+    targets = F.pad(torch.where(places < lengths, backwards, PAD), (0, 1), value=PAD)  # (B, 13)
+    return targets.scatter(1, lengths, EOS)
+
+
+def held_out_words(seed: int) -> list[str]:
+    """Different words of every length that are never trained on, the same ones for the same seed."""
+    drawn = random.Random(seed)
+    words = []
+    for length in range(1, LONGEST + 1):
+        every = len(ascii_lowercase) ** length
+        for number in drawn.sample(range(every), min(HELD_OUT, every // 10)):
+            letters = [ascii_lowercase[number // len(ascii_lowercase) ** place % 26] for place in range(length)]
+            words.append("".join(letters))
+    return words
+
+
+def checked_word(word: str) -> str:
+    """The word, if the model can be asked for it.
+
+    Raises:
+        LabError: it can't.
+    """
+    unknown = sorted(set(word) - set(ascii_lowercase))
+    if unknown:
+        raise LabError(
+            f"the prompt has {', '.join(map(ascii, unknown))}, which the model has never seen. It reverses words of "
+            f"small letters, {ascii_lowercase}"
+        )
+    if len(word) > LONGEST:
+        raise LabError(
+            f"the prompt has {len(word)} letters; the model has seen words of up to {LONGEST}: give a shorter one"
+        )
+    return word
+
+
+@dataclass(frozen=True)
+class ReverseOutcome(Outcome):
+    """How many of the held-out words the model reverses without a mistake."""
+
+    right: int
+    total: int
+    loss: float
+
+    more = "A word of your own: make sample PROMPT=hello"
+
+    @property
+    def exact(self) -> float:
+        """The share of them."""
+        return self.right / self.total
+
+    def table(self) -> str:
+        """The share, and how many these are."""
+        return (
+            f"{self.exact:.1%} of the {self.total} held-out words, which it has never seen, are reversed without a "
+            f"mistake ({self.total - self.right} are not)."
+        )
+
+    def results(self) -> dict[str, Any]:
+        """The same, exactly."""
+        return {
+            "unit": "share of the held-out words",
+            "exact": self.exact,
+            "held_out": self.total,
+            "loss": self.loss,
+        }
+
+
+class ReverseTask(Task[ReverseOutcome]):
+    """Write words of 1 to 12 letters backwards, among them some that are never trained on."""
+
+    name = "reverse"
+    exercises = (*with_needs("ex12_transformer"), "ex14_training")
+    requests = frozenset({"prompt", "seed"})
+
+    def __init__(
+        self,
+        pieces: Pieces,
+        held_out: Sequence[str],
+        sizes: Mapping[str, int],
+        recipe: Mapping[str, Any],
+        device: torch.device,
+    ) -> None:
+        super().__init__(pieces, recipe, device)
+        self.ex = pieces.transformer
+        self.held_out = list(held_out)
+        self.sizes = sizes
+        self.words = encode(self.held_out)  # (M, 12)
+
+    @classmethod
+    def reopen(cls, pieces: Pieces, run: Run, device: torch.device) -> ReverseTask:
+        """The task of a run, with the words that it holds out."""
+        words = run.read("held-out.txt").split()
+        if not words or any(not set(word) <= set(ascii_lowercase) or len(word) > LONGEST for word in words):
+            raise LabError(f"{run.folder / 'held-out.txt'} was changed since the run began; train a new run")
+        return cls(pieces, words, run.config["model"], run.config["recipe"], device)
+
+    def describe(self) -> dict[str, Any]:
+        """The words, the sizes of the model and the recipe."""
+        return {
+            "words": {"alphabet": ascii_lowercase, "longest": LONGEST, "held_out": len(self.held_out)},
+            "model": dict(self.sizes),
+            "recipe": dict(self.recipe),
+            "smoothing": SMOOTHING,
+        }
+
+    def files(self) -> dict[str, str]:
+        """The words that are held out."""
+        return {"held-out.txt": "".join(f"{word}\n" for word in self.held_out)}
+
+    @property
+    def title(self) -> str:
+        """Which words there are."""
+        return f"words of 1 to {LONGEST} letters, backwards"
+
+    def introduction(self) -> str:
+        """Which words there are."""
+        return (
+            f"random words of 1 to {LONGEST} letters, to be written backwards; {len(self.held_out)} more are held out."
+        )
+
+    def new_model(self) -> nn.Module:
+        """The model of exercise 12."""
+        model: nn.Module = self.ex.Transformer(VOCAB, VOCAB, max_len=LONGEST + 1, pad_id=PAD, **self.sizes)
+        return model
+
+    @property
+    def tokens_per_step(self) -> int:
+        """The targets of a batch, padding included."""
+        return int(self.config.batch_size * (LONGEST + 1))
+
+    def learning_rate(self, step: int) -> float:
+        """The schedule of exercise 12, scaled so that it is `max_lr` at its highest."""
+        width, warmup = self.sizes["d_model"], self.config.warmup_steps
+        return float(self.config.max_lr * self.ex.noam_lr(step, width, warmup) / self.ex.noam_lr(warmup, width, warmup))
+
+    def loss(self, model: nn.Module, generator: torch.Generator) -> Tensor:
+        """The smoothed cross-entropy on random words."""
+        return self._loss(model, self.draw(self.config.batch_size, generator).to(self.device))
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random words, every length as likely as any other and none of them held out: (count, 12)."""
+        words = _random_words(count, generator)
+        while (known := torch.isin(_numbers(words), self._held_out_numbers)).any():
+            words[known] = _random_words(int(known.sum()), generator)
+        return words
+
+    @cached_property
+    def _held_out_numbers(self) -> Tensor:
+        return _numbers(self.words)
+
+    def _loss(self, model: nn.Module, words: Tensor) -> Tensor:
+        targets = reversed_targets(words)  # (B, 13)
+        logits = model(words, self.ex.shift_right(targets, BOS))  # (B, 13, V)
+        loss: Tensor = self.ex.label_smoothed_cross_entropy(logits, targets, SMOOTHING, ignore_index=PAD)
+        return loss
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """The loss on the held-out words, and the share of them that is written without a mistake."""
+        words = self.words.to(self.device)
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                loss = float(self._loss(model, words))
+        finally:
+            model.train(was_training)
+        return {"val_loss": loss, "exact": float(self._right(model, words).double().mean())}
+
+    def _right(self, model: nn.Module, words: Tensor) -> Tensor:
+        """(B,) whether each word is reversed: every letter, the EOS, and padding behind it."""
+        written = self.ex.greedy_decode(model, words, BOS, EOS, LONGEST + 1)  # (B, at most 13)
+        written = F.pad(written, (0, LONGEST + 1 - written.size(1)), value=PAD)  # (B, 13)
+        return (written == reversed_targets(words)).all(1)
+
+    def figures(self, row: Mapping[str, Any]) -> str:
+        """The losses, and the share of the held-out words."""
+        return f"{super().figures(row)}  exact {row['exact']:6.1%}"
+
+    def levels(self) -> dict[str, float]:
+        """What a model that knows nothing has to lose, and what smoothing leaves to one that knows all."""
+        right, other = 1 - SMOOTHING + SMOOTHING / VOCAB, SMOOTHING / VOCAB
+        least = -right * math.log(right) - (VOCAB - 1) * other * math.log(other)
+        return {"knowing nothing": math.log(VOCAB), "knowing all": least}
+
+    def finish(self, model: nn.Module, run: Run) -> ReverseOutcome:
+        """The share on all held-out words, some of them with what was written, and a picture of one."""
+        measured = self.evaluate(model)
+        model.to("cpu")
+        right = int(self._right(model, self.words).sum())
+        words = self._some_words(self.config.seed)
+        self._draw_attention(model, run, max(words, key=len))
+        return ReverseOutcome(run, self._attempts(model, words) + "\n", right, len(self.held_out), measured["val_loss"])
+
+    def show(self, model: nn.Module, run: Run, step: int, request: Request, screen: Screen) -> None:
+        """Reverse the prompt, or some of the held-out words."""
+        words = [checked_word(request.prompt)] if request.prompt else self._some_words(request.seed)
+        what = "a word of yours" if request.prompt else "words that were held out"
+        screen.say(f"{run.standing(step)} {what}\n")
+        click.echo(self._attempts(model, words))
+        longest = max(words, key=len)
+        picture = self._draw_attention(model, run, longest)
+        screen.say(f"\n{picture}")
+
+    def _some_words(self, seed: int) -> list[str]:
+        """One held-out word of each length."""
+        drawn = random.Random(seed)
+        lengths = sorted({len(word) for word in self.held_out})[:SHOWN]
+        return [drawn.choice([word for word in self.held_out if len(word) == length]) for length in lengths]
+
+    def _write(self, model: nn.Module, words: Sequence[str]) -> list[str]:
+        ids = encode(words).to(next(model.parameters()).device)
+        return [spell(row) for row in self.ex.greedy_decode(model, ids, BOS, EOS, LONGEST + 1).tolist()]
+
+    def _attempts(self, model: nn.Module, words: Sequence[str]) -> str:
+        rows = []
+        for word, text in zip(words, self._write(model, words), strict=True):
+            rows.append((word, text, "right" if text == word[::-1] else f"wrong, it should be {word[::-1]}"))
+        header = ("word", "written", "")
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
+        return table(
+            [tuple(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows], header
+        )
+
+    def _draw_attention(self, model: nn.Module, run: Run, word: str) -> str:
+        """Write the picture of where the decoder looked while it wrote, and say where that is."""
+        src = encode([word])[:, : len(word)]  # (1, S)
+        written = self.ex.greedy_decode(model, src, BOS, EOS, LONGEST + 1)  # (1, at most 13)
+        if EOS in written:
+            written = written[:, : written[0].tolist().index(EOS) + 1]  # (1, T)
+        maps = cross_attention(model, src, self.ex.shift_right(written, BOS))
+        if not maps:
+            return "There is no picture of the attention: the decoder's layers never called their cross_attention."
+        ids = written[0].tolist()
+        text, target = spell(ids), run.folder / "attention.png"
+        rows = ["end" if i == EOS else spell([i]) for i in ids]
+        attention_map(target, maps, columns=list(word), rows=rows, title=f"{run.name}: where it looked for {text!r}")
+        return f"Where it looked while it wrote {text!r}: {shown(target)}"
+
+
+class ReversePlan(Plan[ReverseOutcome]):
+    """Learn to write words backwards."""
+
+    task = ReverseTask
+    label = "reverse"
+
+    def __init__(self, recipe: Mapping[str, Any]) -> None:
+        self.recipe = recipe
+
+    def check(self, device: torch.device) -> None:
+        """Refuse a model that the computer can't hold, and an odd width."""
+        width, layers = self.recipe["width"], self.recipe["layers"]
+        if width % 2:
+            raise LabError(f"--width {width} is odd, and half of a position's numbers are sines: choose an even one")
+        require_memory(memory_needed({**self.recipe, "layers": 2 * layers, "context": LONGEST}), device)
+
+    def begin(self, pieces: Pieces, seed: int, device: torch.device) -> ReverseTask:
+        """Choose the words that are held out."""
+        sizes = {
+            "d_model": self.recipe["width"],
+            "n_heads": self.recipe["heads"],
+            "n_layers": self.recipe["layers"],
+            "d_ff": 4 * self.recipe["width"],
+        }
+        return ReverseTask(pieces, held_out_words(seed), sizes, reverse_options(self.recipe, seed), device)
+
+
+def _random_words(count: int, generator: torch.Generator) -> Tensor:
+    """(count, 12)"""
+    lengths = torch.randint(1, LONGEST + 1, (count, 1), generator=generator)
+    letters = torch.randint(FIRST, VOCAB, (count, LONGEST), generator=generator)
+    return torch.where(torch.arange(LONGEST) < lengths, letters, PAD)
+
+
+def _numbers(words: Tensor) -> Tensor:
+    """One number for each row of ids, different ones for different words: (B,)."""
+    return (words * VOCAB ** torch.arange(LONGEST)).sum(1)  # 29 ** 12 is below 2 ** 63

@@ -1,0 +1,178 @@
+"""What a run can be about: a task knows its data, its model and its loss, how to measure it and what to show of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lab.console import Screen
+from lab.pieces import Pieces
+from lab.runs import Run
+
+
+@dataclass(frozen=True)
+class Outcome(ABC):
+    """A finished run: what is shown of it, and kept in its results.json and sample.txt."""
+
+    run: Run
+    sample: str
+
+    more: ClassVar[str]  # what the user can do with it next
+
+    @abstractmethod
+    def table(self) -> str:
+        """How good the model is, to be read."""
+
+    @abstractmethod
+    def results(self) -> dict[str, Any]:
+        """How good the model is, to be kept."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user wants to see of a trained model. Each task says what it makes of it, and what it has no use for."""
+
+    prompt: str = ""
+    seed: int = 0
+    tokens: int = 500
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+
+
+Result = TypeVar("Result", bound=Outcome, covariant=True)
+
+
+class Task(ABC, Generic[Result]):
+    """What one run trains, made of the pieces of an assembly.
+
+    Args:
+        pieces: what everything is made of.
+        recipe: the fields of exercise 14's `TrainConfig`, as config.json keeps them.
+        device: where its batches go.
+    """
+
+    name: ClassVar[str]  # as --task spells it, and config.json
+    exercises: ClassVar[tuple[str, ...]]  # those that it is made of
+    requests: ClassVar[frozenset[str]]  # the fields of a `Request` that mean something to it
+
+    def __init__(self, pieces: Pieces, recipe: Mapping[str, Any], device: torch.device) -> None:
+        self.pieces = pieces
+        self.recipe = recipe
+        self.device = device
+        self.config = pieces.training.TrainConfig(**{**recipe, "betas": tuple(recipe["betas"])})  # JSON has no tuples
+
+    @classmethod
+    @abstractmethod
+    def reopen(cls, pieces: Pieces, run: Run, device: torch.device) -> Task[Result]:
+        """The task of a run that is there already.
+
+        Raises:
+            LabError: the run's files, or the exercises, are no longer those that it began with.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Its part of config.json: all that `reopen` needs, the recipe included."""
+
+    @abstractmethod
+    def files(self) -> dict[str, str]:
+        """Texts that are kept in the run's folder, by file name."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is learned, in a few words."""
+
+    @abstractmethod
+    def introduction(self) -> str:
+        """What is learned, in a line."""
+
+    @abstractmethod
+    def new_model(self) -> nn.Module:
+        """A fresh model, its weights drawn from the global generator."""
+
+    def build_model(self) -> nn.Module:
+        """A fresh model on the device, its weights drawn from the recipe's seed."""
+        torch.manual_seed(self.config.seed)
+        return self.new_model().to(self.device)
+
+    # ---- training
+
+    @property
+    @abstractmethod
+    def tokens_per_step(self) -> int:
+        """How many tokens a batch holds."""
+
+    @abstractmethod
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step; the first is 1."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, generator: torch.Generator) -> Tensor:
+        """The loss of a batch that is drawn from the generator."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Measure on what is held out: `val_loss`, and what else the task counts. No graph; the mode is kept."""
+
+    # ---- showing
+
+    def figures(self, row: Mapping[str, Any]) -> str:
+        """A row of the history, to be read."""
+        return f"train {row['train_loss']:.3f}  held out {row['val_loss']:.3f}"
+
+    @abstractmethod
+    def levels(self) -> dict[str, float]:
+        """Losses to compare with, by name: drawn in the picture of the loss curve."""
+
+    unit: str = "token"  # what the losses count by
+
+    @abstractmethod
+    def finish(self, model: nn.Module, run: Run) -> Result:
+        """Measure and show a model that is fully trained."""
+
+    @abstractmethod
+    def show(self, model: nn.Module, run: Run, step: int, request: Request, screen: Screen) -> None:
+        """Let a model do what it has learned in `step` steps: that goes to stdout, everything about it to the screen.
+
+        Raises:
+            LabError: the model can't do anything with the prompt.
+        """
+
+
+class Plan(ABC, Generic[Result]):
+    """What the user asks to be trained, before anything takes time.
+
+    Attributes:
+        task: what it will be.
+        recipe: sizes and learning rate, as in lab.recipes.
+        label: what a run is named after.
+        note: something that the user should be told.
+    """
+
+    task: type[Task[Result]]
+    recipe: Mapping[str, Any]
+    label: str
+    note: str = ""
+
+    @abstractmethod
+    def check(self, device: torch.device) -> None:
+        """Refuse what can't work.
+
+        Raises:
+            LabError: it can't.
+        """
+
+    @abstractmethod
+    def begin(self, pieces: Pieces, seed: int, device: torch.device) -> Task[Result]:
+        """The task of a new run.
+
+        Raises:
+            LabError: it can't be done with these pieces.
+        """

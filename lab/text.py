@@ -1,0 +1,257 @@
+"""The task of the capstone: a GPT that goes on with a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import click
+import torch
+from torch import Tensor, nn
+
+from lab import baselines, prepare, sampling
+from lab.baselines import Baselines, bits
+from lab.console import Screen, table
+from lab.corpora import Corpus
+from lab.devices import require_memory
+from lab.pieces import Pieces, with_needs
+from lab.recipes import memory_needed, model_sizes, train_options
+from lab.runs import Run
+from lab.task import Outcome, Plan, Request, Task
+
+SAMPLE = Request()
+
+
+@dataclass(frozen=True)
+class TextOutcome(Outcome):
+    """The model's loss on the whole held-out text beside the baselines', in nats per character."""
+
+    loss: float
+    baselines: Baselines
+
+    more = 'More text: make sample PROMPT="..."'
+
+    @property
+    def beats_trigram(self) -> bool:
+        """Whether the model predicts better than counting triples does."""
+        return self.loss < self.baselines.trigram
+
+    def table(self) -> str:
+        """The losses of all four, in nats and bits per character."""
+        mine = "GPT" if self.run.config["pieces"]["exercises"] is None else "your GPT"
+        losses = {**self.baselines.as_dict(), mine: self.loss}
+        rows = [(name, f"{nats:.3f}", f"{bits(nats):.3f}") for name, nats in losses.items()]
+        return table(rows, header=("held-out loss per character", "nats", "bits"))
+
+    def results(self) -> dict[str, Any]:
+        """The same, exactly."""
+        return {"unit": "nats per character", **self.baselines.as_dict(), "gpt": self.loss}
+
+
+class TextTask(Task[TextOutcome]):
+    """Guess the next token of a text, window by window."""
+
+    name = "text"
+    exercises = with_needs("ex16_capstone")
+    requests = frozenset({"prompt", "seed", "tokens", "temperature", "top_k", "top_p"})
+
+    def __init__(
+        self,
+        pieces: Pieces,
+        corpus: Corpus,
+        tokenizer: Any,
+        sizes: Mapping[str, int],
+        recipe: Mapping[str, Any],
+        device: torch.device,
+    ) -> None:
+        super().__init__(pieces, recipe, device)
+        self.corpus = corpus
+        self.tokenizer = tokenizer
+        self.sizes = sizes
+        self.unit = "token" if hasattr(tokenizer, "merges") else "character"
+
+    @classmethod
+    def reopen(cls, pieces: Pieces, run: Run, device: torch.device) -> TextTask:
+        """The task of a run, from its own copy of the text."""
+        corpus, tokenizer = prepare.corpus_of(run), prepare.tokenizer_of(pieces, run)
+        return cls(pieces, corpus, tokenizer, run.config["model"], run.config["recipe"], device)
+
+    def describe(self) -> dict[str, Any]:
+        """The corpus, the tokenizer, the sizes of the model and the recipe."""
+        return {
+            "corpus": {
+                "name": self.corpus.name,
+                "source": self.corpus.source,
+                "characters": len(self.corpus.text),
+                "sha256": self.corpus.sha256,
+                "val_fraction": prepare.VAL_FRACTION,
+            },
+            "tokenizer": prepare.remember(self.tokenizer, self.corpus),
+            "model": dict(self.sizes),
+            "recipe": dict(self.recipe),
+        }
+
+    def files(self) -> dict[str, str]:
+        """The text."""
+        return {"corpus.txt": self.corpus.text}
+
+    @property
+    def title(self) -> str:
+        """Where the text is from."""
+        return self.corpus.source
+
+    def introduction(self) -> str:
+        """The text, its length and its vocabulary."""
+        return (
+            f"{self.corpus.source}, {len(self.corpus.text):,} characters, {self.tokenizer.vocab_size} different tokens."
+        )
+
+    def new_model(self) -> nn.Module:
+        """The model of exercise 16."""
+        model: nn.Module = self.pieces.capstone.build_model(self.tokenizer.vocab_size, **self.sizes)
+        return model
+
+    @cached_property
+    def prepared(self) -> prepare.Prepared:
+        """The text in tokens, one part of it held out."""
+        return prepare.tokenize(self.pieces, self.corpus, self.sizes["context_length"], self.tokenizer)
+
+    @cached_property
+    def train_tokens(self) -> Tensor:
+        """(N,) what is learned from, on the device."""
+        return self.prepared.train_tokens.to(self.device)
+
+    @cached_property
+    def val_tokens(self) -> Tensor:
+        """(M,) what is held out, on the device."""
+        return self.prepared.val_tokens.to(self.device)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Every token of a window is one to guess."""
+        return int(self.config.batch_size * self.sizes["context_length"])
+
+    def learning_rate(self, step: int) -> float:
+        """The cosine of exercise 14."""
+        config = self.config
+        rate = self.pieces.training.cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.steps)
+        return float(rate)
+
+    def loss(self, model: nn.Module, generator: torch.Generator) -> Tensor:
+        """The cross-entropy on windows from anywhere in the text."""
+        x, y = self.pieces.training.get_batch(
+            self.train_tokens, self.config.batch_size, self.sizes["context_length"], generator
+        )  # (B, T)
+        loss: Tensor = model(x, y)[1]
+        return loss
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """The mean loss of some held-out windows, the same ones each time."""
+        config = self.config
+        val_loss = self.pieces.training.evaluate(
+            model,
+            self.val_tokens,
+            config.batch_size,
+            self.sizes["context_length"],
+            config.eval_batches,
+            torch.Generator().manual_seed(config.seed),
+        )
+        return {"val_loss": float(val_loss)}
+
+    @cached_property
+    def baselines(self) -> Baselines:
+        """What counting characters gets on the held-out text, in nats per character."""
+        return baselines.measure(self.prepared.train_text, self.prepared.val_text)
+
+    def levels(self) -> dict[str, float]:
+        """The baselines, per token."""
+        return {name: nats / self.prepared.tokens_per_character for name, nats in self.baselines.as_dict().items()}
+
+    def finish(self, model: nn.Module, run: Run) -> TextOutcome:
+        """The loss on all of the held-out text, and a text that the model wrote."""
+        loss = full_loss(model, self.prepared.val_tokens) * self.prepared.tokens_per_character
+        ids = sampling.encode_prompt(self.tokenizer, "", self.corpus.alphabet)
+        model.to("cpu")
+        parts = sampling.stream(
+            self.pieces,
+            model,
+            self.tokenizer,
+            ids,
+            SAMPLE.tokens,
+            temperature=SAMPLE.temperature,
+            seed=self.config.seed,
+        )
+        return TextOutcome(run, "".join(parts).strip("\n") + "\n", loss, self.baselines)
+
+    def show(self, model: nn.Module, run: Run, step: int, request: Request, screen: Screen) -> None:
+        """Go on from the prompt, and write the text as it comes."""
+        ids = sampling.encode_prompt(self.tokenizer, request.prompt, self.corpus.alphabet)
+        screen.say(run.standing(step) + "\n")
+        click.echo(request.prompt, nl=False)
+        parts = sampling.stream(
+            self.pieces,
+            model,
+            self.tokenizer,
+            ids,
+            request.tokens,
+            temperature=request.temperature,
+            top_k=request.top_k,
+            top_p=request.top_p,
+            seed=request.seed,
+        )
+        for part in parts:
+            click.echo(part, nl=False)
+        click.echo()
+
+
+class TextPlan(Plan[TextOutcome]):
+    """Learn a corpus."""
+
+    task = TextTask
+
+    def __init__(self, corpus: Corpus, recipe: Mapping[str, Any]) -> None:
+        self.corpus = corpus
+        self.recipe = recipe
+        self.label = corpus.name
+        self.note = corpus.note
+
+    def check(self, device: torch.device) -> None:
+        """Refuse a model that the computer can't hold, and a text that is too short."""
+        require_memory(memory_needed(self.recipe), device)
+        prepare.check_length(self.corpus, self.recipe["context"])
+
+    def begin(self, pieces: Pieces, seed: int, device: torch.device) -> TextTask:
+        """Build the tokenizer, and tokenize the text."""
+        tokenizer = pieces.capstone.build_tokenizer(self.corpus.text)
+        options, sizes = train_options(self.recipe, seed), model_sizes(self.recipe)
+        task = TextTask(pieces, self.corpus, tokenizer, sizes, options, device)
+        _ = task.prepared  # so that a text of too few tokens is refused before a run begins
+        return task
+
+
+@torch.no_grad()
+def full_loss(model: nn.Module, tokens: Tensor, batch_size: int = 64) -> float:
+    """The mean loss over all windows of a text that don't overlap, in nats per token: no luck of the draw in it.
+
+    Args:
+        model: `model(x, y)` returns the logits and the loss.
+        tokens: (N,) at least one window and a token more; what is left over at the end is not counted.
+        batch_size: windows at a time; no influence on the result.
+    """
+    length: int = model.config.context_length  # type: ignore[union-attr, assignment]
+    tokens = tokens.to(next(model.parameters()).device)
+    windows = (len(tokens) - 1) // length
+    x = tokens[: windows * length].view(windows, length)  # (W, T)
+    y = tokens[1 : windows * length + 1].view(windows, length)  # (W, T)
+    was_training = model.training
+    model.eval()
+    try:
+        total = 0.0
+        for i in range(0, windows, batch_size):
+            _, loss = model(x[i : i + batch_size], y[i : i + batch_size])
+            total += loss.item() * len(x[i : i + batch_size])
+    finally:
+        model.train(was_training)
+    return total / windows

@@ -1,0 +1,647 @@
+"""What the decoder must do: the checks of exercise 11."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from grader.checks import Exercise, Random, census, check, close, filled, gradients, overheard, raised, silenced
+
+SIZES = {"d_model": 12, "n_heads": 4, "d_ff": 10}  # heads of width 3; batch and both lengths are drawn from 5 to 9
+SUBLAYERS = {  # each in its frame
+    "self_attention": "attention_residual",
+    "cross_attention": "cross_residual",
+    "feed_forward": "feed_forward_residual",
+}
+ATTENTIONS = ("self_attention", "cross_attention")
+LINEARS = [f"{attention}.{name}_proj" for attention in ATTENTIONS for name in ("q", "k", "v", "out")]
+LINEARS += ["feed_forward.up", "feed_forward.down"]
+NORMS = [f"{frame}.norm" for frame in SUBLAYERS.values()]
+SHAPE = "batch target width"
+
+
+def names(n_layers: int) -> list[str]:
+    """The parameters of that many layers by the contract."""
+    layer = [f"{part}.{kind}" for part in (*LINEARS, *NORMS) for kind in ("weight", "bias")]
+    return [f"layers.{i}.{name}" for i in range(n_layers) for name in layer]
+
+
+def streams(rng: Random, **options) -> tuple[torch.Tensor, torch.Tensor]:
+    """A target (B, T, D) and a memory (B, S, D) of another length."""
+    batch, target, source = rng.sizes(3, 5, 9)
+    return rng.tensor(batch, target, 12, **options), rng.tensor(batch, source, 12, **options)
+
+
+def masks(rng: Random, x: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A causal mask (T, T) and a padding mask (B, 1, 1, S) in which every sequence is cut short."""
+    batch, target, source = *x.shape[:2], memory.size(1)
+    lengths = torch.from_numpy(rng.integers(2, source, batch))
+    padding = torch.arange(source) < lengths[:, None]
+    return torch.ones(target, target, dtype=torch.bool).tril(), padding[:, None, None, :]
+
+
+def attentions(layer, x: torch.Tensor) -> list[dict[str, object]]:
+    """Make both attentions write down what they are asked, and answer x: nothing can fail for its shape."""
+
+    def attention(query, key=None, value=None, mask=None, return_weights=False):
+        return (x, x) if return_weights else x
+
+    return overheard({name: getattr(layer, name) for name in ATTENTIONS}, attention)
+
+
+def sides(call) -> dict[str, object]:
+    """What queries, keys and values are made from, by the defaults of the attention."""
+    key = call["query"] if call["key"] is None else call["key"]
+    return {"query": call["query"], "key": key, "value": key if call["value"] is None else call["value"]}
+
+
+def same(got, want) -> bool:
+    """Whether two arrays hold the same, however they are broadcast."""
+    try:
+        return got is not None and bool(np.all(np.abs(np.subtract(got, want, dtype=float)) < 1e-9))
+    except ValueError:  # shapes that don't go together
+        return False
+
+
+def layer_norm(x, weight, bias):
+    """Layer norm in NumPy, for judging."""
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * weight + bias
+
+
+def frames_alone(layer, x):
+    """What each frame of a layer makes of a sublayer that has nothing to add."""
+    return {frame: getattr(layer, frame)(x, torch.zeros_like) for frame in SUBLAYERS.values()}
+
+
+def misplaced_norms(got, want):
+    """Explain: with nothing to add, a pre-norm frame hands x on as it is, and a post-norm frame does not."""
+    for order, frames in got["seen"].items():
+        given = "`norm_first=True`" if order == "pre-norm" else "no `norm_first`"
+        for frame, out in frames.items():
+            found = "pre-norm" if close(out, got["x"], 1e-9) else "post-norm"
+            if found != order:
+                yield (
+                    f"with {given}, `{frame}` works in {found} instead of {order}. "
+                    "What is its default, and who tells it otherwise?"
+                )
+
+
+@check("a layer has three sublayers and three frames, with these parameters, none of them twice", compare="nothing")
+def test_parameters(ex: Exercise, rng: Random):
+    return census(ex.DecoderLayer(**SIZES))
+
+
+@test_parameters.explain
+def _(got, want):
+    for name, one in want.items():
+        if name not in got:
+            hint = " In which order does `MultiHeadAttention` take its arguments?" if name.endswith("bias") else ""
+            yield f"a layer has no parameter `{name}`.{hint}"
+        elif got[name]["shape"] != one["shape"]:
+            yield f"`{name}` has shape {tuple(got[name]['shape'])}; expected {tuple(one['shape'])}."
+        elif got[name]["is"] != name and got[name]["is"] in want:
+            yield (
+                f"`{name}` is the same parameter as `{got[name]['is']}`: one module is used in two places. "
+                "Which parts of a layer have something of their own to learn?"
+            )
+
+
+@check(
+    "look back, look across, think, in this order, each in the frame that is named after it",
+    points=1,
+    compare="nothing",
+    after=test_parameters,
+)
+def test_order(ex: Exercise, rng: Random):
+    layer = filled(ex.DecoderLayer(**SIZES), rng)
+    x, memory = (rng.tensor(5, 7, 12) for _ in range(2))  # of one length, so that whoever is asked can answer
+    calls = overheard({part: getattr(layer, part) for part in (*SUBLAYERS, *SUBLAYERS.values())})
+    layer(x, memory)
+    return {"calls": [call["name"] for call in calls]}
+
+
+@test_order.explain
+def _(got, want):
+    called, expected = [name for name in got["calls"] if name in SUBLAYERS], list(SUBLAYERS)
+    if called != expected:
+        order = ", then ".join(f"`{name}`" for name in called) or "none of the three"
+        yield f"your layer calls {order}; expected {', then '.join(f'`{name}`' for name in expected)}."
+    frame = None
+    for name in got["calls"]:
+        if name not in SUBLAYERS:
+            frame = name
+        elif frame not in (SUBLAYERS[name], None):
+            yield (
+                f"`{name}` runs in `{frame}`, which is the frame of another sublayer; its own is "
+                f"`{SUBLAYERS[name]}`. Each norm learns the scale that suits its own sublayer."
+            )
+
+
+@check(
+    "post-norm unless told otherwise; norm_first=True makes all three frames pre-norm",
+    compare="nothing",
+    after=test_order,
+)
+def test_norm_first(ex: Exercise, rng: Random):
+    x, _ = streams(rng, dtype=torch.float64)
+    layers = {"post-norm": ex.DecoderLayer(**SIZES), "pre-norm": ex.DecoderLayer(**SIZES, norm_first=True)}
+    return {"x": x, "seen": {order: frames_alone(filled(layer, rng).double(), x) for order, layer in layers.items()}}
+
+
+test_norm_first.explain(misplaced_norms)
+
+
+@check(
+    "the target asks, the memory answers: queries from one, keys and values from the other",
+    points=1,
+    compare="nothing",
+    after=test_norm_first,
+)
+def test_sides(ex: Exercise, rng: Random):
+    layer = filled(ex.DecoderLayer(**SIZES, norm_first=True), rng, dtype=torch.float64)
+    x, memory = streams(rng, dtype=torch.float64)
+    heard = attentions(layer, x)
+    layer(x, memory)
+    return {"memory": memory, "memory, normed": layer.cross_residual.norm(memory), "heard": heard}
+
+
+@test_sides.explain
+def _(got, want):
+    memory = got["memory"]
+    for call, expected in zip(got["heard"], want["heard"], strict=False):
+        name, target, given = expected["name"], expected["query"], sides(call)
+        asked = target if name == "self_attention" else memory
+        for part, right in {"query": target, "key": asked, "value": asked}.items():
+            if same(given[part], right):
+                continue
+            plural = {"query": "queries", "key": "keys", "value": "values"}[part]
+            if same(given[part], memory):
+                role = "asks" if part == "query" else "looks at itself here"
+                yield f"`{name}` makes its {plural} from the memory; the target {role}, so they come from the target."
+            elif same(given[part], got["memory, normed"]):
+                yield f"`{name}` gets a memory that was normed once more. Use it as the encoder has returned it."
+            elif part != "query" and same(given[part], given["query"]):
+                yield (
+                    f"`{name}` makes its {plural} from the target, so it can't learn from them what the source says: "
+                    "they come from the memory. What does `MultiHeadAttention` do without a `key`?"
+                )
+            else:
+                side = "the memory as it is" if right is memory else "the target, as its frame hands it over"
+                yield f"`{name}` makes its {plural} from something else than {side}."
+
+
+@check("each attention gets its own mask, and none that was not given", points=1, compare="nothing", after=test_sides)
+def test_masks(ex: Exercise, rng: Random):
+    layer = filled(ex.DecoderLayer(**SIZES), rng)
+    x, memory = streams(rng)
+    self_mask, memory_mask = masks(rng, x, memory)
+    heard = attentions(layer, x)
+    layer(x, memory, self_mask, memory_mask)
+    layer(x, memory)
+    return {"self_mask": self_mask, "memory_mask": memory_mask, "with": heard[:2], "without": heard[2:]}
+
+
+@test_masks.explain
+def _(got, want):
+    given = {"self_attention": "self_mask", "cross_attention": "memory_mask"}
+    for call in got["with"]:
+        name, mask = call["name"], call["mask"]
+        right, wrong = given[call["name"]], next(mask for key, mask in given.items() if key != call["name"])
+        consequence = {
+            "self_attention": "each position of the target looks ahead at the words that it is to predict",
+            "cross_attention": "the target reads the padding of the source",
+        }[name]
+        if mask is None:
+            yield f"`{name}` gets no mask although `{right}` was given: {consequence}."
+        elif same(mask, ~got[right]):
+            yield f"`{name}` gets `{right}` the wrong way round: True means `may attend`."
+        elif same(mask, got[wrong]):
+            yield f"`{name}` gets `{wrong}`, which belongs to the other attention: {consequence}."
+        elif not same(mask, got[right]):
+            yield f"the mask that `{name}` gets hides something else than `{right}` does."
+    for call in got["without"]:
+        if call["mask"] is not None and not np.all(call["mask"]):
+            yield f"no mask was given, and `{call['name']}` hides something: a causal mask is the caller's to give."
+
+
+@check("with a causal mask no position depends on what comes after it", points=1, compare="structure", after=test_sides)
+def test_causality(ex: Exercise, rng: Random):
+    layer = filled(ex.DecoderLayer(**SIZES), rng, dtype=torch.float64)
+    x, memory = streams(rng, dtype=torch.float64)
+    causal, _ = masks(rng, x, memory)
+    cut = x.size(1) - 2
+    other = rng.tensor(*x.shape, dtype=torch.float64)
+    return {
+        "cut": cut,
+        "as it is": layer(x.clone(), memory.clone(), causal),
+        "end replaced": layer(torch.cat([x[:, :cut], other[:, cut:]], dim=1), memory, causal),
+        "start replaced": layer(torch.cat([other[:, :1], x[:, 1:]], dim=1), memory, causal),
+    }
+
+
+@test_causality.explain
+def _(got, want):
+    cut, before = got["cut"], got["as it is"]
+    moved = np.abs(before - got["end replaced"]).max((0, 2))[:cut]
+    reads_past = not close(before[:, 1], got["start replaced"][:, 1], 1e-9)
+    if moved.max() > 1e-9 and not reads_past:
+        yield (
+            f"position {int(moved.argmax())} changes with what comes after it, and position 1 takes no notice of "
+            "position 0: the causal mask works the wrong way round. True means `may attend`."
+        )
+    elif moved.max() > 1e-9:
+        yield (
+            f"the decoder looks ahead: its output at position {int(moved.argmax())} changes when only positions from "
+            f"{cut} on are replaced. Does `self_mask` reach the self-attention?"
+        )
+    elif not reads_past:
+        yield "position 1 does not change when position 0 is replaced, which it may attend to: what do you hide?"
+
+
+@check("the feed-forward network bends by relu", points=1, compare="nothing", after=test_masks)
+def test_relu(ex: Exercise, rng: Random):
+    layer = silenced(ex.DecoderLayer(12, 4, 12, norm_first=True).double(), "out_proj", "up", "down")
+    with torch.no_grad():  # nothing but the bend: up and down hand on what they get
+        layer.feed_forward.up.weight.copy_(torch.eye(12))
+        layer.feed_forward.down.weight.copy_(torch.eye(12))
+    x, memory = streams(rng, dtype=torch.float64)
+    return {"x": x, "out": layer(x, memory)}
+
+
+@test_relu.explain
+def _(got, want):
+    bent, hidden = got["out"] - got["x"], layer_norm(got["x"], 1.0, 0.0)
+    gelu = hidden / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3)))
+    if close(bent, gelu, 2e-3):
+        at = np.unravel_index(gelu.argmin(), gelu.shape)
+        yield (
+            f"out of {hidden[at]:.2f} the hidden layer makes {bent[at]:.3f}, which is what gelu does; relu makes 0 of "
+            "it. Which activation does `FeedForward` take when you name none?"
+        )
+    elif close(got["out"], 0.0, 1e-9):
+        yield "sublayers that add nothing leave nothing: where is what came in? It is for the frames to carry it on."
+    elif close(got["out"] - np.maximum(hidden, 0.0), 8 * got["x"], 1e-2):
+        yield "the stream comes out larger by far than it came in: do the frames add it, and you once more?"
+    elif not close(bent, np.maximum(hidden, 0.0), 1e-6):
+        yield "with nothing between `up` and `down` but the activation, a layer does not add relu(norm(x)) to x."
+
+
+@check("post-norm: a layer's output for given weights", points=1, axes={"": SHAPE}, after=test_relu)
+def test_post_norm(ex: Exercise, rng: Random):
+    x, memory = streams(rng)
+    return filled(ex.DecoderLayer(**SIZES), rng)(x, memory, *masks(rng, x, memory))
+
+
+@check("every layer of a stack has parameters of its own", points=1, compare="nothing")
+def test_own_parameters(ex: Exercise, rng: Random):
+    return census(ex.Decoder(3, **SIZES))
+
+
+@test_own_parameters.explain
+def _(got, want):
+    for name in (name for name in want if name.startswith("layers.")):
+        one = got.get(name, {"is": None})["is"]
+        layer, part = name.split(".", 2)[1:]
+        if one is None:
+            yield f"a stack of 3 layers has no parameter `{name}`."
+        elif one != name and one.split(".")[1] != layer:
+            yield (
+                f"layers {one.split('.')[1]} and {layer} share `{part}`: it is one and the same parameter. "
+                "`[layer] * n` lists one layer n times; how do you make n of them?"
+            )
+
+
+@check(
+    "each layer gets what the one before returned, and all of them the same memory and masks",
+    points=1,
+    compare="nothing",
+    after=test_own_parameters,
+)
+def test_chain(ex: Exercise, rng: Random):
+    decoder = ex.Decoder(3, **SIZES)
+    x, memory = streams(rng)
+    self_mask, memory_mask = masks(rng, x, memory)
+
+    def one_more(x, memory, self_mask=None, memory_mask=None):
+        return x + 1
+
+    heard = overheard(dict(decoder.layers.named_children()), one_more)
+    decoder(x, memory, self_mask, memory_mask)
+    given = {"memory": memory, "self_mask": self_mask, "memory_mask": memory_mask}
+    return {"x": x, "given": given, "heard": heard}
+
+
+@test_chain.explain
+def _(got, want):
+    order = [call["name"] for call in got["heard"]]
+    if order != ["0", "1", "2"]:
+        yield f"a stack of 3 layers calls its layers {', '.join(order) or 'not at all'}; expected 0, 1, 2."
+    for i, call in enumerate(got["heard"]):
+        if not close(call["x"], got["x"] + i):  # each layer added one
+            again = ", but the input of the stack again" if same(call["x"], got["x"]) else ""
+            yield f"layer {i} does not get {f'what layer {i - 1} returned' if i else 'the input of the stack'}{again}."
+        for name, right in got["given"].items():
+            found = call[name]
+            if found is None:
+                yield f"the stack was given a `{name}`, and layer {i} gets none."
+            elif same(found, right):
+                continue
+            elif name == "memory":
+                stream = ", but the target's stream" if same(found, call["x"]) or same(found, got["x"]) else ""
+                yield f"layer {i} does not get the memory as the encoder returned it{stream}."
+            elif same(found, ~right):
+                yield f"layer {i} gets `{name}` the wrong way round: True means `may attend`."
+            else:
+                other = next(one for one in ("self_mask", "memory_mask") if one != name)
+                swapped = f", but `{other}`" if same(found, got["given"][other]) else ""
+                yield f"layer {i} does not get the `{name}` that the stack was given{swapped}."
+
+
+@check(
+    "a stack of layers, the published way: no norm after the last one",
+    points=1,
+    axes={"out": SHAPE},
+    after=test_chain,
+)
+def test_decoder(ex: Exercise, rng: Random):
+    decoder = filled(ex.Decoder(3, **SIZES), rng)
+    x, memory = streams(rng)
+    return {
+        "layers": len(decoder.layers),
+        "no norm": decoder.norm is None,
+        "out": decoder(x, memory, *masks(rng, x, memory)),
+    }
+
+
+@test_decoder.explain
+def _(got, want):
+    if not got["no norm"]:
+        yield "a post-norm stack has a `norm`, although each of its layers ends with one: expected None."
+
+
+### BEGIN HIDDEN TESTS
+@check("no argument is changed in place", points=1, tolerance=0)
+def test_arguments_unchanged(ex: Exercise, rng: Random):
+    x, memory = streams(rng)
+    self_mask, memory_mask = masks(rng, x, memory)
+    for first in (False, True):
+        filled(ex.DecoderLayer(**SIZES, norm_first=first), rng)(x, memory, self_mask, memory_mask)
+        filled(ex.Decoder(2, **SIZES, norm_first=first), rng)(x, memory, self_mask, memory_mask)
+    return {"x": x, "memory": memory, "self_mask": self_mask, "memory_mask": memory_mask}
+
+
+@test_arguments_unchanged.explain
+def _(got, want):
+    for name, before in want.items():
+        if not np.array_equal(got[name], before):
+            yield f"`{name}` holds something else after the call: is there an `+=`, or a method that ends in `_`?"
+
+
+@check("pre-norm: a layer's output for given weights", points=1, axes={"": SHAPE}, after=test_relu)
+def test_pre_norm(ex: Exercise, rng: Random):
+    x, memory = streams(rng)
+    return filled(ex.DecoderLayer(**SIZES, norm_first=True), rng)(x, memory, *masks(rng, x, memory))
+
+
+@check("the padding of the source is not read, and its words are", points=1, compare="structure", after=test_sides)
+def test_source_padding(ex: Exercise, rng: Random):
+    layer = filled(ex.DecoderLayer(**SIZES), rng, dtype=torch.float64)
+    x, memory = streams(rng, dtype=torch.float64)
+    causal, padding = masks(rng, x, memory)
+    other = rng.tensor(*memory.shape, dtype=torch.float64)
+    real = padding.reshape(memory.shape[:2])[..., None]
+    return {
+        "as it is": layer(x, memory, causal, padding),
+        "padding replaced": layer(x, torch.where(real, memory, other), causal, padding),
+        "words replaced": layer(x, torch.where(real, other, memory), causal, padding),
+    }
+
+
+@test_source_padding.explain
+def _(got, want):
+    before = got["as it is"]
+    reads_padding = not close(before, got["padding replaced"], 1e-9)
+    reads_words = not close(before, got["words replaced"], 1e-9)
+    if reads_padding and not reads_words:
+        yield (
+            "the output changes with the padding of the memory, and not with its words: the padding mask works the "
+            "wrong way round. True means `may attend`."
+        )
+    elif reads_padding:
+        yield "the output changes when only the padding of the memory is replaced. Does `memory_mask` reach it?"
+    elif not reads_words:
+        yield "the output does not change when all words of the memory are replaced: who reads it?"
+
+
+@check(
+    "the memory is a set: its vectors in another order, with their mask, say the same",
+    points=1,
+    compare="structure",
+    after=test_norm_first,
+)
+def test_memory_order(ex: Exercise, rng: Random):
+    layer = filled(ex.DecoderLayer(**SIZES), rng, dtype=torch.float64)
+    batch = rng.integers(5, 9)
+    # both are 9 long, so that keys from the wrong side do not crash but are seen
+    x, memory = (rng.tensor(batch, 9, 12, dtype=torch.float64) for _ in range(2))
+    _, padding = masks(rng, x, memory)
+    order = rng.numpy.permutation(9)
+    return {
+        "as it is": layer(x, memory, None, padding),
+        "reordered": layer(x, memory[:, order], None, padding[..., order]),
+    }
+
+
+@test_memory_order.explain
+def _(got, want):
+    if not close(got["as it is"], got["reordered"], 1e-9):
+        yield (
+            "the output depends on the order in which the memory's vectors stand. Each key must belong to its value: "
+            "do both come from the memory?"
+        )
+
+
+@check("without a mask the target has no order either", points=1, compare="structure")
+def test_target_order(ex: Exercise, rng: Random):
+    decoder = filled(ex.Decoder(2, **SIZES), rng, dtype=torch.float64)
+    x, memory = streams(rng, dtype=torch.float64)
+    order = rng.numpy.permutation(x.size(1))
+    return {"order": order, "out": decoder(x, memory), "reordered": decoder(x[:, order], memory)}
+
+
+@test_target_order.explain
+def _(got, want):
+    if not close(got["out"][:, got["order"]], got["reordered"], 1e-9):
+        yield (
+            "words in another order come out as other vectors, although no mask was given. Does the decoder hide "
+            "the future by itself? That is the caller's work."
+        )
+
+
+@check("every layer of a stack follows norm_first", points=1, compare="nothing", after=test_chain)
+def test_stack_norm_first(ex: Exercise, rng: Random):
+    x, _ = streams(rng, dtype=torch.float64)
+    stacks = {"post-norm": ex.Decoder(2, **SIZES), "pre-norm": ex.Decoder(2, **SIZES, norm_first=True)}
+    seen = {order: frames_alone(filled(stack, rng).double().layers[1], x) for order, stack in stacks.items()}
+    return {"x": x, "seen": seen}
+
+
+test_stack_norm_first.explain(misplaced_norms)
+
+
+@check(
+    "the final norm: once at the end of a pre-norm stack, not at all in post-norm",
+    points=1,
+    compare="nothing",
+    after=test_stack_norm_first,
+)
+def test_final_norm(ex: Exercise, rng: Random):
+    x, memory = streams(rng, dtype=torch.float64)
+    pre = silenced(filled(ex.Decoder(3, **SIZES, norm_first=True), rng, dtype=torch.float64), "out_proj", "down")
+    post = filled(ex.Decoder(3, **SIZES), rng, dtype=torch.float64)
+    last = x
+    for layer in post.layers:
+        last = layer(last, memory)
+    return {
+        "x": x,
+        "pre": pre(x, memory),
+        "norm": None if pre.norm is None else {"weight": pre.norm.weight, "bias": pre.norm.bias},
+        "post": post(x, memory),
+        "last layer": last,
+        "no norm": post.norm is None,
+    }
+
+
+@test_final_norm.explain
+def _(got, want):
+    if not got["no norm"]:
+        yield "a post-norm stack has a `norm`, although each of its layers ends with one: expected None."
+    elif not close(got["post"], got["last layer"], 1e-9):
+        yield "a post-norm stack returns something else than its last layer. Is there one norm too many?"
+    if close(got["pre"], got["x"], 1e-9):
+        yield "in pre-norm the stack returns the bare stream: the final norm is missing."
+    out = got["x"]
+    for times in range(1, 5):
+        out = layer_norm(out, **(got["norm"] or want["norm"]))
+        if times > 1 and close(got["pre"], out, 1e-9):
+            where = " Does it stand inside the loop?" if times == 3 else ""
+            yield f"a pre-norm stack of 3 layers applies its final norm {times} times.{where}"
+    if got["norm"] is None:
+        yield "a pre-norm stack has no `norm`."
+    if not close(got["pre"], want["pre"], 1e-9):
+        yield "in pre-norm, layers whose sublayers write nothing and one norm at the end do not give norm(x)."
+
+
+@check("gradients reach the target, the memory and every parameter", points=1, after=test_chain)
+def test_gradients(ex: Exercise, rng: Random):
+    decoder = filled(ex.Decoder(2, **SIZES, norm_first=True), rng, dtype=torch.float64)
+    x, memory = streams(rng, dtype=torch.float64, grad=True)
+    wanted = {name: decoder.get_parameter(name) for name in (*names(2), "norm.weight", "norm.bias")}
+    out = decoder(x, memory, *masks(rng, x, memory))
+    return gradients(out, {"x": x, "memory": memory} | wanted, rng)
+
+
+@check("dropout reaches both attentions, the feed-forward network and all frames of every layer", compare="structure")
+def test_dropout_everywhere(ex: Exercise, rng: Random):
+    decoder = filled(ex.Decoder(2, **SIZES, dropout=0.4), rng, dtype=torch.float64)
+    x, memory = streams(rng, dtype=torch.float64)
+    seen = {}
+    for i, layer in enumerate(decoder.layers):
+        for part in (*SUBLAYERS, *SUBLAYERS.values()):
+            decoder.eval()
+            getattr(layer, part).train()  # this part alone
+            seen[f"layers.{i}.{part}"] = [decoder(x, memory), decoder(x, memory)]
+    return seen
+
+
+@test_dropout_everywhere.explain
+def _(got, want):
+    for part, (first, second) in got.items():
+        if close(first, second, 1e-9):
+            yield (
+                f"with `dropout=0.4` and `{part}` alone in training mode, the same input gives the same output twice: "
+                "this part drops nothing. Who passes `dropout` on to it?"
+            )
+
+
+@check("the frames drop as large a share as they were told", points=1, compare="structure")
+def test_dropout_share(ex: Exercise, rng: Random):
+    layer = ex.DecoderLayer(**SIZES, dropout=0.25, norm_first=True).double().train()
+    x = rng.tensor(300, 12, dtype=torch.float64)
+    return {"x": x} | {frame: getattr(layer, frame)(x, torch.ones_like) for frame in SUBLAYERS.values()}
+
+
+@test_dropout_share.explain
+def _(got, want):
+    for frame in SUBLAYERS.values():
+        share = np.mean(np.abs(got[frame] - got["x"]) < 1e-9)
+        if abs(share - 0.25) > 0.05:
+            yield f"with `dropout=0.25`, `{frame}` drops a share of {share:.2f}."
+
+
+@check(
+    "in evaluation mode nothing is dropped, and the same input gives the same output",
+    points=1,
+    after=test_arguments_unchanged,
+)
+def test_evaluation(ex: Exercise, rng: Random):
+    decoder = filled(ex.Decoder(2, **SIZES, dropout=0.5), rng).eval()
+    x, memory = streams(rng)
+    return {"first": decoder(x, memory), "second": decoder(x, memory)}
+
+
+@test_evaluation.explain
+def _(got, want):
+    if not close(got["first"], got["second"]):
+        yield "in evaluation mode the same input gives two outputs. Which dropout does not know of the mode?"
+
+
+@check(
+    "one sequence, one word on either side, huge and tiny inputs, nothing to attend to", points=1, after=test_post_norm
+)
+def test_extremes(ex: Exercise, rng: Random):
+    seen = {}
+    for order, first in {"post-norm": False, "pre-norm": True}.items():
+        decoder = filled(ex.Decoder(2, **SIZES, norm_first=first), rng, dtype=torch.float64)
+        target, source = rng.sizes(2, 5, 9)
+        x, memory = (rng.tensor(1, length, 12, dtype=torch.float64) for length in (target, source))
+        seen[order] = {
+            "one sequence": decoder(x, memory),
+            "one word of the target": decoder(x[:, :1], memory),
+            "one word of the source": decoder(x, memory[:, :1]),
+            "huge": decoder(1e6 * x, 1e6 * memory),
+            "tiny": decoder(1e-6 * x, 1e-6 * memory),
+            "nothing to attend to": decoder(x, memory, None, torch.zeros(1, 1, 1, source, dtype=torch.bool)),
+        }
+    return seen
+
+
+@check("float64 stays float64, bfloat16 stays bfloat16", points=1, tolerance=5e-2, after=test_post_norm)
+def test_dtypes(ex: Exercise, rng: Random):
+    seen = {}
+    for dtype in (torch.float64, torch.bfloat16):
+        x, memory = streams(rng, dtype=dtype)
+        decoder = filled(ex.Decoder(1, **SIZES, norm_first=True), rng, dtype=dtype)
+        seen[str(dtype)] = decoder(x, memory, *masks(rng, x, memory))
+    return seen
+
+
+@check("it runs on the device of its inputs", points=1)
+def test_device(ex: Exercise, rng: Random):
+    x, memory = streams(rng)
+    given = [tensor.to("meta") for tensor in (x, memory, *masks(rng, x, memory))]
+    return [ex.Decoder(2, **SIZES, norm_first=first).to("meta")(*given) for first in (False, True)]
+
+
+@check("a width that the heads do not divide and an impossible dropout are refused", points=1)
+def test_wrong_arguments(ex: Exercise, rng: Random):
+    heads = rng.integers(3, 7)
+    d_model = heads * rng.integers(2, 6) + rng.integers(1, heads)
+    return {
+        "layer": raised(lambda: ex.DecoderLayer(d_model, heads, 10), mentions=["d_model", d_model]),
+        "stack": raised(lambda: ex.Decoder(2, d_model, heads, 10), mentions=["d_model", d_model]),
+        "dropout": raised(lambda: ex.DecoderLayer(**SIZES, dropout=1.5), mentions=["dropout", 1.5]),
+    }
+
+
+### END HIDDEN TESTS

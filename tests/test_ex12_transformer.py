@@ -1,0 +1,808 @@
+"""What the original transformer and its training must do: the checks of exercise 12.
+
+The probe of the last check trains with the learner's pieces and returns the weights; the judge puts them into the
+reference's model and lets it reverse strings that were never trained on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grader.checks import Exercise, Random, check, close, filled, gradients, loaded, parameters, raised
+
+SIZES = {"src_vocab": 11, "tgt_vocab": 13, "d_model": 12, "n_heads": 3, "n_layers": 2, "d_ff": 20, "max_len": 16}
+BOS, EOS = 1, 2
+
+
+def model_of(ex: Exercise, rng: Random, **changes: Any) -> Any:
+    """A small Transformer with given weights, in evaluation mode. (The positions are float32: tolerance=1e-4.)"""
+    return filled(ex.Transformer(**(SIZES | changes)), rng, dtype=torch.float64).eval()
+
+
+def tokens(rng: Random, vocab_size: int, *shape: int, low: int = 3) -> Tensor:
+    """Random tokens that are neither padding nor BOS nor EOS."""
+    return low + rng.ids(vocab_size - low, *shape)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """In the judge, for small logits."""
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+@check("shift_right puts BOS in front, moves the rest one place to the right, and drops the last", tolerance=0)
+def test_shift(ex: Exercise, rng: Random):
+    batch, length = rng.sizes(2, low=3)
+    targets = tokens(rng, 20, batch, length)
+    return {"targets": targets, "shifted": ex.shift_right(targets, BOS)}
+
+
+@test_shift.explain
+def _(got, want):
+    shifted, targets = got["shifted"], want["targets"]
+    if (shifted == targets).all():
+        yield "the targets come back as they are: a decoder that is given the token it is to say will copy it."
+    elif (shifted[:, :-1] == targets[:, 1:]).all():
+        yield "the targets are moved to the left: each place is given the token after the one that it is to say."
+    elif (shifted[:, 1:] == targets[:, 1:]).all():
+        yield "BOS overwrites the first target instead of pushing all of them one place to the right."
+    elif (shifted[:, 1:] == targets[:, :-1]).all() and (shifted[:, 0] != BOS).any():
+        yield f"the shift is right, but column 0 is {shifted[0, 0]} where bos_id is {BOS}."
+
+
+@check("the smoothed loss: a share s for all V tokens alike, the rest for the right one", tolerance=1e-6)
+def test_loss(ex: Exercise, rng: Random):
+    batch, length, vocab_size = rng.sizes(3, low=3)
+    logits, targets = rng.tensor(batch, length, vocab_size, scale=2.0), rng.ids(vocab_size, batch, length)
+    losses = {str(s): ex.label_smoothed_cross_entropy(logits, targets, smoothing=s) for s in (0.0, 0.1, 0.4)}
+    return {"logits": logits, "targets": targets, "loss": losses}
+
+
+@test_loss.explain
+def _(got, want):
+    yield from judge_loss(got, want, 0.4)
+
+
+def judge_loss(got, want, smoothing: float):
+    """Name what a wrong smoothed loss is, where it is one of the usual ones."""
+    log_probs = log_softmax(want["logits"])
+    vocab_size = log_probs.shape[-1]
+    right = -np.take_along_axis(log_probs, want["targets"][..., None], axis=-1)[..., 0].mean()
+    alike, others = -log_probs.mean(), -(log_probs.sum(-1).mean() + right) / (vocab_size - 1)
+    plain, mine, s = got["loss"]["0.0"], got["loss"][str(smoothing)], smoothing
+    if not close(plain, right, 1e-4):
+        if close(plain, right * want["targets"].size, 1e-4):
+            yield "without smoothing you return the sum of the losses; the mean over the targets is asked for."
+        elif close(plain, -right, 1e-4):
+            yield "without smoothing the sign of your loss is wrong: log-probabilities are negative, losses positive."
+        elif close(plain, alike, 1e-4):
+            yield "the two shares have changed places: s is what all tokens have alike, 1 - s what the right one gets."
+        else:
+            yield (
+                f"without smoothing the loss should be {right:.4f}, the mean of -log p(right) (exercise 1); yours is "
+                f"{plain:.4f}. Over which axis do the probabilities sum to one?"
+            )
+    elif close(mine, right, 1e-6):
+        yield "`smoothing` makes no difference to your loss."
+    elif close(mine, (1 - s) * right + s * others, 1e-4):
+        yield (
+            "your smoothing shares s among the V - 1 wrong tokens. In the formula of the lesson the right token has "
+            "its part of it, too: s/V for each of all V."
+        )
+    elif close(mine, right + s * alike, 1e-4):
+        yield "the target distribution sums to 1 + s: what all tokens share has to be taken from the right one."
+    elif close(mine, (1 - s) * right + s * alike * vocab_size, 1e-4):
+        yield "each token gets a share of s instead of s/V: sum or mean over the vocabulary?"
+
+
+@check("targets that are ignored do not count: not in either term, and not in the number that the mean divides by")
+def test_ignored(ex: Exercise, rng: Random):
+    return ignoring(ex, rng, ignore_index=0)
+
+
+@test_ignored.explain
+def _(got, want):
+    yield from judge_ignored(got, want)
+
+
+def ignoring(ex: Exercise, rng: Random, ignore_index: int) -> dict[str, Any]:
+    """The loss of targets some of which are ignored."""
+    batch, length, vocab_size = rng.sizes(3, low=4)
+    logits, targets = rng.tensor(batch, length, vocab_size, scale=2.0), 1 + rng.ids(vocab_size - 1, batch, length)
+    targets[0, 1:], targets[-1, -1] = ignore_index, ignore_index
+    loss = ex.label_smoothed_cross_entropy(logits, targets, smoothing=0.3, ignore_index=ignore_index)
+    return {"logits": logits, "targets": targets, "kept": targets != ignore_index, "loss": loss}
+
+
+def judge_ignored(got, want):
+    """Name which part of the loss still counts what is to be ignored."""
+    log_probs, kept = log_softmax(want["logits"]), want["kept"]
+    targets = np.where(kept, want["targets"], 0)
+    right, alike = -np.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0], -log_probs.mean(-1)
+    each, mine, share = 0.7 * right + 0.3 * alike, got["loss"], kept.mean()
+    if close(mine, each.mean(), 1e-4):
+        yield "the loss is that of all targets: `ignore_index` makes no difference."
+    elif close(mine, each[kept].mean() * share, 1e-4):
+        yield (
+            f"what is ignored adds nothing to your sum, but is counted in what you divide by: {kept.size} targets "
+            f"instead of the {kept.sum()} that are kept."
+        )
+    elif close(mine, 0.7 * right[kept].mean() + 0.3 * alike.mean(), 1e-4):
+        yield "the term of the right token leaves out what is ignored, the term that all tokens share does not."
+    elif close(mine, 0.7 * right[kept].mean() + 0.3 * alike[kept].mean() * share, 1e-4):
+        yield "the term that all tokens share is divided by the number of all targets instead of those that are kept."
+    elif close(mine, 0.7 * right[kept].mean() + 0.3 * alike[kept].sum(), 1e-4):
+        yield "the term that all tokens share is a sum over the targets; it has to be their mean, as the other one is."
+
+
+@check("noam_lr: a line up to (D * warmup)^-0.5, then down with the root of the step", tolerance=1e-9)
+def test_noam(ex: Exercise, rng: Random):
+    return rates(ex, 64, rng.integers(4, 9))
+
+
+@test_noam.explain
+def _(got, want):
+    yield from judge_rates(got, want)
+
+
+def rates(ex: Exercise, d_model: int, warmup: int) -> dict[str, Any]:
+    """The rates from step 1 to far behind the warm-up."""
+    return {
+        "d_model": d_model,
+        "warmup": warmup,
+        "lr": [ex.noam_lr(step, d_model, warmup) for step in range(1, 4 * warmup + 2)],
+    }
+
+
+def judge_rates(got, want):
+    """Name what is wrong with a schedule."""
+    mine, theirs, warmup = np.array(got["lr"]), np.array(want["lr"]), want["warmup"]
+    if close(mine[:-1], theirs[1:], 1e-9):
+        yield f"your rate at step 1 is that of step 2, {mine[0]:.4g}: steps count from 1, no 1 need be added."
+    elif close(mine[1:], theirs[:-1], 1e-9):
+        yield "your rates are one step late: the line starts from zero at step 0, which never comes."
+    elif not close(mine[0] / mine[1], 0.5, 1e-6):
+        yield (
+            f"the rate at step 2 should be twice that of step 1; yours goes from {mine[0]:.4g} to {mine[1]:.4g}. "
+            "Of the two curves, is it always the lower one?"
+        )
+    elif int(mine.argmax()) + 1 != warmup:
+        yield (
+            f"with warmup = {warmup} the rate is largest at step {warmup}; yours at step {int(mine.argmax()) + 1}. "
+            "With which power of the warm-up does the line rise?"
+        )
+    elif close(mine / theirs, mine[0] / theirs[0], 1e-6) and not close(mine, theirs, 1e-9):
+        yield (
+            f"the shape is right, the height is not: at step {warmup} it should be (D * warmup)^-0.5 = "
+            f"{theirs[warmup - 1]:.4g}; yours is {mine[warmup - 1]:.4g}."
+        )
+    elif close(mine[:warmup], theirs[:warmup], 1e-9) and not close(mine, theirs, 1e-9):
+        yield "the line is right; after the warm-up the rate should fall with the root of the step."
+
+
+@check("what goes into both stacks is the scaled embedding plus the position", tolerance=1e-4)
+def test_inputs(ex: Exercise, rng: Random):
+    batch, target, source = 2, *sorted(rng.sizes(2, low=3))
+    model = model_of(ex, rng, n_layers=0)  # nothing in between: what goes in comes out
+    src, tgt_in = tokens(rng, 11, batch, source), tokens(rng, 13, batch, target)
+    memory = model.encode(src)
+    return {
+        "src": src,
+        "tgt_in": tgt_in,
+        "memory": memory,
+        "logits": model.decode(tgt_in, memory, src),
+        "weights": {name: getattr(model, name).weight for name in ("src_embedding", "tgt_embedding", "output")},
+        "bias": model.output.bias,
+    }
+
+
+@test_inputs.explain
+def _(got, want):
+    width, weights = want["memory"].shape[-1], want["weights"]
+    places = (want["memory"] - width**0.5 * weights["src_embedding"][want["src"]])[0]  # (S, D)
+    outputs = {
+        "source": (got["memory"], weights["src_embedding"][want["src"]], lambda x: x),
+        "target": (
+            got["logits"],
+            weights["tgt_embedding"][want["tgt_in"]],
+            lambda x: x @ weights["output"].T + want["bias"],
+        ),
+    }
+    for side, (mine, rows, out) in outputs.items():
+        place = places[: rows.shape[1]]
+        if close(mine, out(width**0.5 * rows), 1e-4):
+            yield f"on the side of the {side} there are no positions: word order would be lost."
+        elif close(mine, out(rows), 1e-4):
+            yield f"on the side of the {side} there are neither positions nor the factor sqrt(D)."
+        elif close(mine, out(rows + place), 1e-4):
+            yield (
+                f"the embedding of the {side} is not scaled by sqrt(D): next to the positions it can hardly be heard "
+                "(scale=True)."
+            )
+        elif close(mine, out(width**0.5 * (rows + place)), 1e-4):
+            yield f"on the side of the {side} the positions are scaled, too: only the embedding is to be."
+
+
+@check("no logit looks ahead: what comes later in the target changes nothing before", compare="structure")
+def test_causal(ex: Exercise, rng: Random):
+    batch, source, length = rng.sizes(3, low=4)
+    model = model_of(ex, rng)
+    src, tgt_in = tokens(rng, 11, batch, source), tokens(rng, 13, batch, length)
+    other = tgt_in.clone()
+    other[:, 2:] = 3 + (tgt_in[:, 2:] - 3 + 1) % 10
+    return {"logits": model(src, tgt_in), "other end": model(src, other)}
+
+
+@test_causal.explain
+def _(got, want):
+    gap = np.abs(got["logits"] - got["other end"]).max(axis=(0, 2))
+    if not gap[2:].any():
+        yield "the target makes no difference to the logits: does the decoder get `tgt_in`?"
+    elif gap[:2].max() > 1e-6:
+        first = int(np.argmax(gap > 1e-6))
+        yield (
+            f"two targets that differ only from position 2 on have different logits at position {first}: the decoder "
+            "looks ahead. In training it would copy the answer from there. Which self_mask does it get?"
+        )
+
+
+@check("the source is read: every token of it can be felt in the memory and in the logits", compare="structure")
+def test_source_is_read(ex: Exercise, rng: Random):
+    length = rng.integers(4, 9)  # of both sides, so that one can be taken for the other without a crash
+    model = model_of(ex, rng)
+    src, tgt_in = tokens(rng, 11, 2, length), tokens(rng, 13, 2, length)
+    other = src.clone()
+    other[:, -1] = 3 + (src[:, -1] - 3 + 1) % 8
+    return {
+        "memory": model.encode(src),
+        "other memory": model.encode(other),
+        "logits": model(src, tgt_in),
+        "other logits": model(other, tgt_in),
+    }
+
+
+@test_source_is_read.explain
+def _(got, want):
+    if close(got["memory"][:, 0], got["other memory"][:, 0], 1e-9):
+        yield (
+            "another last token in the source does not change the memory of its first: your encoder lets nobody look "
+            "at others. There is no padding in this source. Is your mask True where tokens are (True means 'may "
+            "attend'), or where padding is?"
+        )
+    elif close(got["logits"], got["other logits"], 1e-9):
+        yield (
+            "two sources have different memories and yet the same logits: the decoder does not see the memory. Is it "
+            "the memory that the cross-attention reads, or the target? And is its mask True where tokens are?"
+        )
+
+
+@check(
+    "padding in the source changes nothing, neither for the encoder nor for the decoder", points=2, compare="structure"
+)
+def test_padding(ex: Exercise, rng: Random):
+    return padded(ex, rng, pad_id=0)
+
+
+@test_padding.explain
+def _(got, want):
+    yield from judge_padded(got)
+
+
+def padded(ex: Exercise, rng: Random, pad_id: int) -> dict[str, Any]:
+    """Sources alone and in a batch with padding, and with something else in the memory where padding is."""
+    lengths, target = [4, 2, 6], 5
+    model = model_of(ex, rng, pad_id=pad_id)
+    src = tokens(rng, 11, 3, 6, low=0)
+    src[src == pad_id] = (pad_id + 1) % 11
+    src[:, 0] = 0 if pad_id else src[:, 0]  # 0 is a token like any other then
+    for row, length in enumerate(lengths):
+        src[row, length:] = pad_id
+    tgt_in = tokens(rng, 13, 3, target, low=8)  # no padding here: whether that is hidden, too, is left open
+    memory = model.encode(src)
+    other = torch.where((src == pad_id)[..., None], memory + rng.tensor(*memory.shape, dtype=memory.dtype), memory)
+    rows = [slice(row, row + 1) for row in range(3)]
+    return {
+        "memory alone": [model.encode(src[row, :length])[0] for row, length in zip(rows, lengths, strict=True)],
+        "memory in a batch": [memory[row, :length] for row, length in enumerate(lengths)],
+        "logits alone": [model(src[row, :length], tgt_in[row])[0] for row, length in zip(rows, lengths, strict=True)],
+        "logits in a batch": list(model(src, tgt_in)),
+        "logits, other padding": list(model.decode(tgt_in, other, src)),
+    }
+
+
+def judge_padded(got, also: str = ""):
+    """Say who sees padding."""
+    for row, (alone, batch) in enumerate(zip(got["memory alone"], got["memory in a batch"], strict=True)):
+        if not close(alone, batch, 1e-6):
+            yield (
+                f"a source of {len(alone)} tokens has another memory when padding stands behind it: the encoder looks "
+                f"at padding. Which mask does it get, and is that True for tokens and False for padding?{also}"
+            )
+        elif not close(got["logits in a batch"][row], got["logits, other padding"][row], 1e-6):
+            yield (
+                "what the memory holds at padded positions can be felt in the logits: the cross-attention looks at "
+                f"padding. Which memory_mask does the decoder get, and is that True for tokens?{also}"
+            )
+        elif not close(got["logits alone"][row], got["logits in a batch"][row], 1e-6):
+            yield f"a source has other logits when padding stands behind it.{also}"
+
+
+@check(
+    "forward: logits for every position of the target, from the source and from what was written so far",
+    points=2,
+    tolerance=1e-4,
+    axes={"": "batch position token"},
+)
+def test_forward(ex: Exercise, rng: Random):
+    batch, source, target = rng.sizes(3)
+    model = model_of(ex, rng)
+    return model(tokens(rng, 11, batch, source), tokens(rng, 13, batch, target))
+
+
+@check("greedy_decode writes what the model says: no BOS, the EOS, then padding", points=2, compare="nothing")
+def test_greedy(ex: Exercise, rng: Random):
+    return by_script(ex, rng, lengths=[3, 1, 5], max_len=7, pad_id=0)
+
+
+@test_greedy.explain
+def _(got, want):
+    yield from judge_script(got, want)
+
+
+def by_script(
+    ex: Exercise, rng: Random, lengths: list[int], max_len: int, pad_id: int, training: bool = False
+) -> dict[str, Any]:
+    """What is written by a model that says what a script says, as long as it is given what it has said."""
+    vocab_size, rows = 13, len(lengths)
+    bos, eos, stray = 9, 10, 11
+    script = 3 + rng.ids(6, rows, max_len + 3)  # 3..8; some more than may be written
+    for row, length in enumerate(lengths):
+        script[row, length:] = eos
+    ends = torch.tensor(lengths)
+    calls: list[dict[str, Any]] = []
+
+    class Scripted(ex.Transformer):  # type: ignore[misc, name-defined]
+        """Column 0 of the source says which row of the script it is."""
+
+        def encode(self, src: Tensor) -> Tensor:
+            return self.src_embedding(src)
+
+        def decode(self, tgt_in: Tensor, memory: Tensor, src: Tensor) -> Tensor:  # noqa: ARG002
+            calls.append({"training": self.training, "graph": torch.is_grad_enabled()})
+            lines = script[src[:, 0]]  # (b, max_len + 3)
+            begun = torch.cat([torch.full_like(lines[:, :1], bos), lines], dim=1)[:, : tgt_in.size(1)]
+            kept = torch.arange(tgt_in.size(1)) <= ends[src[:, 0], None]  # what comes after EOS is open
+            right = ((tgt_in == begun) | ~kept).cumprod(1).bool()  # (b, T): on script up to here
+            said = torch.where(right, lines[:, : tgt_in.size(1)], stray)  # (b, T)
+            return 5.0 * torch.nn.functional.one_hot(said, vocab_size) + 0.0 * self.output.bias
+
+        def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+            return self.decode(tgt_in, self.encode(src), src)
+
+    model = Scripted(rows + 1, vocab_size, d_model=4, n_heads=2, n_layers=1, d_ff=4, max_len=32, pad_id=pad_id)
+    model.train(training)
+    src = torch.arange(rows)[:, None].repeat(1, 3)
+    written = ex.greedy_decode(model, src, bos, eos, max_len)
+    return {
+        "written": written,
+        "script": script,
+        "lengths": lengths,
+        "max_len": max_len,
+        "pad_id": pad_id,
+        "ids": {"bos": bos, "eos": eos, "stray": stray},
+        "calls": calls,
+        "mode": model.training,
+        "graph": written.requires_grad,
+        "src": src,
+    }
+
+
+def judge_script(got, want):
+    """Compare what was written with the script, as far as the contract goes."""
+    written, script, lengths = got["written"], want["script"], want["lengths"]
+    max_len, pad_id, ids = want["max_len"], want["pad_id"], want["ids"]
+    if written.ndim != 2 or len(written) != len(lengths):
+        yield f"the result has shape {written.shape}; a row for each of the {len(lengths)} sources is expected."
+        return
+    if written.shape[1] and (written[:, 0] == ids["bos"]).all():
+        yield "every row begins with BOS: it is what the decoder is given to begin with, and nothing that it wrote."
+        return
+    if written.shape[1] > max_len:
+        yield f"with max_len = {max_len}, {written.shape[1]} tokens were written."
+        return
+    for row, length in enumerate(lengths):
+        line = script[row, : min(length + 1, max_len)]  # with its EOS, if that fits
+        mine = written[row, : len(line)]
+        if len(mine) < len(line) and written.shape[1] == min(lengths) + 1 < max_len:
+            yield f"row {row} stops before its EOS, as soon as the first row has one: who waits for whom?"
+        elif len(mine) < len(line):
+            yield f"row {row} has {len(mine)} of its {len(line)} tokens, and max_len = {max_len} allows all of them."
+        elif not (mine == line).all():
+            at = int(np.argmax(mine != line))
+            if mine[at] == ids["stray"]:
+                yield (
+                    f"at step {at} the model is not given what it wrote before: it should get BOS and then all of its "
+                    "own tokens, in their order."
+                )
+            elif line[at] == ids["eos"]:
+                yield f"the EOS of row {row} is not in what was written; it stays, and padding follows it."
+            else:
+                yield f"at step {at} the likeliest token is {line[at]}; {mine[at]} was written. Which position says it?"
+        elif (written[row, len(line) :] != pad_id).any():
+            shown = written[row, len(line)]
+            yield (
+                f"after its EOS a row holds {shown} where pad_id = {pad_id} is expected: the model goes on "
+                "talking, and nobody should listen."
+            )
+
+
+### BEGIN HIDDEN TESTS
+@check("shift_right: any BOS, any dtype, a single column; the targets stay as they were", tolerance=0)
+def test_shift_edges(ex: Exercise, rng: Random):
+    batch, length = rng.sizes(2)
+    targets = tokens(rng, 30, batch, length)
+    return {
+        "another BOS": ex.shift_right(targets, 17),
+        "int32": ex.shift_right(targets.int(), 3),
+        "one column": ex.shift_right(targets[:, :1], 4),
+        "device": ex.shift_right(targets.to("meta"), 5),
+        "targets": targets,
+    }
+
+
+@check("the smoothed loss in float64, for other shares, and by default for a tenth")
+def test_loss_float64(ex: Exercise, rng: Random):
+    batch, length, vocab_size = rng.sizes(3, low=3)
+    logits = rng.tensor(batch, length, vocab_size, dtype=torch.float64)
+    targets = rng.ids(vocab_size, batch, length)
+    losses = {str(s): ex.label_smoothed_cross_entropy(logits, targets, s) for s in (0.0, 0.25, 1.0)}
+    default = ex.label_smoothed_cross_entropy(logits, targets)
+    return {"logits": logits, "targets": targets, "loss": losses, "default": default}
+
+
+@test_loss_float64.explain
+def _(got, want):
+    yield from judge_loss(got, want, 0.25)
+    if not close(got["default"], want["default"], 1e-9) and close(got["default"], got["loss"]["0.0"], 1e-9):
+        yield "by default, smoothing is 0.1."
+
+
+@check("an ignore_index outside the vocabulary, such as -100")
+def test_ignored_outside(ex: Exercise, rng: Random):
+    return ignoring(ex, rng, ignore_index=-100)
+
+
+@test_ignored_outside.explain
+def _(got, want):
+    yield from judge_ignored(got, want)
+
+
+@check("the gradients of the loss: right ones, and exactly zero where a target is ignored", tolerance=1e-6)
+def test_loss_gradients(ex: Exercise, rng: Random):
+    batch, length, vocab_size = rng.sizes(3, low=4)
+    logits = rng.tensor(batch, length, vocab_size, dtype=torch.float64, grad=True)
+    targets = rng.ids(vocab_size, batch, length)
+    targets[0, 0], targets[1] = 2, 2
+    loss = ex.label_smoothed_cross_entropy(logits, targets, 0.2, ignore_index=2)
+    return {"gradient": gradients(loss.reshape(1), {"logits": logits}, rng)["logits"], "targets": targets}
+
+
+@test_loss_gradients.explain
+def _(got, want):
+    if got["gradient"] is None:
+        yield "the loss has no graph: it must be a tensor, computed from the logits by tensor operations."
+    elif got["gradient"][want["targets"] == 2].any():
+        yield "logits at places that are ignored have a gradient: they are still trained on."
+
+
+@check("logits of a thousand and of a millionth: the loss stays finite", tolerance=1e-6)
+def test_loss_large(ex: Exercise, rng: Random):
+    batch, length, vocab_size = rng.sizes(3, low=3)
+    logits, targets = rng.tensor(batch, length, vocab_size, dtype=torch.float64), rng.ids(vocab_size, batch, length)
+    return [ex.label_smoothed_cross_entropy(logits * scale, targets, 0.1) for scale in (1e3, 1e-6)]
+
+
+@check("bfloat16 logits give a bfloat16 loss; no argument is changed", tolerance=5e-2)
+def test_loss_bfloat16(ex: Exercise, rng: Random):
+    batch, length, vocab_size = rng.sizes(3, low=3)
+    logits, targets = rng.tensor(batch, length, vocab_size, dtype=torch.bfloat16), rng.ids(vocab_size, batch, length)
+    loss = ex.label_smoothed_cross_entropy(logits, targets, ignore_index=int(targets[0, 0]))
+    return {"loss": loss, "logits": logits, "targets": targets}
+
+
+@check("a smoothing outside 0..1 and a target outside the vocabulary are refused")
+def test_loss_wrong_arguments(ex: Exercise, rng: Random):
+    logits, targets = rng.tensor(2, 3, 5), rng.ids(5, 2, 3)
+    high, negative = targets.clone(), targets.clone()
+    high[1, 1], negative[0, 2] = 5, -100
+
+    def loss(targets: Tensor, smoothing: float) -> Any:
+        return lambda: ex.label_smoothed_cross_entropy(logits, targets, smoothing, ignore_index=-1)
+
+    return {
+        "smoothing above 1": raised(loss(targets, 1.25), mentions=["smoothing", 1.25]),
+        "smoothing below 0": raised(loss(targets, -0.5), mentions=["smoothing", -0.5]),
+        "target too large": raised(loss(high, 0.1), mentions=["targets", 5]),
+        "target negative, not the one that is ignored": raised(loss(negative, 0.1), mentions=["targets", -100]),
+        "all in order": raised(loss(targets, 1.0)),
+    }
+
+
+@check("noam_lr for other widths, a warm-up of one step, the paper's; step 0 is refused", tolerance=1e-9)
+def test_noam_edges(ex: Exercise, rng: Random):
+    observed = rates(ex, rng.integers(100, 600), rng.integers(10, 30))
+    observed["one step"] = [ex.noam_lr(step, 32, 1) for step in (1, 2, 9)]
+    observed["paper"] = [ex.noam_lr(step, 512, 4000) for step in (1, 4000, 100_000)]
+    observed["step 0"] = raised(lambda: ex.noam_lr(0, 64, 10), mentions=["step", 0])
+    return observed
+
+
+@test_noam_edges.explain
+def _(got, want):
+    yield from judge_rates(got, want)
+
+
+@check("the order of the tokens matters, on both sides", compare="nothing")
+def test_order(ex: Exercise, rng: Random):
+    model = model_of(ex, rng, n_layers=1)
+    src, tgt_in = torch.tensor([[3, 4, 5, 6, 7]]), torch.tensor([[1, 3, 4, 5]])
+    return {
+        "logits": model(src, tgt_in)[0, -1],
+        "source reversed": model(src.flip(1), tgt_in)[0, -1],
+        "target swapped": model(src, tgt_in[:, [0, 2, 1, 3]])[0, -1],
+    }
+
+
+@test_order.explain
+def _(got, want):
+    if close(got["logits"], got["source reversed"], 1e-6):
+        yield "a source and the same source backwards give the same logits: where are the positions of the source?"
+    if close(got["logits"], got["target swapped"], 1e-6):
+        yield (
+            "for what comes next it makes no difference in which order the earlier tokens of the target were written: "
+            "where are its positions?"
+        )
+
+
+@check("each side has an embedding of its own, every layer its own weights, and positions have none", compare="nothing")
+def test_parameters(ex: Exercise, rng: Random):
+    model = ex.Transformer(9, 9, d_model=8, n_heads=2, n_layers=3, d_ff=10)
+    return {
+        "one embedding": model.src_embedding.weight is model.tgt_embedding.weight,
+        "tied output": model.output.weight is model.tgt_embedding.weight,
+        "positions": len(list(model.positions.parameters())),
+        "count": sum(p.numel() for p in model.parameters()),
+        "names": [name for name, _ in model.named_parameters()],
+    }
+
+
+@test_parameters.explain
+def _(got, want):
+    if got["one embedding"]:
+        yield "source and target read from one and the same table: the two vocabularies are different languages here."
+    elif got["tied output"]:
+        yield "the output layer and the target's embedding share their weights; here each has its own."
+    elif got["positions"]:
+        yield "the positions have parameters: sinusoidal ones have none."
+    elif got["count"] != want["count"]:
+        missing = [name for name in want["names"] if name not in got["names"]]
+        extra = [name for name in got["names"] if name not in want["names"]]
+        yield (
+            f"your model has {got['count']} parameters where {want['count']} are expected"
+            + (f"; missing: {', '.join(missing[:4])}" if missing else "")
+            + (f"; too many: {', '.join(extra[:4])}" if extra else "")
+            + ". (Post-norm has no final norm; layers that are one object count once.)"
+        )
+
+
+@check("the sizes that are asked for are built", tolerance=1e-4)
+def test_sizes(ex: Exercise, rng: Random):
+    heads, per_head = rng.pick([(2, 4), (4, 2), (5, 2)])
+    changes = {"src_vocab": 8, "tgt_vocab": 6, "d_model": heads * per_head, "n_heads": heads, "n_layers": 3, "d_ff": 7}
+    model = model_of(ex, rng, **changes)
+    plain = ex.Transformer(5, 7)
+    return {
+        "tables": [model.src_embedding.weight.shape, model.tgt_embedding.weight.shape],
+        "layers": [len(model.encoder.layers), len(model.decoder.layers)],
+        "inner": [stack.layers[0].feed_forward.up.weight.shape for stack in (model.encoder, model.decoder)],
+        "output": [model.output.weight.shape, model.output.bias is not None],
+        "logits": model(tokens(rng, 8, 2, 5), tokens(rng, 6, 2, 4)),
+        "by default": {
+            "output": plain.output.weight.shape,
+            "layers": [len(plain.encoder.layers), len(plain.decoder.layers)],
+            "inner": plain.decoder.layers[0].feed_forward.up.weight.shape,
+            "pad_id": plain.pad_id,
+        },
+    }
+
+
+@check("a pad_id other than 0: that token is hidden, and 0 is a token like any other", compare="structure")
+def test_pad_id(ex: Exercise, rng: Random):
+    return {"kept": ex.Transformer(**(SIZES | {"pad_id": 7})).pad_id, **padded(ex, rng, pad_id=7)}
+
+
+@test_pad_id.explain
+def _(got, want):
+    if got["kept"] != 7:
+        yield f"a model made with pad_id=7 says that its pad_id is {got['kept']}."
+    yield from judge_padded(got, also=" Here pad_id is 7: do you compare with that, or with 0?")
+
+
+@check("a batch of one, sequences of one token, and a source of nothing but padding", tolerance=1e-4)
+def test_short(ex: Exercise, rng: Random):
+    model = model_of(ex, rng)
+    one, empty = torch.tensor([[4]]), torch.tensor([[4, 5, 3], [0, 0, 0]])
+    return {"one token": model(one, one), "nothing but padding": model(empty, tokens(rng, 13, 2, 4))}
+
+
+@check("in evaluation nothing is dropped; in training both halves drop", compare="nothing")
+def test_dropout(ex: Exercise, rng: Random):
+    model, calm = model_of(ex, rng, dropout=0.5), model_of(ex, rng)
+    src, tgt_in = tokens(rng, 11, 2, 6), tokens(rng, 13, 2, 5)
+    observed = {"calm": calm(src, tgt_in), "evaluation": model(src, tgt_in)}
+    memory = model.encode(src)
+    model.train()
+    observed["memories"] = [model.encode(src) for _ in range(2)]
+    observed["logits"] = [model.decode(tgt_in, memory, src) for _ in range(2)]
+    return observed
+
+
+@test_dropout.explain
+def _(got, want):
+    if not close(got["evaluation"], got["calm"], 1e-9):
+        yield "with dropout=0.5 the logits are not those without dropout, although the model is in evaluation mode."
+    for what, half in (("memories", "encoder"), ("logits", "decoder")):
+        if close(*got[what], 1e-9):
+            yield f"with dropout=0.5 two calls in training agree: the {half} drops nothing. Does it get `dropout`?"
+
+
+@check("wrong sizes, ids and lengths are refused")
+def test_wrong_arguments(ex: Exercise, rng: Random):
+    def build(**changes: Any) -> Any:
+        return lambda: ex.Transformer(**(SIZES | changes))
+
+    model = model_of(ex, rng, max_len=5)
+    fits, long = torch.full((1, 5), 3), torch.full((1, 6), 3)
+    return {
+        "heads": raised(build(d_model=10), mentions=["d_model", 10]),
+        "odd width": raised(build(d_model=9), mentions=["d_model", 9]),
+        "dropout": raised(build(dropout=1.5), mentions=["dropout", 1.5]),
+        "source too long": raised(lambda: model(long, fits), mentions=["max_len", 6]),
+        "target too long": raised(lambda: model(fits, long), mentions=["max_len", 6]),
+        "source id": raised(lambda: model(torch.tensor([[11]]), fits), mentions=["ids", 11]),
+        "target id": raised(lambda: model(fits, torch.tensor([[13]])), mentions=["ids", 13]),
+        "all in order": raised(lambda: model(fits, fits)),
+    }
+
+
+@check("the gradients reach every parameter, and no argument is changed", tolerance=1e-3)
+def test_gradients(ex: Exercise, rng: Random):
+    model = model_of(ex, rng)
+    src, tgt_in = tokens(rng, 11, 2, 5), tokens(rng, 13, 2, 4)
+    src[0, 3:] = 0
+    chosen = {name: p for name, p in parameters(model).items() if "embedding" in name or "up.weight" in name}
+    return {"gradient": gradients(model(src, tgt_in), chosen, rng), "src": src, "tgt_in": tgt_in}
+
+
+@check("greedy_decode with other lengths, an EOS at once, one that never comes, and another pad_id", compare="nothing")
+def test_greedy_lengths(ex: Exercise, rng: Random):
+    return [
+        by_script(ex, rng, lengths=[4, 0, 2, 3], max_len=5, pad_id=12),
+        by_script(ex, rng, lengths=[6, 1], max_len=6, pad_id=1),
+        by_script(ex, rng, lengths=[5, 4], max_len=5, pad_id=0),
+        by_script(ex, rng, lengths=[1], max_len=1, pad_id=2),
+    ]
+
+
+@test_greedy_lengths.explain
+def _(got, want):
+    for mine, theirs in zip(got, want, strict=True):
+        yield from judge_script(mine, theirs)
+
+
+@check("greedy_decode: evaluation mode, no graph; then the mode from before", compare="nothing")
+def test_greedy_mode(ex: Exercise, rng: Random):
+    return {
+        "in training": by_script(ex, rng, lengths=[2, 3], max_len=5, pad_id=0, training=True),
+        "in evaluation": by_script(ex, rng, lengths=[2, 3], max_len=5, pad_id=0, training=False),
+    }
+
+
+@test_greedy_mode.explain
+def _(got, want):
+    for came, seen in got.items():
+        if any(call["graph"] for call in seen["calls"]) or seen["graph"]:
+            yield "the model is asked with gradients enabled: a graph is built that nobody will use."
+        elif any(call["training"] for call in seen["calls"]):
+            yield "the model writes in training mode: with dropout, it would say something else each time."
+        elif seen["mode"] != (came == "in training"):
+            now = "in training mode" if seen["mode"] else "in evaluation mode"
+            yield f"a model that was {came} mode is {now} afterwards: it should be as it was found."
+        elif not np.array_equal(seen["src"], want[came]["src"]):
+            yield "the sources are changed."
+
+
+@check("greedy_decode of a whole model: with padding, a batch writes what each source alone would", compare="nothing")
+def test_greedy_model(ex: Exercise, rng: Random):
+    model = model_of(ex, rng, dropout=0.4).train()
+    src = tokens(rng, 11, 4, 7)
+    for row, length in enumerate((7, 3, 5, 1)):
+        src[row, length:] = 0
+    return {"written": ex.greedy_decode(model, src, BOS, EOS, 9), "training": model.training}
+
+
+@test_greedy_model.explain
+def _(got, want):
+    shape = got["written"].shape
+    if len(shape) != 2 or shape[0] != 4 or shape[1] > 9:
+        yield f"the result has shape {shape}; 4 rows of at most 9 tokens are expected."
+        return
+    mine, theirs = (np.pad(seen["written"], ((0, 0), (0, 9 - seen["written"].shape[1]))) for seen in (got, want))
+    if not (mine == theirs).all():
+        row, at = np.argwhere(mine != theirs)[0]
+        yield f"token {at} of row {row} is {mine[row, at]}; the likeliest one is {theirs[row, at]}."
+
+
+REVERSAL = {"src_vocab": 9, "tgt_vocab": 9, "d_model": 32, "n_heads": 2, "n_layers": 1, "d_ff": 64, "max_len": 8}
+LETTERS, LONGEST = 6, 5
+
+
+def reversed_pairs(words: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Sources (B, 5) and targets (B, 6): rows of letters 3 to 8, filled up with 0, and the same backwards with EOS."""
+    src, targets = np.zeros((len(words), LONGEST), int), np.zeros((len(words), LONGEST + 1), int)
+    for row, word in enumerate(words):
+        letters = word[word > 0]
+        src[row, : len(letters)] = letters
+        targets[row, : len(letters) + 1] = [*letters[::-1], EOS]
+    return torch.from_numpy(src), torch.from_numpy(targets)
+
+
+def words(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Random words of 1 to 5 of the letters 3 to 8, filled up with 0: (count, 5)."""
+    drawn = rng.integers(3, 3 + LETTERS, (count, LONGEST))
+    return drawn * (np.arange(LONGEST) < rng.integers(1, LONGEST + 1, (count, 1)))
+
+
+@check(
+    "a few seconds of training teach it to reverse words that it has never seen",
+    points=3,
+    limit=120.0,
+    compare="nothing",
+)
+def test_learns_to_reverse(ex: Exercise, rng: Random):
+    torch.manual_seed(rng.integers(0, 2**31))
+    model = ex.Transformer(**REVERSAL).train()
+    optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.98), eps=1e-9)
+    known = words(rng.numpy, 2000)
+    for step in range(1, 401):
+        src, targets = reversed_pairs(known[rng.integers(0, len(known), 64)])
+        logits = model(src, ex.shift_right(targets, BOS))
+        loss = ex.label_smoothed_cross_entropy(logits, targets, smoothing=0.1, ignore_index=0)
+        optimizer.param_groups[0]["lr"] = ex.noam_lr(step, 32, 1200)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return {"weights": parameters(model), "known": known}
+
+
+@test_learns_to_reverse.explain
+def _(got, want, reference):
+    model = loaded(reference.Transformer(**REVERSAL), got["weights"])
+    seen = {tuple(word) for word in want["known"]}
+    fresh = [word for word in words(np.random.default_rng(12), 2000) if tuple(word) not in seen]
+    src, targets = reversed_pairs(np.array(fresh))
+    written = reference.greedy_decode(model, src, BOS, EOS, LONGEST + 1)
+    written = torch.nn.functional.pad(written, (0, LONGEST + 1 - written.size(1)))
+    share = (written == targets).all(1).double().mean().item()
+    if not share > 0.9:
+        yield (
+            f"after 400 steps your model reverses {share:.0%} of {len(fresh)} words that it was not trained on; the "
+            "reference nearly all. Look at the checks above first. If they pass, a loss that falls to nearly nothing "
+            "means that the model sees its answers; one that does not fall, that its steps are too small or too large."
+        )
+
+
+### END HIDDEN TESTS
