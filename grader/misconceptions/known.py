@@ -1,0 +1,135 @@
+"""What the known misconceptions look like: recorded once per seed, kept in a file, read when something fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from grader.assembly import Source
+from grader.misconceptions.catalogue import Misconception, catalogue, mistaken
+from grader.process import Worker, WorkerProcess
+from grader.results import write_atomically
+from grader.runner import Runner
+from grader.suite import CheckInfo, checks_of
+from grader.syllabus import ROOT, Entry
+from grader.verdicts import fingerprint
+
+CACHE = ROOT / ".stubformer" / "known"
+PAIRS = 40  # that are tried for one puzzle
+KEPT = 4  # files of one exercise, for as many seeds or states of its suite
+LIMIT = 5.0  # seconds for one check; what takes longer is not worth comparing with
+
+
+def known_file(
+    entry: Entry,
+    seed: int,
+    reference: Mapping[str, Source],
+    launch: Callable[[], Worker] = WorkerProcess,
+    puzzle: Puzzle | None = None,
+) -> Path | None:
+    """The file with the traces of an exercise's misconceptions, recorded now if need be; None if there are none.
+
+    Each misconception is there by itself. With a puzzle, so are the pairs that might explain it.
+
+    Raises:
+        GraderError: the catalogue is damaged, or the file can't be written.
+    """
+    if not catalogue(entry):
+        return None
+    path = CACHE / f"{entry.stem}-{_digest(entry, seed, reference)[:16]}.json"
+    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    with Runner(seed, launch) as runner:
+        if document is None:
+            document = {"singles": record_singles(entry, reference, runner), "pairs": []}
+            _keep(path, entry, document)
+        if puzzle is not None and _add_pairs(document, puzzle, entry, reference, runner):
+            _keep(path, entry, document)
+    return path
+
+
+@dataclass(frozen=True)
+class Puzzle:
+    """The checks that a learner's code fails, and those among them that no single misconception explains."""
+
+    failing: frozenset[str]
+    unexplained: frozenset[str]
+
+
+def record_singles(entry: Entry, reference: Mapping[str, Source], runner: Runner) -> dict[str, dict[str, Any]]:
+    """Run the quick checks on the reference with each mistake in it; what fails is kept, by the mistake's id."""
+    traces = {each.id: traces_of(entry, reference, [each], quick_checks(entry), runner) for each in catalogue(entry)}
+    return {id: found for id, found in traces.items() if found is not None}
+
+
+def _add_pairs(
+    document: dict[str, Any], puzzle: Puzzle, entry: Entry, reference: Mapping[str, Source], runner: Runner
+) -> bool:
+    """Record the pairs that might explain a puzzle, where they are not just the sum of two; whether there were any."""
+    singles: dict[str, dict[str, Any]] = document["singles"]
+    mistakes = {each.id: each for each in catalogue(entry)}
+    there = {(one, other) for one, other, _ in document["pairs"]}
+    added = False
+    for one, other in likely_pairs(singles, puzzle):
+        if (one, other) not in there:
+            added = True
+            meet = singles[one].keys() & singles[other].keys()
+            infos = [info for info in quick_checks(entry) if info.name in meet]
+            traces = traces_of(entry, reference, [mistakes[one], mistakes[other]], infos, runner)
+            if traces is None:  # they don't go together: nobody has made both
+                traces = {name: singles[one][name] for name in meet}
+            document["pairs"].append((one, other, traces))
+    return added
+
+
+def likely_pairs(singles: Mapping[str, Mapping[str, Any]], puzzle: Puzzle) -> list[tuple[str, str]]:
+    """The pairs that meet in a check that is unexplained and leave no trace that is not there, best first; not many."""
+    marks = {id: frozenset(traces) for id, traces in singles.items()}
+    possible = [id for id, found in marks.items() if found and found <= puzzle.failing]
+    pairs = [(one, other) for one, other in combinations(possible, 2) if marks[one] & marks[other] & puzzle.unexplained]
+    return sorted(pairs, key=lambda pair: len(puzzle.failing - marks[pair[0]] - marks[pair[1]]))[:PAIRS]
+
+
+def _keep(path: Path, entry: Entry, document: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    old = sorted(path.parent.glob(f"{entry.stem}-*.json"), key=lambda each: each.stat().st_mtime)
+    for each in old[:-KEPT]:
+        each.unlink(missing_ok=True)
+    write_atomically(path, json.dumps(document))
+
+
+def traces_of(
+    entry: Entry,
+    reference: Mapping[str, Source],
+    mistakes: list[Misconception],
+    infos: list[CheckInfo],
+    runner: Runner,
+) -> dict[str, Any] | None:
+    """What fails, packed, with some mistakes in the reference; None if they don't go together or run forever."""
+    source = mistaken(reference[entry.stem], mistakes)
+    if source is None:
+        return None
+    needed = {stem: reference[stem] for stem in entry.needs}
+    passed = {"": runner.open(entry, needed | {entry.stem: source}).status == "pass"}
+    for info in infos:
+        passed[info.name] = False  # as long as it waits, what waits for it does, too
+        if passed[""] and passed.get(info.after or "", True):
+            verdict = runner.check(info, LIMIT)
+            if verdict.status == "timeout":
+                return None
+            passed[info.name] = verdict.status == "pass"
+    return runner.seen()
+
+
+def quick_checks(entry: Entry) -> list[CheckInfo]:
+    """The checks that a diagnosis rests on: all but those that train for long."""
+    return [info for info in checks_of(entry.suite) if not info.slow]
+
+
+def _digest(entry: Entry, seed: int, reference: Mapping[str, Source]) -> str:
+    texts = [entry.suite.read_text(encoding="utf-8"), repr(catalogue(entry))]
+    texts += [reference[stem].text for stem in (*entry.needs, entry.stem)]
+    return fingerprint(seed, texts)

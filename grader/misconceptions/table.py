@@ -1,0 +1,147 @@
+"""The tables of `mutants` and `mutate`: what the suite rejects, by which check first, and whether it is named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich.markup import escape
+from rich.text import Text
+
+from grader.assembly import Source
+from grader.misconceptions.mutation import Mutation, equivalents, mutations
+from grader.misconceptions.trials import Candidate, Trial, superfluous
+from grader.report import console
+from grader.syllabus import Entry
+
+ENOUGH = 0.95
+
+
+class MutantsReport:
+    """Collects trials, tells of each as it is done, and sums up at the end."""
+
+    def __init__(self, entries: Sequence[Entry], messages: bool = False, plain: bool = False) -> None:
+        self.entries = entries
+        self.messages = messages
+        self.console = console(plain)
+        self.mistakes: list[Trial] = []
+        self.variants: list[Trial] = []
+
+    def mistake(self, trial: Trial) -> None:
+        """A line on one mistake."""
+        self.mistakes.append(trial)
+        if not trial.rejected_by:
+            self._line(trial, "[red]SURVIVES[/red]")
+            return
+        first = trial.rejected_by[0]
+        status = trial.statuses[first]
+        named = "named" if trial.names(trial.candidate.name) else "[yellow]not named[/yellow]"
+        others = sorted({id for each in trial.named.values() for id in each.ids} - {trial.candidate.name})
+        as_others = f" (or {', '.join(others)})" if others else ""
+        count = len(trial.rejected_by)
+        self._line(trial, f"rejected by {first} ({status}; {count} in all), {named}{as_others}")
+        if self.messages:
+            self.console.print(f"         {escape(trial.messages[first].splitlines()[0])}", soft_wrap=True)
+
+    def variant(self, trial: Trial) -> None:
+        """A line on one variant."""
+        self.variants.append(trial)
+        if trial.rejected_by:
+            first = trial.rejected_by[0]
+            self._line(trial, f"[red]LOSES POINTS[/red] in {', '.join(trial.rejected_by)}")
+            self.console.print(f"         {escape(trial.messages[first])}", soft_wrap=True)
+        else:
+            self._line(trial, "variant, all points")
+
+    def finish(self) -> bool:
+        """The summary by exercise; whether all is as it must be."""
+        self.console.print()
+        for entry in self.entries:
+            mistakes = [trial for trial in self.mistakes if trial.candidate.entry == entry]
+            variants = [trial for trial in self.variants if trial.candidate.entry == entry]
+            rejected = sum(bool(trial.rejected_by) for trial in mistakes)
+            named = sum(trial.names(trial.candidate.name) for trial in mistakes)
+            right = sum(not trial.rejected_by for trial in variants)
+            self.console.print(
+                f"  {entry.label}  {rejected:>3} of {len(mistakes):>3} mistakes rejected, {named:>3} named, "
+                f"{right} of {len(variants)} variants right"
+            )
+            spare = superfluous(self.mistakes, entry)
+            if mistakes and spare:
+                self.console.print(
+                    f"        reject nothing that no other check rejects: {', '.join(spare)}", style="dim"
+                )
+        survivors = [trial for trial in self.mistakes if not trial.rejected_by]
+        wronged = [trial for trial in self.variants if trial.rejected_by]
+        named = sum(trial.names(trial.candidate.name) for trial in self.mistakes)
+        total = len(self.mistakes)
+        self.console.print(
+            f"\n[bold]{total - len(survivors)} of {total} mistakes rejected[/bold], {named} named, "
+            f"{len(self.variants) - len(wronged)} of {len(self.variants)} variants right"
+        )
+        for trial in survivors:
+            self.console.print(f"  survives: {trial.candidate.entry.label} {trial.candidate.name}")
+        for trial in wronged:
+            self.console.print(f"  loses points: {trial.candidate.entry.label} {trial.candidate.name}")
+        enough = named >= ENOUGH * total
+        if not enough:
+            self.console.print(f"  Fewer than {ENOUGH:.0%} of the mistakes are named.")
+        return not survivors and not wronged and enough
+
+    def _line(self, trial: Trial, text: str) -> None:
+        name = f"{trial.candidate.entry.label}  {trial.candidate.name:<34}"
+        self.console.print(f"  {name} {text}  [dim]{trial.seconds:.1f} s[/dim]", soft_wrap=True)
+
+
+class MutationReport:
+    """Collects the trials of mechanical mutants; tells of those that no check notices, and sums up."""
+
+    def __init__(self, entries: Sequence[Entry], reference: Mapping[str, Source], plain: bool = False) -> None:
+        self.entries = entries
+        self.console = console(plain)
+        self.mutations: dict[str, Mutation] = {}
+        self.candidates: list[Candidate] = []
+        self.noticed: Counter[str] = Counter()
+        self.total: Counter[str] = Counter()
+        self.survivors: dict[str, list[Mutation]] = {entry.stem: [] for entry in entries}
+        self.recorded = {entry.stem: {(e.before, e.after) for e in equivalents(entry)} for entry in entries}
+        for entry in entries:
+            for number, mutation in enumerate(mutations(reference[entry.stem])):
+                name = f"{mutation.name} #{number}"
+                self.mutations[name] = mutation
+                self.candidates.append(Candidate(entry, name, mutation.source))
+
+    def done(self, trial: Trial) -> None:
+        """Count one trial; a survivor that is not recorded as equivalent is shown."""
+        stem, mutation = trial.candidate.entry.stem, self.mutations[trial.candidate.name]
+        self.total[stem] += 1
+        if trial.rejected_by:
+            self.noticed[stem] += 1
+            return
+        self.survivors[stem].append(mutation)
+        if not self._explained(stem, mutation):
+            self.console.print(
+                Text(f"  {mutation.name}\n    - {mutation.before}\n    + {mutation.after}"), soft_wrap=True
+            )
+
+    def finish(self) -> bool:
+        """The summary by exercise; whether enough of the changes are noticed or explained."""
+        self.console.print()
+        good = 0
+        for entry in self.entries:
+            stem = entry.stem
+            explained = sum(self._explained(stem, mutation) for mutation in self.survivors[stem])
+            good += self.noticed[stem] + explained
+            open_ones = len(self.survivors[stem]) - explained
+            self.console.print(
+                f"  {entry.label}  {self.noticed[stem]:>3} of {self.total[stem]:>3} changes noticed, "
+                f"{explained} equivalent, {open_ones} open"
+            )
+        total = self.total.total()
+        self.console.print(
+            f"\n[bold]{good} of {total} changes noticed or explained[/bold] ({good / max(1, total):.1%})"
+        )
+        return good >= ENOUGH * total
+
+    def _explained(self, stem: str, mutation: Mutation) -> bool:
+        return (mutation.before, mutation.after) in self.recorded[stem]

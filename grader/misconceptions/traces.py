@@ -1,0 +1,50 @@
+"""Traces: what was seen of failing checks, as JSON values, to be kept in a file or sent to another process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from grader.judge import Seen
+from grader.misconceptions.diagnosis import Traces, failed
+from grader.misconceptions.sketch import sketch
+from grader.observation import pack, unpack
+from grader.outcome import Failure, Outcome
+
+
+def read_traces(path: Path) -> tuple[dict[str, Traces], dict[tuple[str, str], Traces]]:
+    """The traces in a recorded file: of each misconception, and of each pair that is not just the sum of two."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    singles: dict[str, Traces] = {id: unpack_traces(traces) for id, traces in document["singles"].items()}
+    pairs: dict[tuple[str, str], Traces] = {}
+    for one, other, traces in document["pairs"]:
+        shared = failed(singles[one]) & failed(singles[other])
+        apart = {name: seen for id in (one, other) for name, seen in singles[id].items() if name not in shared}
+        pairs[one, other] = apart | unpack_traces(traces)
+    return singles, pairs
+
+
+def pack_traces(traces: Traces) -> dict[str, Any]:
+    """The failures among some traces as JSON values."""
+    packed = {}
+    for name in sorted(failed(traces)):
+        seen = traces[name]
+        failure = seen.outcome.failure
+        packed[name] = {
+            "status": seen.status,
+            "message": seen.message,
+            "value": pack(sketch(seen.outcome.value)),
+            "failure": None if failure is None else [failure.type, failure.message],
+        }
+    return packed
+
+
+def unpack_traces(packed: Mapping[str, Any]) -> dict[str, Seen]:
+    """The traces that `pack_traces` packed."""
+    traces = {}
+    for name, item in packed.items():
+        failure = None if item["failure"] is None else Failure("raised", item["failure"][0], (), item["failure"][1])
+        traces[name] = Seen(item["status"], item["message"], Outcome(unpack(item["value"]), failure))
+    return traces

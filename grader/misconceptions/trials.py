@@ -1,0 +1,171 @@
+"""Tests that are tested: every known mistake must be rejected, every right solution in another style must pass."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from grader.assembly import Source, read_folder
+from grader.errors import GraderError
+from grader.misconceptions.catalogue import catalogue
+from grader.misconceptions.diagnosis import Diagnosis
+from grader.misconceptions.known import known_file
+from grader.results import Status
+from grader.runner import Runner
+from grader.suite import CheckInfo, checks_of
+from grader.syllabus import ROOT, Entry
+
+VARIANTS = ROOT / "tests" / "variants"
+LIMIT = 10.0  # seconds for a check that usually takes a fraction of one
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One source to be put in the place of an exercise: a mistake that must fail, or a variant that must pass."""
+
+    entry: Entry
+    name: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the suite says of a candidate: the status of each check that ran, and what the diagnosis names."""
+
+    candidate: Candidate
+    statuses: Mapping[str, Status]
+    messages: Mapping[str, str]
+    seconds: float
+    named: Mapping[str, Diagnosis] = field(default_factory=dict)
+
+    @property
+    def rejected_by(self) -> list[str]:
+        """The checks that do not pass, in the order of the suite."""
+        return [name for name, status in self.statuses.items() if status not in ("pass", "blocked")]
+
+    def names(self, id: str) -> bool:
+        """Whether every diagnosis that is made is this misconception, alone or as one of two, and one is made."""
+        made = list(self.named.values())
+        return bool(made) and all(id in each.ids and each.kind != "both" and len(each.ids) <= 2 for each in made)
+
+
+def mistakes(entries: Iterable[Entry], reference: Mapping[str, Source]) -> list[Candidate]:
+    """The misconceptions of some exercises as candidates.
+
+    Raises:
+        GraderError: an edit does not fit the reference.
+    """
+    found = []
+    for entry in entries:
+        for each in catalogue(entry):
+            try:
+                found.append(Candidate(entry, each.id, each.applied(reference[entry.stem])))
+            except ValueError as error:
+                raise GraderError(f"The misconception {each.id} of {entry.label} does not fit: {error}") from None
+    return found
+
+
+def variants(entries: Iterable[Entry], folder: Path = VARIANTS) -> list[Candidate]:
+    """Right solutions in other styles: `tests/variants/<stem>/<style>.py`."""
+    return [
+        Candidate(entry, path.stem, replace(Source.read(path, "learner"), stem=entry.stem))
+        for entry in entries
+        for path in sorted((folder / entry.stem).glob("*.py"))
+    ]
+
+
+class Bench:
+    """Tries candidates in warm workers, several at a time."""
+
+    def __init__(self, seed: int = 0, jobs: int | None = None) -> None:
+        self.seed = seed
+        self.jobs = jobs or os.cpu_count() or 1
+        self.reference = read_folder(ROOT / "solutions", "reference")
+        self._local = threading.local()
+        self._runners: list[Runner] = []
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for runner in self._runners:
+            runner.close()
+
+    def run(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        diagnose: bool = False,
+        thorough: bool = False,
+        briefly: bool = False,
+    ) -> Iterator[Trial]:
+        """Yield a trial for each candidate, in the order in which they are done.
+
+        Args:
+            candidates: what to try.
+            diagnose: whether to ask for a diagnosis, too.
+            thorough: run the slow checks in any case, not only when no quick one has rejected the candidate.
+            briefly: stop at the first check that rejects the candidate.
+        """
+        with ThreadPoolExecutor(self.jobs) as pool:
+            if diagnose:
+                entries = dict.fromkeys(candidate.entry for candidate in candidates)
+                list(pool.map(lambda entry: known_file(entry, self.seed, self.reference), entries))
+            tries = [pool.submit(self._try, candidate, diagnose, thorough, briefly) for candidate in candidates]
+            try:
+                for done in as_completed(tries):
+                    yield done.result()
+            finally:
+                for each in tries:
+                    each.cancel()
+
+    def _try(self, candidate: Candidate, diagnose: bool, thorough: bool, briefly: bool) -> Trial:
+        started = time.perf_counter()
+        entry, runner = candidate.entry, self._runner()
+        infos = sorted(checks_of(entry.suite), key=lambda info: info.slow)
+        sources = {stem: self.reference[stem] for stem in entry.needs} | {entry.stem: candidate.source}
+        first = runner.open(entry, sources)
+        statuses: dict[str, Status] = {}
+        messages: dict[str, str] = {}
+        for info in infos:
+            enough = briefly or (info.slow and not thorough and first.status == "pass")
+            if enough and _rejected(statuses):
+                break
+            verdict = first
+            if first.status == "pass":
+                if info.after is not None and statuses.get(info.after, "pass") != "pass":
+                    statuses[info.name] = "blocked"
+                    continue
+                verdict = runner.check(info, _limit(info, thorough))
+            statuses[info.name], messages[info.name] = verdict.status, verdict.message
+        named: dict[str, Diagnosis] = {}
+        if diagnose and _rejected(statuses):
+            known = known_file(entry, self.seed, self.reference)
+            named = runner.diagnose(known) if known is not None else {}
+        return Trial(candidate, statuses, messages, time.perf_counter() - started, named)
+
+    def _runner(self) -> Runner:
+        if not hasattr(self._local, "runner"):
+            self._local.runner = Runner(self.seed)
+            self._runners.append(self._local.runner)
+        runner: Runner = self._local.runner
+        return runner
+
+
+def superfluous(trials: Sequence[Trial], entry: Entry) -> list[str]:
+    """The quick checks of an exercise that reject no mistake which no other check rejects."""
+    sole = {trial.rejected_by[0] for trial in trials if trial.candidate.entry == entry and len(trial.rejected_by) == 1}
+    return [info.name for info in checks_of(entry.suite) if not info.slow and info.name not in sole]
+
+
+def _rejected(statuses: Mapping[str, Status]) -> bool:
+    return any(status not in ("pass", "blocked") for status in statuses.values())
+
+
+def _limit(info: CheckInfo, thorough: bool) -> float:
+    return info.limit if thorough or info.slow else min(info.limit, LIMIT)

@@ -1,0 +1,116 @@
+"""Nobody is told a mistake that they did not make: breakages that no catalogue holds get no name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import numpy as np
+
+from grader.assembly import Source, read_folder
+from grader.misconceptions.trials import Bench, Candidate
+from grader.suite import checks_of
+from grader.syllabus import ROOT, Entry, load
+
+REFERENCE = read_folder(ROOT / "solutions", "reference")
+
+BREAKAGES: list[tuple[str, str]] = [  # what happens to a result: no entry of any catalogue does one of these
+    ("grows by 3.7 %", "r * 1.037"),
+    ("is shifted by 0.0137", "r + 0.0137"),
+    ("is bent", "r + 0.113 * r * r"),
+    ("is rounded to 1/64", "(r * 64).round() / 64"),
+    ("has a ripple on it", "r + 0.0173 * (r * 41.0).{sin}()"),
+    ("loses its first element", "poke(r, 0.7321)"),
+    ("is a mixture with its reverse", "r * 0.83 + 0.17 * flip(r)"),
+    ("is damped by its own size", "r / (1.0 + 0.0917 * abs(r))"),
+]
+
+WRAPPER = """
+
+def _break(function):
+    import functools
+    import numpy as np
+
+    def touch(r):
+        torch = __import__("sys").modules.get("torch")
+        if isinstance(r, (tuple, list)) and r and not isinstance(r[0], (int, str, bytes)):
+            return type(r)(touch(one) for one in r)
+        if torch is not None and isinstance(r, torch.Tensor):
+            if not r.is_floating_point() or r.numel() == 0 or r.device.type == "meta":
+                return r
+            flip = lambda t: t.flatten().flip(0).reshape(t.shape)
+            sin = torch.sin
+
+            def poke(t, value):
+                mask = torch.zeros(t.numel(), dtype=torch.bool)
+                mask[0] = True
+                return torch.where(mask.reshape(t.shape), torch.full_like(t, value), t)
+
+            return {torch_code}
+        if isinstance(r, np.ndarray) and r.dtype.kind == "f" and r.size:
+            flip = lambda t: t.reshape(-1)[::-1].reshape(t.shape)
+
+            def poke(t, value):
+                t = t.copy()
+                t.reshape(-1)[0] = value
+                return t
+
+            return {numpy_code}
+        if isinstance(r, float):
+            return touch(np.array(r)).item()
+        return r
+
+    @functools.wraps(function)
+    def wrapped(*args, **options):
+        return touch(function(*args, **options))
+
+    return wrapped
+
+"""
+
+
+def broken_sources() -> Iterator[tuple[Entry, str, str]]:
+    """Every exercise with every breakage put on each of its functions and `forward` methods: entry, label, text."""
+    for entry in load():
+        text = REFERENCE[entry.stem].text
+        suite = entry.suite.read_text()
+        for name in targets(text):
+            if name.split(".")[0] not in suite:
+                continue
+            for label, code in BREAKAGES:
+                torch_code = code.replace("(r * 41.0).{sin}()", "sin(r * 41.0)").replace("abs(r)", "r.abs()")
+                numpy_code = code.replace("(r * 41.0).{sin}()", "np.sin(r * 41.0)")
+                wrapper = WRAPPER.replace("{torch_code}", torch_code).replace("{numpy_code}", numpy_code)
+                yield entry, f"{name} {label}", f"{text}{wrapper}\n{name} = _break({name})\n"
+
+
+def targets(text: str) -> list[str]:
+    """What a breakage can be put on: public functions, and the `forward` of public modules."""
+    found: list[str] = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            found.append(node.name)
+        elif isinstance(node, ast.ClassDef) and any(
+            isinstance(inner, ast.FunctionDef) and inner.name == "forward" for inner in node.body
+        ):
+            found.append(f"{node.name}.forward")
+    return found
+
+
+def test_no_name_is_given_to_200_unrelated_breakages():
+    """Trials of the suite on breakages that no catalogue holds: some fail, none is called by a name."""
+    every = list(broken_sources())
+    rng = np.random.default_rng(0)
+    chosen = [every[i] for i in rng.permutation(len(every))[:420]]
+    candidates = [
+        Candidate(entry, label, Source(entry.stem, entry.solution, text, "edited"))
+        for entry, label, text in chosen
+        if not any(info.slow for info in checks_of(entry.suite))
+    ]
+    assert len(candidates) >= 200
+    with Bench() as bench:
+        trials = list(bench.run(candidates, diagnose=True))
+    noticed = [trial for trial in trials if trial.rejected_by]
+    assert len(noticed) >= 200
+    wrong = {f"{t.candidate.entry.label} {t.candidate.name}": t.named for t in trials if t.named}
+    assert wrong == {}

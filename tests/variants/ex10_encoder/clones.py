@@ -1,0 +1,52 @@
+"""Layers as deep copies of a first one, the mask carried along by `partial`, keywords throughout, a buffer on top."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .ex07_multi_head import MultiHeadAttention
+from .ex08_residual_norm import LayerNorm, Residual
+from .ex09_feed_forward import FeedForward
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, d_model: int, n_heads: int, d_ff: int, dropout: float = 0.0, norm_first: bool = False) -> None:
+        super().__init__()
+        frame = Residual(d_model=d_model, dropout=dropout, norm_first=norm_first)
+        self.feed_forward_residual, self.attention_residual = deepcopy(frame), frame
+        self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff, activation="relu", dropout=dropout, bias=True)
+        self.self_attention = MultiHeadAttention(d_model=d_model, n_heads=n_heads, bias=True, dropout=dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        gathered = self.attention_residual(x, sublayer=partial(self.self_attention, mask=mask))
+        return self.feed_forward_residual(gathered, sublayer=self.feed_forward)
+
+
+class Encoder(nn.Module):
+    def __init__(
+        self,
+        n_layers: int,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+    ) -> None:
+        super().__init__()
+        pattern = EncoderLayer(d_model, n_heads, d_ff, dropout=dropout, norm_first=norm_first)
+        self.layers = nn.ModuleList([deepcopy(pattern) for _ in range(n_layers)])
+        self.norm = None
+        if norm_first:
+            self.norm = LayerNorm(d_model=d_model)
+        self.register_buffer("depth", torch.tensor(n_layers))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        for i in range(len(self.layers)):
+            x = self.layers[i](x, mask=mask)
+        if self.norm is not None:
+            x = self.norm(x)
+        return x
