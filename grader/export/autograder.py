@@ -1,0 +1,44 @@
+"""What Gradescope's harness runs for each submission: it is graded in the sandbox, whatever the folder looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from grader.batch.intake import Unusable, take
+from grader.export.gradescope import Visibility, gradescope, refusal
+from grader.grading import Grading, Written
+from grader.sandbox.runner import IsolatedRunner
+from grader.syllabus import Entry
+
+
+def grade(
+    submission: Path, entries: Sequence[Entry], hidden: Visibility, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Grade a submission with a seed of its own; returns what `results.json` is to hold.
+
+    Gradescope gives each submission a container of its own, so that one below full isolation harms nobody else; what
+    is missing is said, since code under test may then find the solutions.
+
+    Args:
+        submission: the folder that was handed in.
+        entries: what to grade.
+        hidden: when students see the hidden checks.
+        say: takes lines for instructors.
+    """
+    try:
+        taken = take(submission)
+    except Unusable as error:
+        return refusal(f"Nothing could be graded: {error}")
+    runner = IsolatedRunner()
+    with runner:
+        level = runner.level
+        say(f"Isolation: {level.name}. Seed: {runner.seed}.")
+        for line in (*level.missing, *level.notes, *taken.notes):
+            say(f"  {line}")
+        with Grading(submission, runner=runner, written=Written(taken.sources, taken.unreadable)) as grading:
+            document = gradescope(grading.run(entries), hidden)
+    if taken.notes:
+        document["output"] = "\n".join([*taken.notes, document["output"]])
+    return document

@@ -1,0 +1,58 @@
+"""The formats by name, and reading what is to be exported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from grader.batch.tables import as_csv, checks
+from grader.errors import GraderError
+from grader.export.gradescope import gradescope
+from grader.export.junit import junit
+from grader.export.prairielearn import prairielearn
+from grader.results import Result
+
+
+def read(path: Path) -> tuple[str, Result]:
+    """Read a result document, or the record of a student in a batch; returns whose it is, and the result.
+
+    Raises:
+        GraderError: the file is missing, is neither, or the student's submission could not be graded.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GraderError(f"Can't read {path}: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise GraderError(f"{path} is no JSON document: {error}") from None
+    if not isinstance(document, dict):
+        raise GraderError(f"{path} is no result document.")
+    student = path.stem
+    if "record" in document:
+        student = document["student"]
+        if document["result"] is None:
+            raise GraderError(f"{path} holds no result: {document['problem']}")
+        document = document["result"]
+    try:
+        return student, Result.of_document(document)
+    except GraderError as error:
+        raise GraderError(f"{path}: {error}") from None
+
+
+def written(student: str, result: Result, target: str, hidden: Any) -> str:
+    """A result in a format: gradescope, prairielearn, junit or csv."""
+    match target:
+        case "gradescope":
+            return _json(gradescope(result, hidden))
+        case "prairielearn":
+            return _json(prairielearn(result, show_hidden=hidden == "visible"))
+        case "junit":
+            return junit(result)
+        case "csv":
+            return as_csv(checks([{"student": student, "result": result.document()}]))
+    raise ValueError(f"no format {target!r}")
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,260 @@
+"""Building a release: the tree that students get, checked for leaks, as a git repository with a single commit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grader.checks import Check
+from grader.errors import GraderError
+from grader.misconceptions.catalogue import catalogue
+from grader.reference import Code, reference_assembly
+from grader.release import cutting, recording
+from grader.release.leaks import leaks
+from grader.release.manifest import FILE, OBSERVATIONS, SKELETONS, TRACES, Manifest, Part
+from grader.release.recorded import fingerprint
+from grader.stubs import RECORD, generated, skeleton
+from grader.stubs import fingerprint as stub_fingerprint
+from grader.suite import checks_of
+from grader.syllabus import ROOT, Entry, find, load
+from grader.worker import import_suite
+
+CONTENTS = Path(__file__).with_name("contents.toml")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be released."""
+
+    entries: tuple[Entry, ...]
+    solved: frozenset[str] = frozenset()  # the stems of those whose solutions come along
+    seed: int = 0
+    whole: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", len(self.entries) == len(load()))
+
+    @classmethod
+    def of(cls, until: str | None = None, solutions: str | None = None, seed: int = 0) -> Plan:
+        """A plan from what stands on a command line.
+
+        Args:
+            until: the last exercise; None for all.
+            solutions: a range of exercises whose solutions come along, such as `ex01-ex04`.
+            seed: what the inputs of the checks are drawn from.
+
+        Raises:
+            GraderError: an exercise is unknown, or the range is empty or reaches beyond the release.
+        """
+        everything = load()
+        last = find([until])[0] if until else everything[-1]
+        entries = everything[: everything.index(last) + 1]
+        if not solutions:
+            return cls(entries, seed=seed)
+        first, _, end = solutions.partition("-")
+        start, stop = (everything.index(find([name.strip()])[0]) for name in (first, end or first))
+        if start > stop:
+            raise GraderError(f"{solutions!r} is no range: name the earlier exercise first.")
+        if everything[stop] not in entries:
+            raise GraderError(
+                f"The release ends with {last.label}, so it can't have the solution of {everything[stop].label}."
+            )
+        return cls(entries, frozenset(entry.stem for entry in everything[start : stop + 1]), seed)
+
+
+def build(out: Path, plan: Plan, say: Say = lambda _: None) -> Manifest:
+    """Write a release; the folder holds all of it in the end, or is left as it was.
+
+    Raises:
+        GraderError: the folder is in use or can't be written; something would leak; a piece of the project is damaged.
+    """
+    check_free(out)
+    out = out.resolve()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise GraderError(f"Can't write beside {out}: {error.strerror or error}.") from None
+    try:
+        work.chmod(0o755)
+        write_files(work, plan)
+        record(work, plan, say)
+        manifest = write_manifest(work, plan)
+        found = list(leaks(work, load(), plan.solved))
+        if found:
+            more = f"\n  and {len(found) - 5} more" if len(found) > 5 else ""
+            raise GraderError("Nothing was released: something would leak.\n  " + "\n  ".join(found[:5]) + more)
+        if not commit(work, manifest):
+            say("git is not installed: the release is a plain folder.")
+        if out.exists():
+            out.rmdir()
+        work.rename(out)
+    except OSError as error:
+        raise GraderError(f"Can't write {error.filename or out}: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return manifest
+
+
+def check_free(out: Path) -> None:
+    """Refuse a folder that holds something, or that lies where the release itself is read from.
+
+    Raises:
+        GraderError: the folder can't be used.
+    """
+    if out.exists() and not out.is_dir():
+        raise GraderError(f"{out} is a file. Name a folder that does not exist yet.")
+    if out.is_dir() and any(out.iterdir()):
+        raise GraderError(
+            f"{out} is not empty, and nothing is ever written over. Name a folder that does not exist yet."
+        )
+    resolved = out.resolve()
+    if resolved.is_relative_to(ROOT) and not resolved.is_relative_to(ROOT / "build"):
+        raise GraderError(f"{out} lies inside this project. Name a folder outside of it, or one in build/.")
+
+
+def write_files(root: Path, plan: Plan) -> None:
+    """Everything but the recorded numbers and the manifest.
+
+    Raises:
+        GraderError: a marker has no match.
+    """
+    contents = tomllib.loads(CONTENTS.read_text(encoding="utf-8"))
+    for path in chosen(contents["copied"], contents["left_out"]):
+        target = root / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    labels = [entry.label for entry in plan.entries]
+    for name in contents["marked"]:
+        put(root / name, cutting.marked((ROOT / name).read_text(encoding="utf-8"), labels, name))
+    exercises = root / "exercises"
+    whole = (ROOT / "exercises" / "syllabus.toml").read_text(encoding="utf-8")
+    put(exercises / "syllabus.toml", cutting.syllabus(whole, [entry.stem for entry in plan.entries]))
+    prints = {entry.stem: stub_fingerprint(generated(entry)) for entry in plan.entries}
+    put(exercises / RECORD, recording.text(prints, depth=1))
+    for entry in plan.entries:
+        put(exercises / entry.stub.name, generated(entry))
+        put(exercises / "hints" / entry.hints.name, entry.hints.read_text(encoding="utf-8"))
+        put(root / "tests" / entry.suite.name, cutting.public_checks(entry.suite.read_text(encoding="utf-8")))
+        put(root / SKELETONS / entry.stub.name, skeleton(entry))
+        if catalogue(entry):
+            named = cutting.named_misconceptions(catalogue(entry))
+            put(root / "tests" / "misconceptions" / f"{entry.stem}.toml", named)
+        if entry.stem in plan.solved:
+            put(root / "solutions" / entry.solution.name, entry.solution.read_text(encoding="utf-8"))
+
+
+def record(root: Path, plan: Plan, say: Say) -> None:
+    """What the reference and its known mistakes return from the public checks, as they stand in the release."""
+    with without_bytecode(), Code(reference_assembly()) as reference:
+        suites = {entry: public(root / "tests" / entry.suite.name) for entry in plan.entries}
+        for entry, checks in suites.items():
+            numbers = recording.observations(entry.stem, checks, reference, plan.seed)
+            put(root / OBSERVATIONS / f"{entry.stem}.json", recording.text(numbers, depth=2))
+        say(f"recorded what must come out of {sum(map(len, suites.values()))} public checks")
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            seen = pool.map(lambda entry: recording.traces(entry, suites[entry], reference, plan.seed), suites)
+            for entry, traces in zip(suites, seen, strict=True):
+                if traces is not None:
+                    put(root / TRACES / f"{entry.stem}.json", recording.text(traces, depth=3))
+                    say(f"{entry.label}: {len(traces['singles'])} misconceptions can be named")
+
+
+def public(suite: Path) -> dict[str, Check]:
+    """The checks of a test file of the release.
+
+    Raises:
+        GraderError: it can't do without what was cut out of it.
+    """
+    try:
+        module = import_suite(suite)
+    except Exception as error:
+        raise GraderError(f"{suite.name} can't be imported without its hidden checks: {error!r}") from error
+    return {name: value for name, value in vars(module).items() if isinstance(value, Check)}
+
+
+def write_manifest(root: Path, plan: Plan) -> Manifest:
+    """Write down what the release is, and what it leaves out."""
+    parts = {}
+    for entry in plan.entries:
+        infos = checks_of(entry.suite)
+        parts[entry.stem] = Part(
+            hidden=sum(info.hidden for info in infos),
+            points=sum(info.points for info in infos),
+            checks=fingerprint(root / "tests" / entry.suite.name),
+            solution=entry.stem in plan.solved,
+        )
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    manifest = Manifest(version, plan.seed, plan.whole, parts)
+    put(root / FILE, manifest.text())
+    return manifest
+
+
+def commit(root: Path, manifest: Manifest) -> bool:
+    """Make the folder a repository of one commit; False if there is no git.
+
+    Raises:
+        GraderError: git fails.
+    """
+    git = shutil.which("git")
+    if git is None:
+        return False
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [git, *arguments],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if done.returncode and arguments[0] != "config":
+            raise GraderError(f"git {arguments[0]} failed: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    run("init", "--quiet", "--template=", "--initial-branch=main")
+    run("add", "--all")
+    who = (
+        []
+        if run("config", "user.email")
+        else ["-c", "user.name=Stubformer", "-c", "user.email=release@stubformer.invalid"]
+    )
+    message = f"Stubformer {manifest.version}: {len(manifest.exercises)} exercises"
+    run(*who, "-c", "commit.gpgsign=false", "-c", "core.hooksPath=", "commit", "--quiet", "--message", message)
+    return True
+
+
+def chosen(patterns: Collection[str], left_out: Sequence[str]) -> Iterator[Path]:
+    """The files of the project that fit some patterns and none of the others, in order."""
+    found = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
+    absent = {path for pattern in left_out for path in ROOT.glob(pattern)}
+    yield from sorted(found - absent)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a text with line feeds, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextlib.contextmanager
+def without_bytecode() -> Iterator[None]:
+    """Import without leaving compiled code behind."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before

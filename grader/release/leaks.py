@@ -1,0 +1,89 @@
+"""Leaks: pieces of a solution, a hidden check or a misconception's edit that show in what students are to get."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.assembly import Source
+from grader.misconceptions.catalogue import catalogue
+from grader.release.cutting import public_checks, sections
+from grader.stubs import BEGIN, END, skeleton
+from grader.syllabus import Entry
+
+LONG = 15  # characters: a line of fewer gives nothing away
+RUN = 3  # lines in a row: two may be an idiom
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What must not show of one exercise: single lines in its own files, and several such lines in a row anywhere."""
+
+    entry: Entry
+    lines: frozenset[str]
+    runs: frozenset[tuple[str, ...]]
+    edits: frozenset[str]  # pieces of code, which must not show in the file of its misconceptions
+
+    @classmethod
+    def of(cls, entry: Entry, solution: bool) -> Secrets:
+        """The secrets of an exercise; those of its solution only if that is not released.
+
+        What stands in the stub or in a public check as well is no secret.
+        """
+        tests = entry.suite.read_text(encoding="utf-8")
+        runs = list(sections(tests, "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"))
+        public = {*_telling(public_checks(tests).splitlines()), *_telling(skeleton(entry).splitlines())}
+        if not solution:
+            runs += sections(Source.read(entry.solution, "reference").text, BEGIN, END)
+        secret = [[line for line in _telling(run) if line not in public] for run in runs]
+        edits = {
+            line.strip()
+            for each in catalogue(entry)
+            for edit in each.edits
+            for part in edit
+            for line in part.splitlines()
+        }
+        return cls(
+            entry,
+            frozenset(itertools.chain.from_iterable(secret)),
+            frozenset(each for run in secret for each in _runs(run)),
+            frozenset(line for line in edits if len(line) > LONG + 10),
+        )
+
+
+def leaks(root: Path, entries: Sequence[Entry], solved: Collection[str] = ()) -> Iterator[str]:
+    """Every place in a release where something shows that should not.
+
+    Args:
+        root: the folder of the release.
+        entries: all exercises of the project, whether they are in the release or not.
+        solved: the stems of those whose solution is in it.
+    """
+    secrets = [Secrets.of(entry, entry.stem in solved) for entry in entries]
+    for path in sorted(
+        path for path in root.rglob("*") if path.is_file() and ".git" not in path.relative_to(root).parts
+    ):
+        name = path.relative_to(root).as_posix()
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError:
+            yield f"{name}: not a text, so nobody can say what it holds"
+            continue
+        lines = list(_telling(text.splitlines()))
+        runs = _runs(lines)
+        for secret in secrets:
+            yield from (f"{name}: {' / '.join(run)}" for run in runs & secret.runs)
+            if secret.entry.stem in name:
+                yield from (f"{name}: {line}" for line in secret.lines.intersection(lines))
+            if secret.entry.stem in name and "misconceptions" in name:
+                yield from (f"{name}: {piece}" for piece in secret.edits if piece in text)
+
+
+def _runs(lines: Sequence[str]) -> set[tuple[str, ...]]:
+    return {tuple(lines[start : start + RUN]) for start in range(len(lines) - RUN + 1)}
+
+
+def _telling(lines: Iterable[str]) -> Iterator[str]:
+    return (line.strip() for line in lines if len(line.strip()) > LONG)

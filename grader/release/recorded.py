@@ -1,0 +1,114 @@
+"""The reference as recorded numbers: what a release judges by, since it holds no code of the reference's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from grader.assembly import Assembly, Exercise, Source
+from grader.calls import Calls
+from grader.checks import Check
+from grader.errors import GraderError
+from grader.observation import pack, unpack
+from grader.process import Worker
+from grader.release.manifest import OBSERVATIONS, TRACES, Manifest
+from grader.syllabus import ROOT, Entry, find
+
+
+class Recorded:
+    """The reference of a release: recorded observations, and the code of such solutions as were released, too."""
+
+    def __init__(self, manifest: Manifest, code: Assembly, root: Path = ROOT) -> None:
+        self.manifest = manifest
+        self.root = root
+        self.code = code
+        self.sources: Mapping[str, Source] = code.sources
+
+    def __enter__(self) -> Self:
+        self.code.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.code.close()
+
+    def ready(self, entry: Entry, seed: int) -> None:
+        """Refuse another seed than the recorded one, and checks that are not those that were recorded.
+
+        Raises:
+            GraderError: the numbers fit neither, or are missing.
+        """
+        if seed != self.manifest.seed:
+            raise GraderError(
+                f"This copy holds what must come out for seed {self.manifest.seed} alone. Leave --seed out."
+            )
+        released, name = self.manifest.exercises.get(entry.stem), entry.suite.name
+        if released is None or not self._path(OBSERVATIONS, entry.stem).is_file():
+            raise GraderError(f"What must come out of {entry.label} is missing. Restore it: git checkout -- .")
+        if fingerprint(entry.suite) != released.checks:
+            raise GraderError(
+                f"tests/{name} is not as it was handed out, so that the recorded numbers may not fit it any more. "
+                f"Restore it: git checkout -- tests/{name}"
+            )
+
+    def warm(self, stem: str) -> None:
+        """Read the observations."""
+        self._observations(stem)
+
+    def observed(self, stem: str, check: Check, seed: int, hidden: bool) -> tuple[Any, Calls]:  # noqa: ARG002
+        """What was recorded; `ready` has seen to the seed."""
+        return unpack_observation(self._observations(stem)[check.__name__], hidden)
+
+    def exercise(self, stem: str) -> Exercise | None:
+        """The code of a solution that was released with all that it may use."""
+        (entry,) = find([stem])
+        return self.code.exercise(stem) if {stem, *entry.needs} <= set(self.sources) else None
+
+    def identity(self, stem: str) -> str:
+        """The recorded file."""
+        return self._path(OBSERVATIONS, stem).read_text(encoding="utf-8")
+
+    def known(
+        self,
+        entry: Entry,
+        seed: int,  # noqa: ARG002
+        launch: Callable[[], Worker],  # noqa: ARG002
+        puzzle: object = None,  # noqa: ARG002
+    ) -> Path | None:
+        """The recorded traces."""
+        path = self._path(TRACES, entry.stem)
+        return path if path.is_file() else None
+
+    def _observations(self, stem: str) -> dict[str, Any]:
+        return _read(self._path(OBSERVATIONS, stem))
+
+    def _path(self, folder: str, stem: str) -> Path:
+        return self.root / folder / f"{stem}.json"
+
+
+def pack_observation(value: Any, calls: Calls) -> dict[str, Any]:
+    """What is recorded of one check, as JSON values."""
+    return {"calls": {"name": calls.name, "count": calls.count, "lines": calls.lines}, "returns": pack(value)}
+
+
+def unpack_observation(packed: Mapping[str, Any], hidden: bool = False) -> tuple[Any, Calls]:
+    """What `pack_observation` packed."""
+    calls = Calls(secret=hidden)
+    calls.name, calls.count, calls.lines = (packed["calls"][key] for key in ("name", "count", "lines"))
+    return unpack(packed["returns"]), calls
+
+
+def fingerprint(path: Path) -> str:
+    """A hash of a text file that does not depend on its line ends."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise GraderError(f"{path} is missing or damaged. Restore it: git checkout -- {path.name}") from None

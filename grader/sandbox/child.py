@@ -1,0 +1,142 @@
+"""The process in which code under test runs: it answers the judge's requests, knowing nothing but what they hold.
+
+Each request brings its own text: the learner's sources first, then one probe after the other. What comes of it goes
+back as plain data. Nothing here is trusted by the judge once the learner's code has begun to run.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from grader.assembly import Assembly, Source
+from grader.outcome import Outcome, attempt, observe
+from grader.sandbox import wire
+from grader.sandbox.shortcuts import Guard
+
+ReadExactly = Callable[[int], bytes]
+Write = Callable[[bytes], None]
+
+
+@contextmanager
+def stopwatch(seconds: float) -> Iterator[None]:
+    """End this process, with a trace of where it stands, when the block takes too long (the judge waits no longer)."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+class Child:
+    """One exercise's code under test."""
+
+    def __init__(self) -> None:
+        self.code: Assembly | None = None
+        self.stem = ""
+
+    def answer(self, request: dict[str, Any]) -> Outcome:
+        """Do what a request asks for."""
+        return self.open(**request["open"]) if "open" in request else self.probe(**request["probe"])
+
+    def open(
+        self, stem: str, sources: dict[str, list[str]], forbids: list[str], guarded: list[str], limit: float
+    ) -> Outcome:
+        """Build the assembly, take away what is forbidden to the guarded modules, and import the exercise."""
+        self.stem = stem
+        texts = {name: Source(name, Path(path), text, origin) for name, (path, text, origin) in sources.items()}  # type: ignore[arg-type]
+        code = Assembly(texts)
+        code.__enter__()
+        self.code = code
+        Guard(forbids, [f"{code.package}.{each}" for each in guarded]).install()
+        outcome = attempt(lambda: code.module(stem), code, stopwatch, limit)
+        return Outcome(None, outcome.failure, outcome.printed, outcome.seconds)
+
+    def probe(self, name: str, source: str, seed: int, limit: float) -> Outcome:
+        """Run one probe; `source` holds it and what it needs."""
+        assert self.code is not None
+        exercise = self.code.exercise(self.stem)
+        names: dict[str, Any] = {"__name__": "probe"}
+        exec(compile(source, "<probe>", "exec", dont_inherit=True), names)
+        return attempt(lambda: observe(names[name], exercise, seed), self.code, stopwatch, limit)
+
+
+def serve(read_exactly: ReadExactly, write: Write) -> None:
+    """Answer requests until there are no more."""
+    faulthandler.enable(file=2)
+    child = Child()
+    while True:
+        try:
+            frame = wire.read(read_exactly, wire.REQUEST_LIMIT)
+        except EOFError:
+            return
+        write(wire.pack_outcome(frame.id, child.answer(frame.head)))
+
+
+def warm_up() -> None:
+    """Load what torch itself only loads when it is first used, with a single thread: forks of it come up at once."""
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)  # before any operation: a fork of a process with OpenMP threads hangs
+    x = torch.ones(2, 3, requires_grad=True)
+    torch.autograd.backward(x * x, torch.ones(2, 3))  # sympy
+    for kind in (torch.optim.SGD, torch.optim.AdamW):
+        kind([x], lr=0.1).step()  # torch._dynamo
+    torch.einsum("ij,kj->ik", x, x)
+    torch.func.vmap(lambda row: row * 2)(x)
+    torch.linalg.inv(torch.eye(2))
+    torch.manual_seed(0)
+    torch.empty(2, device="meta").softmax(0)
+    repr(x)
+    gc.collect()
+    gc.freeze()
+
+
+def read_from(descriptor: int) -> ReadExactly:
+    """A function that reads so many bytes from a file descriptor."""
+
+    def read_exactly(size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            piece = os.read(descriptor, min(size - len(data), 1 << 20))
+            if not piece:
+                raise EOFError
+            data += piece
+        return bytes(data)
+
+    return read_exactly
+
+
+def write_to(descriptor: int) -> Write:
+    """A function that writes bytes to a file descriptor, all of them."""
+
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    return write
+
+
+def main(memory: int, cpu: int) -> None:
+    """Serve by itself, without a fork server (where there is none): requests on stdin, answers on what was stdout."""
+    from grader.sandbox import limits
+
+    requests, answers, null = os.dup(0), os.dup(1), os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    sys.stdin = os.fdopen(os.dup(null), encoding="utf-8")
+    warm_up()
+    os.environ.clear()
+    if sys.platform != "win32":
+        limits.limit_resources(memory, cpu, 4096)
+    write_to(answers)(b"ready\n")
+    serve(read_from(requests), write_to(answers))

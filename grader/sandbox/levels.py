@@ -1,0 +1,110 @@
+"""How well this machine can isolate: probed at the start, printed, and recorded in every result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from grader.sandbox import landlock, seccomp, shipment
+
+LevelName = Literal["full", "reduced", "none"]
+Layer = Literal["bubblewrap", "landlock", "seccomp", "limits", "user", "capabilities"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """What isolation there is.
+
+    `full` is Landlock and seccomp; `reduced` lacks one of them; `none` is a process with limits at best. `layers` are
+    all those that are put around code under test, `missing` says why the level is not full, `notes` what else is worth
+    knowing.
+    """
+
+    name: LevelName
+    layers: tuple[Layer, ...]
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def without(self, *layers: Layer) -> Level:
+        """This level with single layers left out, for tests that show what each of them stops."""
+        left = tuple(layer for layer in self.layers if layer not in layers)
+        return Level("reduced", left, (f"switched off: {', '.join(layers)}",))
+
+
+def probe() -> Level:
+    """Find out what there is here."""
+    if sys.platform != "linux":
+        return Level("none", ("limits",), ("Landlock and seccomp exist on Linux only",))
+    if not _has_pidfd():
+        return Level("none", ("limits",), ("the kernel is older than 5.3",))
+    layers: list[Layer] = ["limits", "capabilities"]
+    missing, notes = [], []
+    if landlock.version():
+        layers.append("landlock")
+    else:
+        missing.append("this kernel has no Landlock: code under test can read files")
+    if seccomp.available():
+        layers.append("seccomp")
+    else:
+        missing.append("there is no seccomp filter for this machine: code under test can start processes, open sockets")
+    if bubblewrap():
+        layers.append("bubblewrap")
+    else:
+        notes.append("bubblewrap is not installed or does not work here: names and sizes of files can be seen")
+    closed = None if bubblewrap() or os.geteuid() != 0 else _closed_folder()
+    if closed is None:
+        layers.append("user")
+    else:
+        notes.append(f"code under test runs as this user, since no other may enter {closed}")
+    names: tuple[LevelName, ...] = ("full", "reduced", "none")
+    return Level(names[len(missing)], tuple(layers), tuple(missing), tuple(notes))
+
+
+def _has_pidfd() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _closed_folder() -> Path | None:
+    """A folder on the way to the interpreter or its libraries that other users may not enter."""
+    readable, _ = shipment.standard_library()
+    for path in (*readable, *shipment.libraries().folders):
+        for folder in (path, *path.parents):
+            if folder.is_dir() and not folder.stat().st_mode & 0o001:
+                return folder
+    return None
+
+
+@cache
+def bubblewrap() -> tuple[str, ...]:
+    """The command that gives a process a file system with nothing but what it may read; () where that can't be done."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return ()
+    readable, _ = shipment.standard_library()
+    system = [Path(path) for path in ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")]
+    interpreter = [Path(sys.executable), Path(sys.executable).resolve()]
+    command = [program, "--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
+    command += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev"]
+    paths = (*system, *interpreter, *readable, *shipment.libraries().paths)
+    for folder in sorted({parent for path in paths for parent in path.parents}):
+        command += ["--perms", "0755", "--dir", str(folder)]  # else other users may not go through it
+    for path in paths:
+        if path.is_symlink() and path in system:
+            command += ["--symlink", str(path.readlink()), str(path)]
+        elif path.exists():
+            command += ["--ro-bind", str(path), str(path)]
+    command += ["--remount-ro", "/", "--chdir", "/"]
+    trial = subprocess.run(
+        [*command, sys.executable, "-I", "-S", "-c", ""], capture_output=True, check=False, stdin=subprocess.DEVNULL
+    )
+    return tuple(command) if trial.returncode == 0 else ()

@@ -1,0 +1,132 @@
+"""Runs checks in the sandbox, within the budget of one submission: the same interface as running them here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from grader.assembly import Source
+from grader.errors import SourceUnreadable
+from grader.grading import Written
+from grader.judge import Verdict
+from grader.process import WorkerProcess
+from grader.results import Isolation
+from grader.runner import PATIENCE, Runner
+from grader.sandbox.levels import Level
+from grader.suite import CheckInfo
+from grader.syllabus import Entry
+
+FILE_LIMIT = 1 << 20  # bytes of one source file
+FILES_LIMIT = 200
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the code of one submission may use, all its exercises together; each check has a limit of its own as well.
+
+    Args:
+        wall: seconds.
+        cpu: seconds of processor time.
+        memory: bytes of memory that a process may take on top of what it starts with.
+    """
+
+    wall: float = 900.0
+    cpu: float = 900.0
+    memory: int = 1 << 30
+
+
+class IsolatedRunner(Runner):
+    """Runs the checks of any number of submissions, one after the other; `begin` each of them.
+
+    The judge is a process of its own, and keeps the reference's observations: with one seed for many submissions they
+    are computed once.
+    """
+
+    def __init__(self, seed: int | None = None, budget: Budget | None = None) -> None:
+        """
+        Args:
+            seed: what all inputs are drawn from; drawn afresh by default.
+            budget: what one submission may use.
+        """
+        super().__init__(fresh_seed() if seed is None else seed, lambda: WorkerProcess("grader.sandbox.judging"))
+        self.budget = budget or Budget()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin with the next submission: it has the whole budget."""
+        self._wall = self._cpu = 0.0
+        self._opened = None
+
+    @cached_property
+    def level(self) -> Level:
+        """How well the code is isolated, and what is missing."""
+        told = self._ask({"do": "level"}, PATIENCE)
+        return Level(told["name"], tuple(told["layers"]), tuple(told["missing"]), tuple(told["notes"]))
+
+    @property
+    def isolation(self) -> Isolation:
+        return self.level.name
+
+    def open(self, entry: Entry, sources: Mapping[str, Source]) -> Verdict:
+        """As in `Runner`, unless the budget is used up."""
+        self._opened = (entry, dict(sources))
+        return self._used_up() or super().open(entry, sources)
+
+    def check(self, info: CheckInfo, limit: float | None = None) -> Verdict:
+        """As in `Runner`, unless the budget is used up."""
+        left = min(self.budget.wall - self._wall, self.budget.cpu - self._cpu)
+        limit = info.limit if limit is None else limit
+        return self._used_up() or super().check(info, max(1.0, min(limit, left)))
+
+    def _used_up(self) -> Verdict | None:
+        for used, limit, what in (
+            (self._wall, self.budget.wall, "time"),
+            (self._cpu, self.budget.cpu, "processor time"),
+        ):
+            if used >= limit:
+                return Verdict("timeout", f"Not run: the whole submission has used up its {limit:g} seconds of {what}.")
+        return None
+
+    def _request_open(self, entry: Entry, sources: Mapping[str, Source]) -> dict[str, Any]:
+        return super()._request_open(entry, sources) | {"memory": self.budget.memory}
+
+    def _verdict(self, request: dict[str, Any], limit: float, what: str) -> Verdict:
+        verdict = super()._verdict(request, limit, what)
+        self._wall += verdict.seconds
+        return verdict
+
+    def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+        answer = super()._ask(request, deadline)
+        self._cpu += answer.get("cpu", 0.0)
+        return answer
+
+
+def fresh_seed() -> int:
+    """A seed that nobody knows beforehand."""
+    return secrets.randbelow(2**31)
+
+
+def read_untrusted(folder: Path) -> Written:
+    """Read the sources in a folder that somebody else has filled.
+
+    No link is followed (it could lead to the reference), nothing but plain files is opened, and no more than a source
+    can sensibly have is read.
+    """
+    sources, unreadable = written = Written({}, {})
+    for path in sorted(folder.glob("*.py"))[:FILES_LIMIT]:
+        if not path.stem.isidentifier():
+            continue
+        if path.is_symlink() or not path.is_file():
+            unreadable[path.stem] = f"{path} is not a plain file, so it is not read."
+        elif path.stat().st_size > FILE_LIMIT:
+            unreadable[path.stem] = f"{path} is larger than {FILE_LIMIT >> 20} MiB, so it is not read."
+        else:
+            try:
+                sources[path.stem] = Source.read(path, "learner")
+            except (SourceUnreadable, OSError) as error:
+                unreadable[path.stem] = str(error)
+    return written

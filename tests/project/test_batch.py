@@ -1,0 +1,230 @@
+"""Grading a whole class: every submission gets its verdict, whatever the others do and whatever happens."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from grader.assembly import Source
+from grader.sandbox.levels import probe
+from grader.syllabus import ROOT, find
+
+pytestmark = pytest.mark.skipif(
+    (level := probe()).name != "full", reason=f"code can't be isolated in full here: {'; '.join(level.missing)}"
+)
+(SOFTMAX,) = find(["01"])
+RIGHT = Source.read(SOFTMAX.solution, "reference").text
+FULL = 20
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "grader", "grade", *map(str, arguments), "--only", "01", "--plain"]
+
+
+def grade(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command; ex01 alone."""
+    return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+
+
+def points(out: Path) -> dict[str, int]:
+    with (out / "students.csv").open(newline="") as file:
+        return {row["student"]: int(row["points"]) for row in csv.DictReader(file)}
+
+
+def hand_in(folder: Path, student: str, text: str) -> None:
+    (folder / student).mkdir(parents=True)
+    (folder / student / SOFTMAX.stub.name).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """One batch with every kind of submission in it."""
+    root = tmp_path_factory.mktemp("class")
+    folder, out = root / "submissions", root / "results"
+    hand_in(folder, "right", RIGHT)
+    hand_in(folder, "copy", RIGHT)
+    wrong = RIGHT.replace("np.exp(", "np.exp2(")
+    assert wrong != RIGHT
+    hand_in(folder, "wrong", wrong)
+    hand_in(folder, "loop", RIGHT + "\nwhile True:\n    pass\n")
+    hand_in(folder, "quits", RIGHT + "\nimport os\nos._exit(0)\n")
+    hand_in(folder, "syntax", "def softmax(:\n")
+    hand_in(folder, "=cmd()", RIGHT)
+    (folder / "nothing").mkdir()
+    with zipfile.ZipFile(folder / "zipped.zip", "w") as archive:
+        archive.writestr(f"homework/{SOFTMAX.stub.name}", RIGHT)
+    (folder / "broken.zip").write_bytes(b"PK")
+    return out, grade(folder, "--out", out, "--seed", 7, "--jobs", 2)
+
+
+def test_every_submission_gets_a_line_and_the_right_ones_all_points(graded):
+    out, run = graded
+    assert run.returncode == 1, run.stderr
+    got = points(out)
+    assert got.keys() == {"right", "copy", "wrong", "loop", "quits", "syntax", "'=cmd()", "nothing", "zipped", "broken"}
+    assert {name: got[name] for name in ("right", "copy", "'=cmd()", "zipped")} == dict.fromkeys(
+        ("right", "copy", "'=cmd()", "zipped"), FULL
+    )
+    assert {name: got[name] for name in ("loop", "quits", "syntax", "nothing", "broken")} == dict.fromkeys(
+        ("loop", "quits", "syntax", "nothing", "broken"), 0
+    )
+    assert 0 < got["wrong"] < FULL
+    assert "8 of 10 submissions graded" in run.stdout
+    assert "broken: the archive can't be read" in run.stdout
+    assert "nothing: none of the exercises is in it" in run.stdout
+
+
+def test_each_student_has_a_document_of_their_own(graded):
+    import jsonschema
+
+    from grader.results import SCHEMA_FILE
+
+    out, _ = graded
+    schema = json.loads(SCHEMA_FILE.read_text())
+    files = sorted((out / "students").glob("*.json"))
+    assert len(files) == 10
+    for path in files:
+        record = json.loads(path.read_text())
+        assert bool(record["problem"]) != (record["result"] is not None)
+        if record["result"] is not None:
+            jsonschema.validate(record["result"], schema)
+            assert record["result"]["seed"] == 7
+            assert record["result"]["isolation"] == "full"
+
+
+def test_the_tables_and_the_page_tell_the_same(graded):
+    out, _ = graded
+    with (out / "checks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for student, total in points(out).items():
+        assert sum(int(row["points"]) for row in rows if row["student"] == student) == total
+    page = (out / "report.html").read_text()
+    assert "10 submissions, 8 graded, seed 7" in page
+    assert "copy and right" not in page  # three have written the same, letter by letter: it is the reference
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_folder_with_results_is_never_overwritten(graded, tmp_path: Path):
+    out, _ = graded
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    again = grade(out.parent / "submissions", "--out", out)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    other = grade(out.parent / "submissions", "--out", tmp_path / "mine")
+    assert other.returncode == 2
+    assert "not an empty folder" in other.stderr
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "precious"
+
+
+def test_a_finished_batch_that_is_resumed_grades_nothing(graded):
+    out, _ = graded
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "students").iterdir()}
+    again = grade(out.parent / "submissions", "--out", out, "--resume")
+    assert "10 of 10 are graded already" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in (out / "students").iterdir()} == stamps
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_graded_twice(tmp_path: Path):
+    folder, out = tmp_path / "submissions", tmp_path / "results"
+    names = [f"s{number:02}" for number in range(12)]
+    for name in names:
+        hand_in(folder, name, RIGHT)
+    process = subprocess.Popen(
+        command(folder, "--out", out, "--jobs", 1),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(list(out.glob("students/*.json"))) < 3:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path.name: path.stat().st_mtime_ns for path in (out / "students").glob("*.json")}
+    assert 3 <= len(kept) < len(names)
+    run = grade(folder, "--out", out, "--resume")
+    assert run.returncode == 0, run.stderr
+    assert f"{len(kept)} of {len(names)} are graded already" in run.stderr
+    assert points(out) == dict.fromkeys(names, FULL)
+    now = {path.name: path.stat().st_mtime_ns for path in (out / "students").glob("*.json")}
+    assert {name: now[name] for name in kept} == kept
+    seeds = {json.loads(path.read_text())["result"]["seed"] for path in (out / "students").glob("*.json")}
+    assert len(seeds) == 1
+
+
+def test_a_damaged_record_or_plan_is_noticed(tmp_path: Path):
+    folder, out = tmp_path / "submissions", tmp_path / "results"
+    hand_in(folder, "anna", RIGHT)
+    assert grade(folder, "--out", out).returncode == 0
+    (out / "students" / "anna.json").write_text('{"record": 1, "stud')
+    assert grade(folder, "--out", out, "--resume").returncode == 0
+    assert json.loads((out / "students" / "anna.json").read_text())["result"]["points"] == FULL
+    (out / "batch.json").write_text("{")
+    run = grade(folder, "--out", out, "--resume")
+    assert run.returncode == 2
+    assert "batch.json is damaged" in run.stderr
+
+
+def test_below_full_isolation_a_class_is_not_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from click.testing import CliRunner
+
+    from grader.cli import main
+    from grader.sandbox import levels
+
+    hand_in(tmp_path / "submissions", "anna", RIGHT)
+    monkeypatch.setattr(levels, "probe", lambda: levels.Level("reduced", (), ("the kernel has no Landlock",)))
+    arguments = ["grade", str(tmp_path / "submissions"), "--out", str(tmp_path / "results"), "--only", "01"]
+    run = CliRunner().invoke(main, arguments)
+    assert run.exit_code == 2
+    assert "the kernel has no Landlock" in run.output
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_cluster_grades_on_when_a_worker_is_killed(tmp_path: Path):
+    distributed = pytest.importorskip("distributed")
+    folder, out = tmp_path / "submissions", tmp_path / "results"
+    names = [f"s{number:02}" for number in range(10)]
+    for name in names:
+        hand_in(folder, name, RIGHT)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50, local_directory=str(tmp_path)
+    )
+    with cluster:
+        process = subprocess.Popen(
+            command(folder, "--out", out, "--cluster", cluster.scheduler_address),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not list(out.glob("students/*.json")):
+            time.sleep(0.02)
+        victim = next(iter(cluster.workers.values()))
+        os.kill(victim.process.pid, signal.SIGKILL)
+        told, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, told
+    assert points(out) == dict.fromkeys(names, FULL)
+
+
+def test_no_cluster_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("distributed")
+    from grader.batch import cluster
+    from grader.errors import GraderError
+
+    monkeypatch.setattr(cluster, "CONNECT_LIMIT", "0.2s")
+    with pytest.raises(GraderError, match="no cluster at"):
+        cluster.ClusterPool("tcp://127.0.0.1:9")

@@ -1,0 +1,394 @@
+"""A release: students get all they need and nothing they should not, and it judges as the whole project does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from grader.assembly import Source
+from grader.errors import GraderError
+from grader.misconceptions.catalogue import catalogue
+from grader.release import build as building
+from grader.release.build import Plan, build, check_free, write_files
+from grader.release.leaks import leaks
+from grader.release.manifest import FILE, manifest
+from grader.stubs import BEGIN, END, generated
+from grader.suite import checks_of, hidden_lines
+from grader.syllabus import ROOT, Entry, find, load
+
+UNTIL, SOLVED = "ex05", "ex02-ex03"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of the first exercises, with the solutions of two. Tests leave it as it is."""
+    out = tmp_path_factory.mktemp("release") / "students"
+    build(out, Plan.of(UNTIL, SOLVED))
+    return out
+
+
+@pytest.fixture
+def clone(released: Path, tmp_path: Path) -> Path:
+    """A student's clone of it."""
+    path = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", released, path], check=True)
+    return path
+
+
+@pytest.fixture
+def run(clone: Path) -> Run:
+    """Run a command of the clone."""
+
+    def call(*arguments: str, module: str = "grader") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=clone,
+            env=os.environ | {"PYTHONPATH": str(clone), "COLUMNS": "100"},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+            check=False,
+        )
+
+    return call
+
+
+def solve(clone: Path, *labels: str) -> None:
+    """Put solutions in the place of a student's files."""
+    for entry in find(labels):
+        shutil.copy(entry.solution, clone / "exercises" / entry.stub.name)
+
+
+def entries() -> tuple[Entry, ...]:
+    return Plan.of(UNTIL).entries
+
+
+# ---- what is in it --------------------------------------------------------------------------------------------------
+
+
+def test_no_line_of_a_solution_or_of_a_hidden_check_is_in_the_files_of_its_exercise(released: Path):
+    """Looked for here in another way than by the release itself."""
+    solved = {entry.stem for entry in find(["ex02", "ex03"])}
+    for entry in entries():
+        secret: set[str] = set()
+        tests, solution = entry.suite.read_text("utf-8"), entry.solution.read_text("utf-8")
+        hidden = hidden_lines(tests)
+        public = {line.strip() for number, line in enumerate(tests.splitlines(), 1) if number not in hidden}
+        secret |= {line.strip() for number, line in enumerate(tests.splitlines(), 1) if number in hidden}
+        if entry.stem not in solved:
+            for region in re.findall(rf"^ *{BEGIN}\n(.*?)^ *{END}$", solution, re.MULTILINE | re.DOTALL):
+                secret |= {line.strip() for line in region.splitlines()}
+        secret = {line for line in secret - public if len(line) > 15} - {
+            line.strip() for line in generated(entry).splitlines()
+        }
+        assert len(secret) > 20
+        for path in released.rglob(f"*{entry.stem}*"):
+            found = secret & {line.strip() for line in path.read_text("utf-8").splitlines()}
+            assert not found, path
+
+
+def test_solutions_cannot_be_imported_and_nothing_is_compiled(released: Path):
+    assert sorted(path.name for path in (released / "solutions").iterdir()) == [
+        "ex02_tokenizers.py",
+        "ex03_embeddings.py",
+    ]
+    for entry in entries():
+        if not (released / "solutions" / f"{entry.stem}.py").exists():
+            code = f"import solutions.{entry.stem}"
+            done = subprocess.run([sys.executable, "-c", code], cwd=released, capture_output=True, check=False)
+            assert b"ModuleNotFoundError" in done.stderr
+    assert [path for path in released.rglob("*") if path.suffix in (".pyc", ".pyo") or path.name == "__pycache__"] == []
+
+
+def test_git_holds_one_commit_and_nothing_but_the_files_of_today(released: Path):
+    def git(*arguments: str) -> list[str]:
+        return subprocess.check_output(["git", *arguments], cwd=released, encoding="utf-8").splitlines()
+
+    assert len(git("rev-list", "--all")) == 1
+    assert git("status", "--porcelain", "--ignored") == []
+    blobs = {line.split()[0] for line in git("cat-file", "--batch-check", "--batch-all-objects") if " blob " in line}
+    assert blobs == {line.split()[2] for line in git("ls-tree", "-r", "HEAD")}
+    assert git("remote") == []
+
+
+def test_nothing_for_authors_is_in_it(released: Path):
+    for name in (
+        "tests/project",
+        "tests/variants",
+        "tests/quiz",
+        "docs/grading.md",
+        "bench",
+        ".ci",
+        "grader/batch",
+        "grader/export",
+    ):
+        assert not (released / name).exists(), name
+    for path in (released / "tests" / "misconceptions").glob("*"):
+        tables = tomllib.loads(path.read_text("utf-8"))["misconception"]
+        assert all(set(table) == {"id", "says", "nudge", "links"} for table in tables)
+        (entry,) = find([path.stem])
+        assert [table["nudge"] for table in tables] == [each.nudge for each in catalogue(entry)]
+    for name in ("README.md", "Makefile", "docs/learning.md", "pyproject.toml"):
+        text = (released / name).read_text("utf-8")
+        assert not re.search(r"(BEGIN|END) (WHOLE|RELEASE|WITH)", text)
+        assert "for authors" not in text
+
+
+def test_later_exercises_are_left_out_altogether(released: Path):
+    later = [entry for entry in load() if entry not in entries()]
+    assert later
+    for entry in later:
+        assert list(released.rglob(f"*{entry.stem}*")) == []
+    syllabus = tomllib.loads((released / "exercises" / "syllabus.toml").read_text("utf-8"))
+    assert [item["stem"] for item in syllabus["exercise"]] == [entry.stem for entry in entries()]
+    assert syllabus.get("recall", []) == []
+    assert "make train" not in (released / "Makefile").read_text("utf-8")
+
+
+def test_every_file_that_a_page_points_to_is_there(released: Path):
+    for page in (released / "README.md", released / "docs" / "learning.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_manifest_counts_what_was_left_out(released: Path):
+    found = manifest(released)
+    assert found is not None
+    assert not found.whole
+    for entry in entries():
+        infos, part = checks_of(entry.suite), found.exercises[entry.stem]
+        kept = checks_of(released / "tests" / entry.suite.name)
+        assert part.hidden == len(infos) - len(kept) > 0
+        assert part.points == sum(info.points for info in infos)
+        assert not any(info.hidden for info in kept)
+    assert [stem for stem, part in found.exercises.items() if part.solution] == ["ex02_tokenizers", "ex03_embeddings"]
+
+
+# ---- what it does ---------------------------------------------------------------------------------------------------
+
+
+def test_untouched_stubs_are_to_do(run: Run):
+    done = run("test", "--plain")
+    assert done.returncode == 0
+    assert f"0 of {len(entries())} exercises" in done.stdout
+
+
+def test_right_code_passes_every_public_check_and_hears_of_the_hidden_ones(clone: Path, run: Run, tmp_path: Path):
+    solve(clone, *(entry.label for entry in entries()))
+    done = run("test", "--plain", "--json", str(tmp_path / "r.json"))
+    assert done.returncode == 0, done.stdout
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert all(check["status"] == "pass" for exercise in document["exercises"] for check in exercise["checks"])
+    hidden = sum(info.hidden for info in checks_of(find(["ex05"])[0].suite))
+    assert f"ex05: public checks passed; {hidden} hidden checks run when it is graded." in done.stdout
+    assert "Everything passes that is released so far." in done.stdout
+
+
+def test_a_mistake_is_named_shown_and_called_by_recorded_numbers(clone: Path, run: Run):
+    solve(clone, "ex01", "ex04")
+    (entry,) = find(["ex04"])
+    known = json.loads((clone / "recorded" / "misconceptions" / f"{entry.stem}.json").read_text())["singles"]
+    (mistake,) = (each for each in catalogue(entry) if each.id == "cosine-first")
+    assert mistake.id in known
+    text = mistake.applied(Source.read(entry.solution, "learner")).text
+    (clone / "exercises" / entry.stub.name).write_text(text, encoding="utf-8")
+    done = run("test", "ex04", "--plain")
+    assert done.returncode == 1
+    assert f"It looks as if {mistake.says}." in " ".join(done.stdout.split())
+    assert "sinusoidal_encoding(length, d_model)" in done.stdout
+    assert re.search(r"expected +0 +1 +0", done.stdout)
+
+
+def test_an_exercise_waits_for_the_earlier_ones_that_it_is_built_on(clone: Path, run: Run):
+    solve(clone, "ex05")
+    done = run("test", "ex05", "--plain")
+    assert done.returncode == 1
+    assert (
+        "ex05 is built on your ex01, which does not pass yet. Go on with exercises/ex01_softmax.py first."
+        in " ".join(done.stdout.split())
+    )
+    solve(clone, "ex01")
+    assert run("test", "ex05", "--plain").returncode == 0
+
+
+def test_checks_are_plain_pytest_tests_there_too(clone: Path, run: Run):
+    solve(clone, "ex01")
+    done = run("tests/test_ex01_softmax.py", "-q", module="pytest")
+    assert "7 passed" in done.stdout
+
+
+def test_another_seed_and_changed_checks_are_refused(clone: Path, run: Run):
+    done = run("test", "ex01", "--seed", "3")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "for seed 0 alone" in done.stderr
+    suite = clone / "tests" / "test_ex01_softmax.py"
+    suite.write_text(suite.read_text() + "# mine\n")
+    done = run("test", "ex01")
+    assert done.returncode == 2
+    assert "git checkout -- tests/test_ex01_softmax.py" in done.stderr
+    suite.write_bytes(suite.read_bytes().removesuffix(b"# mine\n").replace(b"\n", b"\r\n"))  # as git does on Windows
+    assert run("test", "ex01").returncode == 0
+
+
+def test_an_exercise_can_be_reset_and_written_from_memory(clone: Path, run: Run):
+    solve(clone, "ex01")
+    assert run("reset", "ex01", "--yes").returncode == 0
+    (entry,) = find(["ex01"])
+    assert (clone / "exercises" / entry.stub.name).read_text() == generated(entry)
+    assert "def softmax" in run("recall", "ex01", "--contract").stdout
+
+
+def test_a_solution_is_shown_where_it_was_released(run: Run):
+    assert "class CharTokenizer" in run("solution", "ex02", "--give-up", "--plain").stdout
+    refused = run("solution", "ex01", "--give-up")
+    assert refused.returncode == 2
+    assert "holds no solutions" in refused.stderr
+
+
+@pytest.mark.parametrize("command", [["train"], ["train", "--reference"], ["demo"]])
+def test_what_needs_later_exercises_says_so(run: Run, command: list[str]):
+    done = run(*command, module="lab")
+    assert done.returncode == 2
+    assert "the exercises here end with ex05_attention" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_list_counts_hidden_checks_and_all_points(run: Run):
+    (entry,) = find(["ex01"])
+    infos = checks_of(entry.suite)
+    hidden, points = sum(info.hidden for info in infos), sum(info.points for info in infos)
+    assert re.search(rf"ex01 .* {points} points  {len(infos)} checks, {hidden} hidden", run("list").stdout)
+
+
+def test_make_knows_its_targets(clone: Path):
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+
+    def dry(target: str) -> int:
+        return subprocess.run(["make", "-n", target], cwd=clone, capture_output=True, check=False).returncode
+
+    assert [dry(target) for target in ("help", "test", "watch", "progress", "hint")] == [0] * 5
+    assert [dry(target) for target in ("demo", "train", "check", "release")] == [2] * 4
+
+
+# ---- the whole, without recording it --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All exercises, without recorded numbers."""
+    root = tmp_path_factory.mktemp("files")
+    write_files(root, Plan.of())
+    return root
+
+
+@pytest.fixture
+def planted(files: Path) -> Iterator[Callable[[str, str], None]]:
+    """Append something to a file of the release; it is as it was afterwards."""
+    before: dict[Path, str | None] = {}
+
+    def plant(name: str, text: str) -> None:
+        path = files / name
+        before[path] = path.read_text("utf-8") if path.exists() else None
+        path.write_text((before[path] or "") + text, encoding="utf-8")
+
+    yield plant
+    for path, text in before.items():
+        if text is None:
+            path.unlink()
+        else:
+            path.write_text(text, encoding="utf-8")
+
+
+def test_nothing_leaks_from_any_exercise(files: Path):
+    assert list(leaks(files, load())) == []
+    assert {path.stem for path in (files / "exercises").glob("ex*.py")} == {entry.stem for entry in load()}
+
+
+def test_what_makes_use_of_the_last_exercise_is_in_the_whole(files: Path):
+    assert "make train" in (files / "Makefile").read_text("utf-8")
+    assert "## Your own GPT" in (files / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.stem)
+def test_a_leak_of_any_exercise_is_noticed(files: Path, planted: Callable[[str, str], None], entry: Entry):
+    solution = entry.solution.read_text("utf-8")
+    regions = re.findall(rf"^ *{BEGIN}\n(.*?)^ *{END}$", solution, re.MULTILINE | re.DOTALL)
+    line = max((line for region in regions for line in region.splitlines()), key=len)
+    planted(f"exercises/{entry.stem}.py", f"\n{line}\n")
+    planted("lab/more.py", solution)
+    found = "\n".join(leaks(files, load()))
+    assert f"exercises/{entry.stem}.py: {line.strip()}" in found
+    assert "lab/more.py: " in found
+
+
+def test_a_hidden_check_and_an_edit_and_compiled_code_are_noticed(files: Path, planted: Callable[[str, str], None]):
+    (entry,) = find(["ex07"])
+    tests = entry.suite.read_text("utf-8").splitlines(keepends=True)
+    hidden = sorted(hidden_lines("".join(tests)))
+    planted("tests/test_ex07_multi_head.py", "".join(tests[number - 1] for number in hidden[:8]))
+    edit = catalogue(entry)[0].edits[0][1]
+    planted("tests/misconceptions/ex07_multi_head.toml", f"# {edit}\n")
+    (files / "lab" / "more.pyc").write_bytes(b"\xcb\x0d\xff")
+    found = list(leaks(files, load()))
+    (files / "lab" / "more.pyc").unlink()
+    for name in ("tests/test_ex07_multi_head.py", "tests/misconceptions/ex07_multi_head.toml", "lab/more.pyc"):
+        assert any(line.startswith(f"{name}: ") for line in found), name
+
+
+# ---- when it can't be done ------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(GraderError, match="not empty, and nothing is ever written over"):
+        build(tmp_path, Plan.of("ex01"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(GraderError, match="is a file"):
+        check_free(tmp_path / "mine.txt")
+    with pytest.raises(GraderError, match="inside this project"):
+        check_free(ROOT / "release")
+
+
+def test_nothing_is_left_behind_when_something_would_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(building, "record", lambda *_: None)
+    monkeypatch.setattr(building.cutting, "public_checks", lambda text: text)
+    with pytest.raises(GraderError, match="something would leak"):
+        build(tmp_path / "out", Plan.of("ex01"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("until", "solutions", "says"),
+    [
+        ("ex99", None, "is no exercise"),
+        (None, "ex04-ex01", "is no range"),
+        ("ex03", "ex02-ex04", "ends with ex03"),
+        (None, "ex01-ex99", "is no exercise"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(until: str | None, solutions: str | None, says: str):
+    with pytest.raises(GraderError, match=says):
+        Plan.of(until, solutions)
+
+
+def test_one_solution_is_a_range_too():
+    assert Plan.of("ex03", "ex02").solved == {"ex02_tokenizers"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 7}', '{"format": 1, "exercises": {"a": {}}}'])
+def test_a_damaged_manifest_is_named(tmp_path: Path, text: str):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(GraderError, match=FILE):
+        manifest(tmp_path)
+    assert manifest(tmp_path / "elsewhere") is None
