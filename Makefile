@@ -7,17 +7,38 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN := $(BIN)/python
 PIP := $(RUN) -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help test list hint stubs check format bench train sample demo clean
+.PHONY: help test watch list hint progress reset solution recall doctor update clean
+# BEGIN WITH ex16
+.PHONY: train sample
+# END WITH
+# BEGIN WHOLE
+.PHONY: quiz demo stubs check mutants mutate release format bench
+# END WHOLE
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make test [EX=05]          grade what you wrote"
+	@echo "make watch [EX=05]         grade at each save, with hints and more at a key"
 	@echo "make list                  the exercises and their points"
 	@echo "make hint EX=05 [NAME=attend] [TIER=2]"
-	@echo "make train [ARGS=...]      train your own GPT;  RESUME=1 goes on with the last run"
+	@echo "make progress              where you stand, and what is next"
+	@echo "make solution EX=05        after a pass, or when you give up;  ARGS=--diff: beside yours"
+	@echo "make reset EX=05           start over; a backup of yours is kept"
+	@echo "make recall EX=05          closed book, against the clock;  EX=gpt: the whole model from an empty file"
+# BEGIN WHOLE
+	@echo "make quiz [EX=05]          questions with new numbers each time"
+# END WHOLE
+	@echo "make update                new lessons and checks; what you wrote stays"
+	@echo "make doctor                what this machine lacks, and how to mend it"
+# BEGIN WITH ex16
+	@echo "make train [ARGS=...]      train your own GPT;  TASK=reverse: the original transformer;  RESUME=1: go on"
 	@echo "make sample PROMPT=\"...\"   let it write"
+# END WITH
+# BEGIN WHOLE
 	@echo "make demo                  the whole journey with the reference, in about two minutes"
-	@echo "for authors: make check, stubs, format, bench"
+	@echo "for authors: make check, mutants, mutate, stubs, format, bench"
+	@echo "for instructors: make release OUT=DIR [UNTIL=ex09] [WITH=ex01-ex04]"
+# END WHOLE
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 
@@ -30,28 +51,60 @@ $(VENV)/.core: pyproject.toml constraints.txt lab/corpus-requirements.txt
 	@$(RUN) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r lab/corpus-requirements.txt
 	@touch $@
 
+# BEGIN WHOLE
 $(VENV)/.dev: $(VENV)/.core
 	@echo "Adding the tools that check the project itself."
 	@$(PIP) -e ".[dev]"
 	@touch $@
+# END WHOLE
 
 # ---- for learners -----------------------------------------------------------------------------------------------------
 
 test: $(VENV)/.core
 	@$(RUN) -m grader test $(EX) $(ARGS)
 
+watch: $(VENV)/.core
+	@$(RUN) -m grader watch $(EX) $(ARGS)
+
 list: $(VENV)/.core
 	@$(RUN) -m grader list
 
 hint: $(VENV)/.core
-	@$(RUN) -m grader hint $(EX) $(NAME) $(if $(TIER),--tier $(TIER))
+	@$(RUN) -m grader hint $(EX) $(NAME) $(if $(TIER),--tier $(TIER)) $(ARGS)
 
+progress: $(VENV)/.core
+	@$(RUN) -m grader progress $(ARGS)
+
+reset: $(VENV)/.core
+	@$(RUN) -m grader reset $(EX) $(ARGS)
+
+solution: $(VENV)/.core
+	@$(RUN) -m grader solution $(EX) $(NAME) $(ARGS)
+
+recall: $(VENV)/.core
+	@$(RUN) -m grader recall $(EX) $(ARGS)
+
+# BEGIN WHOLE
+quiz: $(VENV)/.core
+	@$(RUN) -m grader quiz $(EX) $(ARGS)
+# END WHOLE
+
+update: $(VENV)/.core
+	@$(RUN) -m grader update $(foreach ex,$(KEEP),--keep $(ex)) $(ARGS)
+
+# It has to run on a machine where nothing else does, so it sets nothing up.
+doctor:
+	@$(if $(wildcard $(RUN)*),$(RUN),$(PYTHON)) -m grader.doctor
+
+# BEGIN WITH ex16
 train: $(VENV)/.core
-	@$(RUN) -m lab train $(if $(RESUME),--resume) $(ARGS)
+	@$(RUN) -m lab train $(if $(TASK),--task $(TASK)) $(if $(RESUME),--resume) $(ARGS)
 
 sample: $(VENV)/.core
-	@$(RUN) -m lab sample $(if $(PROMPT),--prompt "$(PROMPT)") $(ARGS)
+	@$(RUN) -m lab sample $(if $(TASK),--task $(TASK)) $(if $(PROMPT),--prompt "$(PROMPT)") $(ARGS)
+# END WITH
 
+# BEGIN WHOLE
 demo: $(VENV)/.core
 	@$(RUN) -m lab demo $(ARGS)
 
@@ -67,6 +120,14 @@ check: $(VENV)/.dev
 	$(RUN) -m grader stubs --check --leaks
 	$(RUN) -m pytest tests/project -n 2 -q
 	$(RUN) -m grader test --exercises solutions --plain
+	$(RUN) -m grader mutants --plain
+
+# Every known mistake and every variant; make mutate: every small change that a rule can make.
+mutants mutate: $(VENV)/.core
+	@$(RUN) -m grader $@ $(EX) $(ARGS)
+
+release: $(VENV)/.core
+	@$(RUN) -m grader release $(OUT) $(if $(UNTIL),--until $(UNTIL)) $(if $(WITH),--with-solutions $(WITH)) $(ARGS)
 
 format: $(VENV)/.dev
 	$(RUN) -m ruff check --fix .
@@ -74,6 +135,7 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(RUN) -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+# END WHOLE
 
 clean:
 	rm -rf $(VENV) .stubformer .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -10,13 +10,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import cold_test, recipe, train_step
+from bench import cold_test, recipe, train_step, watch_latency
 from bench.measure import Row
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[Row]]] = {
     "train-step": train_step.rows,
     "recipe": recipe.rows,
     "cold-test": cold_test.rows,
+    "watch-latency": watch_latency.rows,
 }
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.measure import Row, in_turn
-from grader.assembly import Assembly
+from grader.reference import reference_assembly
 
 VOCABULARY, CONTEXT, BATCH, WIDTH, HEADS, LAYERS = 65, 64, 12, 128, 4, 4
 STEPS = 10  # per measurement
@@ -76,7 +76,7 @@ def rows(runs: int) -> Iterator[Row]:
     torch.manual_seed(0)
     theirs = TheirGPT()
     their_optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, weight_decay=0.1)
-    with Assembly.reference() as reference:
+    with reference_assembly() as reference:
         gpt, training = reference.exercise("ex13_gpt"), reference.exercise("ex14_training")
         config = gpt.GPTConfig(VOCABULARY, CONTEXT, d_model=WIDTH, n_heads=HEADS, n_layers=LAYERS)
         ours = gpt.GPT(config)

@@ -86,13 +86,6 @@ class Assembly:
             sources.update(choice)
         return cls(sources if only is None else {stem: sources[stem] for stem in only})
 
-    @classmethod
-    def reference(cls, folder: Path | None = None) -> Assembly:
-        """The reference, whole."""
-        from grader.syllabus import ROOT
-
-        return cls(read_folder(folder or ROOT / "solutions", "reference"))
-
     def __enter__(self) -> Assembly:
         sys.meta_path.insert(0, self._finder)
         return self

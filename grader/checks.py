@@ -6,6 +6,7 @@ judge makes between the learner's observation and the reference's. docs/adding-a
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -26,13 +27,16 @@ __all__ = [
     "Exercise",
     "Raised",
     "Random",
+    "census",
     "check",
     "close",
     "filled",
     "gradients",
     "loaded",
+    "overheard",
     "parameters",
     "raised",
+    "silenced",
 ]
 
 Probe = Callable[[Exercise, Random], Any]
@@ -123,27 +127,76 @@ def filled(module: Module, rng: Random, *, dtype: torch.dtype | None = None, sca
 
     if dtype is not None:
         module.to(dtype)
-    names: dict[int, str] = {}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        names[id(parameter)] = min(name, names.get(id(parameter), name))
     base = rng.seed
     with torch.no_grad():
-        for name, parameter in module.named_parameters(remove_duplicate=False):
-            if names[id(parameter)] == name:
-                spread = scale or (parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.5)
-                drawn = Random(derive(base, name)).tensor(*parameter.shape, dtype=torch.float64, scale=spread)
-                parameter.copy_(drawn)
+        for name, parameter in parameters(module).items():
+            spread = scale or (parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.5)
+            drawn = Random(derive(base, name)).tensor(*parameter.shape, dtype=torch.float64, scale=spread)
+            parameter.copy_(drawn)
     return module
 
 
+def silenced(module: Module, *parts: str) -> Module:
+    """Zero the parameters of all submodules whose names end so ("out_proj"). Returns the module."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if name.rpartition(".")[0].endswith(parts):
+                parameter.zero_()
+    return module
+
+
+def overheard(modules: Mapping[str, nn.Module], answer: Callable[..., Any] | None = None) -> list[dict[str, Any]]:
+    """Make modules write down from now on that they are called, and with what.
+
+    Args:
+        modules: those to listen to, by the name that is to be written down.
+        answer: what they return instead of doing their work, made from their arguments; its parameters are those of
+            the modules by the contract, and their names and defaults are what is written down. Without it, they do
+            their work, and their names alone are written down.
+
+    Returns:
+        A list that gets a `{"name": name, argument: value, ...}` for each call.
+    """
+    calls: list[dict[str, Any]] = []
+
+    def listening(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def forward(*args: Any, **options: Any) -> Any:
+            given: dict[str, Any] = {}
+            if answer is not None:
+                bound = inspect.signature(answer).bind(*args, **options)
+                bound.apply_defaults()
+                given = bound.arguments
+            calls.append({"name": name, **given})
+            return work(*args, **options)
+
+        return forward
+
+    for name, module in modules.items():
+        module.forward = listening(name, answer or module.forward)
+    return calls
+
+
+def census(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """Each parameter's shape, and the first of the names of the same parameter: its own, unless it is shared."""
+    first: dict[int, str] = {}
+    return {
+        name: {"shape": list(parameter.shape), "is": first.setdefault(id(parameter), name)}
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+    }
+
+
 def parameters(module: nn.Module) -> dict[str, torch.Tensor]:
-    """All parameters by name, each one once under the first of its names in the alphabet (tied weights)."""
-    names: dict[int, str] = {}
-    tensors: dict[int, torch.Tensor] = {}
+    """All parameters by name, each one once: under the shortest path to it, and the first of these in the alphabet.
+
+    So tied weights have one name, and a helper module that holds a parameter as well does not give it another.
+    """
+    found: dict[int, tuple[int, str, torch.Tensor]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
-        names[id(parameter)] = min(name, names.get(id(parameter), name))
-        tensors[id(parameter)] = parameter
-    return {names[key]: tensors[key] for key in sorted(names, key=lambda key: names[key])}
+        here = (name.count("."), name, parameter)
+        found[id(parameter)] = min(here, found.get(id(parameter), here), key=lambda one: one[:2])
+    return {name: parameter for _, name, parameter in sorted(found.values(), key=lambda one: one[1])}
 
 
 def loaded(module: Module, values: Mapping[str, Any]) -> Module:
@@ -159,9 +212,11 @@ def loaded(module: Module, values: Mapping[str, Any]) -> Module:
 
 
 def gradients(output: torch.Tensor, inputs: Mapping[str, torch.Tensor], rng: Random) -> dict[str, torch.Tensor | None]:
-    """The gradients of a random weighted sum of `output` with respect to each of the named inputs."""
+    """The gradients of a random weighted sum of `output` with respect to each of the named inputs; None for none."""
     import torch
 
+    if not output.requires_grad:  # cut off from all of them, which is for the comparison to say
+        return dict.fromkeys(inputs)
     weights = rng.tensor(*output.shape, dtype=output.dtype)
     grads = torch.autograd.grad((output * weights).sum(), list(inputs.values()), allow_unused=True)
     return dict(zip(inputs, grads, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +18,29 @@ FLOORS = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}
 Rung = Literal["structure", "values"]
 
 
-class Comparison:
-    """How one check compares: its tolerance and the names of its axes."""
+@dataclass(frozen=True)
+class Difference:
+    """Where two arrays of one shape differ first."""
 
-    def __init__(self, tolerance: float | None = None, axes: Mapping[str, str] | None = None) -> None:
+    path: str
+    index: tuple[int, ...]
+    got: np.ndarray
+    want: np.ndarray
+
+
+class Comparison:
+    """How one check compares: its tolerance and the names of its axes.
+
+    `secret` is for hidden checks: messages leave out the values that a probe puts in. `difference` is set when the
+    first difference is found inside of an array.
+    """
+
+    def __init__(
+        self, tolerance: float | None = None, axes: Mapping[str, str] | None = None, secret: bool = False
+    ) -> None:
         self.tolerance = tolerance
+        self.secret = secret
+        self.difference: Difference | None = None
         self.axes = {key: names.split() for key, names in (axes or {}).items()}
 
     def structure(self, got: Any, want: Any) -> str | None:
@@ -31,6 +50,10 @@ class Comparison:
     def values(self, got: Any, want: Any) -> str | None:
         """The first difference in the values of two observations of one structure, in words."""
         return next(self._walk(got, want, "", "values"), None)
+
+    def axes_of(self, path: str) -> list[str]:
+        """The names of an observed array's axes, as far as they are known."""
+        return self.axes.get(path.rpartition(".")[2].partition("[")[0], [])
 
     def _walk(self, got: Any, want: Any, path: str, rung: Rung) -> Iterator[str]:
         if isinstance(want, dict) and isinstance(got, dict):
@@ -59,7 +82,7 @@ class Comparison:
             yield from compare(got, want, path)
         elif isinstance(want, Raised) and isinstance(got, Raised):
             if rung == "values":
-                yield from _errors(got, want, path)
+                yield from _errors(got, want, path, self.secret)
         elif isinstance(want, bool) or isinstance(got, bool) or want is None or got is None:
             if type(got) is not type(want):
                 yield f"{name(path)} is {describe(got)}; expected {describe(want)}."
@@ -111,15 +134,16 @@ class Comparison:
             missing = test(want) & ~test(got)
             both = np.isinf(got) & np.isinf(want) & (got != want) if kind == "infinite" else np.zeros_like(bad)
             if bad.any():
-                where = self._element(tuple(np.argwhere(bad)[0]), path)
+                index = self._first(bad, got, want, path)
+                where = self._element(index, path)
                 share = f"{int(bad.sum())} of {_count(bad.size, 'element')} {'is' if bad.sum() == 1 else 'are'} {kind}"
                 yield f"{where} is {kind}; expected {number(want[bad][0])}. In all, {share}."
             if missing.any() or both.any():
-                index = tuple(np.argwhere(missing | both)[0])
+                index = self._first(missing | both, got, want, path)
                 yield f"{self._element(index, path)} is {number(got[index])}; expected {number(want[index])}."
 
     def _shapes(self, got: tuple[int, ...], want: tuple[int, ...], path: str) -> str:
-        axes = self.axes.get(_key(path), [])
+        axes = self.axes_of(path)
         named = f" ({', '.join(axes)})" if len(axes) == len(want) else ""
         message = f"{name(path)} has shape {got}; expected {want}{named}."
         if len(got) != len(want):
@@ -138,7 +162,7 @@ class Comparison:
         if theirs.dtype.kind != "f":
             wrong = mine != theirs
             if wrong.any():
-                index = tuple(np.argwhere(wrong)[0])
+                index = self._first(wrong, mine, theirs, path)
                 yield (
                     f"{self._element(index, path)} is {mine[index]}; expected {theirs[index]}. "
                     f"{self._extent(wrong, path)}"
@@ -154,12 +178,17 @@ class Comparison:
         gap = np.abs(np.where(finite, mine - np.where(finite, theirs, 0.0), 0.0))
         wrong = gap > allowed
         if wrong.any():
-            index = tuple(np.argwhere(wrong)[0])
+            index = self._first(wrong, mine, theirs, path)
             yield (
                 f"{self._element(index, path)} is {number(mine[index])}; expected {number(theirs[index])} "
                 f"(off by {number(gap[index])}, allowed {number(allowed[index])}). "
                 f"{self._extent(wrong, path)}{self._pattern(mine, theirs, path)}"
             )
+
+    def _first(self, wrong: np.ndarray, mine: np.ndarray, theirs: np.ndarray, path: str) -> tuple[Any, ...]:
+        index = tuple(np.argwhere(wrong)[0])
+        self.difference = Difference(path, tuple(map(int, index)), mine, theirs)
+        return index
 
     def _extent(self, wrong: np.ndarray, path: str) -> str:
         count = int(wrong.sum())
@@ -201,7 +230,7 @@ class Comparison:
     def _element(self, index: tuple[Any, ...], path: str) -> str:
         if not index:
             return name(path)
-        axes = self.axes.get(_key(path), [])
+        axes = self.axes_of(path)
         place = ", ".join(str(int(i)) for i in index)
         spoken = ""
         if len(axes) == len(index):
@@ -209,7 +238,7 @@ class Comparison:
         return f"`{path or 'result'}[{place}]`{spoken}"
 
     def _axis(self, axis: int, path: str) -> str:
-        axes = self.axes.get(_key(path), [])
+        axes = self.axes_of(path)
         return f"axis {axis} ({axes[axis]})" if axis < len(axes) else f"axis {axis}"
 
     def _list(self, axes: list[int], path: str) -> str:
@@ -240,10 +269,6 @@ def describe(value: Any) -> str:
     kinds = {int: "an int", float: "a float", str: "a string", bytes: "bytes", list: "a list", dict: "a dict"}
     kind = kinds.get(type(value), type(value).__name__)
     return f"{kind} ({value!r})" if isinstance(value, int | float) else kind
-
-
-def _key(path: str) -> str:
-    return path.rpartition(".")[2].partition("[")[0]
 
 
 def _count(count: int, singular: str, plural: str = "") -> str:
@@ -280,22 +305,24 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _errors(got: Raised, want: Raised, path: str) -> Iterator[str]:
+def _errors(got: Raised, want: Raised, path: str, secret: bool) -> Iterator[str]:
     call = f"{name(path)}: the call" if path else "The call"
+    text = "" if secret else f" ({_short(got.message)})"  # an error's text may repeat what was put in
     if want.type is None and got.type is not None:
-        yield f"{call} raises {got.type} ({got.message}); expected it to go through."
+        yield f"{call} raises {got.type}{text}; expected it to go through."
     elif want.type is not None and got.type is None:
         yield f"{call} goes through; expected a {want.type}."
     elif want.type is None:
         return
     elif want.type not in got.bases:
-        yield f"{call} raises {got.type} ({_short(got.message)}); expected a {want.type}."
+        yield f"{call} raises {got.type}{text}; expected a {want.type}."
     else:
         for mention in want.mentions:
             if mention.lower() not in got.message.lower():
+                missing = "all that it should" if secret else f"`{mention}`"
                 yield (
-                    f"{call} raises {got.type} as it should, but its message ({_short(got.message)}) does not name "
-                    f"`{mention}`: say which argument is wrong, and what came."
+                    f"{call} raises {got.type} as it should, but its message{text} does not name {missing}: "
+                    "say which argument is wrong, and what came."
                 )
                 return
 

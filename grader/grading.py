@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from grader import rules, stubs
-from grader.assembly import Assembly, Source, read_folder
+from grader.assembly import Assembly, Source
 from grader.errors import GraderError, SourceUnreadable
 from grader.judge import Verdict, shown
-from grader.results import CheckResult, ExerciseResult, Result
+from grader.misconceptions.catalogue import catalogue
+from grader.misconceptions.known import Puzzle
+from grader.process import Worker, WorkerProcess
+from grader.reference import here
+from grader.results import CheckResult, Evidence, ExerciseResult, Named, Result, WrongTurn
 from grader.runner import Runner
 from grader.suite import CheckInfo, checks_of
 from grader.syllabus import ROOT, Entry, load
@@ -19,44 +24,76 @@ from grader.verdicts import VerdictCache, fingerprint
 CACHE = ROOT / ".stubformer" / "verdicts.json"
 
 
+class Written(NamedTuple):
+    """What somebody has written: the sources by stem, and why others can't be read."""
+
+    sources: dict[str, Source]
+    unreadable: dict[str, str]
+
+
+def read_written(folder: Path) -> Written:
+    """Read every source in a learner's folder."""
+    written = Written({}, {})
+    for path in sorted(folder.glob("*.py")):
+        try:
+            written.sources[path.stem] = Source.read(path, "learner")
+        except (SourceUnreadable, OSError) as error:
+            written.unreadable[path.stem] = str(error)
+    return written
+
+
 class Grading:
     """Grades the files of one folder. Each exercise runs on the learner's earlier pieces where those pass."""
 
-    def __init__(self, exercises: Path, seed: int = 0) -> None:
+    def __init__(
+        self,
+        exercises: Path,
+        seed: int = 0,
+        launch: Callable[[], Worker] = WorkerProcess,
+        runner: Runner | None = None,
+        written: Written | None = None,
+    ) -> None:
         """
+        Args:
+            exercises: the folder; with `written` it needs not exist, and only names what is graded.
+            seed: what all inputs are drawn from.
+            launch: starts the process in which checks run.
+            runner: runs the checks, with its own seed; it is not closed at the end, and serves the next folder, too.
+            written: what stands in the folder, if it was read already.
+
         Raises:
             GraderError: the folder does not exist or holds none of the exercises.
         """
-        if not exercises.is_dir():
+        if written is None and not exercises.is_dir():
             raise GraderError(f"There is no folder {exercises}. Name the one with your exercises: --exercises DIR")
-        if not any((exercises / entry.stub.name).is_file() for entry in load()):
+        read = written or read_written(exercises)
+        if not any(entry.stem in (read.sources | read.unreadable) for entry in load()):
             first, last = load()[0].stub.name, load()[-1].stub.name
             raise GraderError(f"{exercises} holds none of the exercises ({first} ... {last}).")
         self.exercises = exercises
-        self.seed = seed
-        self.runner = Runner(seed)
-        self.reference = read_folder(ROOT / "solutions", "reference")
+        self.seed = seed if runner is None else runner.seed
+        self.launch = launch
+        self.runner = runner or Runner(seed, launch)
+        self._lent = runner is not None
+        self.standard = here()
+        self.reference = self.standard.sources
         self._entries = {entry.stem: entry for entry in load()}
-        self.learner: dict[str, Source] = {}
-        self.unreadable: dict[str, str] = {}
+        self.learner = read.sources
+        self.unreadable = read.unreadable
         self._attempts: dict[str, Attempt] = {}
         self._passes: dict[str, bool] = {}
-        self._verdicts = VerdictCache(CACHE)
-        for path in sorted(exercises.glob("*.py")):
-            try:
-                self.learner[path.stem] = Source.read(path, "learner")
-            except (SourceUnreadable, OSError) as error:
-                self.unreadable[path.stem] = str(error)
+        self._verdicts = None if self._lent else VerdictCache(CACHE)
 
     def __enter__(self) -> Grading:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.runner.close()
+        if not self._lent:
+            self.runner.close()
 
     def run(self, entries: Sequence[Entry], done: Callable[[ExerciseResult], None] = lambda _: None) -> Result:
         """Grade the exercises in order; `done` is called with each result as soon as it is there."""
-        result = Result(self.seed)
+        result = Result(self.seed, isolation=self.runner.isolation)
         for entry in entries:
             result.exercises.append(self.grade(entry))
             done(result.exercises[-1])
@@ -67,21 +104,49 @@ class Grading:
         attempt = self.attempt(entry)
         result = ExerciseResult.of(entry.stem, map(attempt.check, checks_of(entry.suite)), attempt.borrowed)
         self._passes[entry.stem] = result.status == "pass"
-        if attempt.ran:
+        if result.status in ("fail", "error"):
+            self._diagnose(entry, result)
+        if attempt.ran and self._verdicts is not None:
             self._verdicts.put(self._fingerprint(entry, attempt.sources), result.status == "pass")
         return result
 
+    def _diagnose(self, entry: Entry, result: ExerciseResult) -> None:
+        """Name the known misconceptions that the failing checks show."""
+        if self.runner.entry != entry:
+            return  # nothing was run: it broke a rule, or could not be read
+        known = self.standard.known(entry, self.seed, self.launch)
+        if known is None:
+            return
+        found = self.runner.diagnose(known)
+        failing = frozenset(check.name for check in result.checks if check.status in ("fail", "error"))
+        if failing - found.keys():
+            self.standard.known(entry, self.seed, self.launch, Puzzle(failing, failing - found.keys()))
+            found = self.runner.diagnose(known)
+        turns = {each.id: WrongTurn(each.id, each.says, each.nudge, each.links) for each in catalogue(entry)}
+        for name, diagnosis in found.items():
+            result.check(name).misconception = Named(diagnosis.kind, tuple(turns[id] for id in diagnosis.ids))
+
     def attempt(self, entry: Entry) -> Attempt:
-        """The learner's attempt at one exercise; the same one each time."""
+        """The learner's attempt at one exercise; the same one each time.
+
+        Raises:
+            GraderError: the exercise can't be judged with this seed, or with its checks as they are now.
+        """
         if entry.stem not in self._attempts:
+            self.standard.ready(entry, self.seed)
             self._attempts[entry.stem] = Attempt(self, entry)
         return self._attempts[entry.stem]
 
     def sources(self, entry: Entry) -> tuple[dict[str, Source], list[str]]:
-        """The sources that an exercise is run with, and the stems among its needs that are the reference's."""
-        borrowed = [need for need in entry.needs if not self.passes(self._entries[need])]
+        """The sources that an exercise is run with, and the stems among its needs that are the reference's.
+
+        Of a need that is neither the learner's nor can be borrowed there is no source.
+        """
+        failing = [need for need in entry.needs if not self.passes(self._entries[need])]
+        borrowed = [need for need in failing if need in self.reference]
         own = {stem: source for stem, source in self.learner.items() if stem not in self._entries}
-        chosen = {need: self.reference[need] if need in borrowed else self.learner[need] for need in entry.needs}
+        chosen = {need: self.learner[need] for need in entry.needs if need not in failing}
+        chosen |= {need: self.reference[need] for need in borrowed}
         if entry.stem in self.learner:
             chosen[entry.stem] = self.learner[entry.stem]
         return own | chosen, borrowed
@@ -92,12 +157,16 @@ class Grading:
             if entry.stem not in self.learner or stubs.is_untouched(entry, self.learner[entry.stem].text):
                 self._passes[entry.stem] = False
             else:
-                known = self._verdicts.get(self._fingerprint(entry, self.sources(entry)[0]))
+                known = None if self._verdicts is None else self._verdicts.get(self.fingerprint(entry))
                 self._passes[entry.stem] = self.grade(entry).status == "pass" if known is None else known
         return self._passes[entry.stem]
 
+    def fingerprint(self, entry: Entry) -> str:
+        """A fingerprint of all that decides an exercise's result."""
+        return self._fingerprint(entry, self.sources(entry)[0])
+
     def _fingerprint(self, entry: Entry, sources: Mapping[str, Source]) -> str:
-        texts = [entry.suite.read_text(encoding="utf-8"), self.reference[entry.stem].text]
+        texts = [entry.suite.read_text(encoding="utf-8"), self.standard.identity(entry.stem)]
         for stem in sorted(sources):
             texts += [stem, sources[stem].text]
         return fingerprint(self.seed, texts)
@@ -130,6 +199,7 @@ class Attempt:
                 max_points=info.points,
                 message="" if passed else verdict.message,
                 seconds=round(verdict.seconds, 4),
+                evidence=verdict.evidence,
             )
         return self._results[info.name]
 
@@ -155,29 +225,61 @@ class Attempt:
 
     def first_rungs(self) -> Verdict | None:
         """What stops every check of the exercise: it is missing, not started, breaks a rule or can't be imported."""
-        entry, path = self.entry, shown(str(self.grading.exercises / self.entry.stub.name))
+        entry = self.entry
+        written = self.grading.learner.get(entry.stem)
+        path = shown(str(written.path if written else self.grading.exercises / entry.stub.name))
         if entry.stem in self.grading.unreadable:
             return Verdict("error", self.grading.unreadable[entry.stem])
         if entry.stem not in self.grading.learner:
             return Verdict("todo", f"There is no file {path} yet.")
         if stubs.is_untouched(entry, self.sources[entry.stem].text):
             return Verdict("todo", "Not started.")
-        for violation in rules.violations(self.sources[entry.stem].text, entry.forbids):
-            return Verdict(
-                "fail",
-                f"{path}:{violation.line} uses {violation.name}, which is off limits here since you build it yourself. "
-                f"Nothing in {entry.label} counts until it is gone.",
-            )
-        verdict = self.grading.runner.open(entry, self.sources)
+        return self._broken_rule() or self._missing_need() or self._failed_import()
+
+    def _broken_rule(self) -> Verdict | None:
+        """The first use of something forbidden, in the exercise or in a helper module of the learner's own."""
+        helpers = [source for stem, source in self.sources.items() if stem not in self.entry.needs]
+        for source in sorted(helpers, key=lambda source: source.stem != self.entry.stem):
+            path = shown(str(source.path))
+            try:
+                found = rules.violations(source.text, self.entry.forbids)
+            except rules.TooDeep as error:
+                return Verdict("error", f"{path}: {error}")
+            for violation in found:
+                return Verdict(
+                    "fail",
+                    f"{path}:{violation.line} uses {violation.name}, which is off limits here since you build it "
+                    f"yourself. Nothing in {self.entry.label} counts until it is gone.",
+                    evidence=Evidence(f"{path}:{violation.line}"),
+                )
+        return None
+
+    def _missing_need(self) -> Verdict | None:
+        """An earlier exercise that this one is built on, which does not pass and can't be borrowed."""
+        missing = [need for need in self.entry.needs if need not in self.sources]
+        if not missing:
+            return None
+        labels = [need.partition("_")[0] for need in missing]
+        first = shown(str(self.grading.exercises / f"{missing[0]}.py"))
+        do = "does" if len(missing) == 1 else "do"
+        return Verdict(
+            "blocked",
+            f"{self.entry.label} is built on your {', '.join(labels)}, which {do} not pass yet. "
+            f"Go on with {first} first.",
+        )
+
+    def _failed_import(self) -> Verdict | None:
+        verdict = self.grading.runner.open(self.entry, self.sources)
         return None if verdict.status == "pass" else verdict
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """The learner's own pieces put together, with what had to be borrowed from the reference."""
+    """The learner's own pieces put together, with what had to be borrowed from the reference, and what is missing."""
 
     assembly: Assembly
     borrowed: list[str]
+    missing: list[str]  # exercises that do not pass and can't be borrowed
 
 
 def assemble(exercises: Path, seed: int = 0) -> Assembled:
@@ -187,6 +289,8 @@ def assemble(exercises: Path, seed: int = 0) -> Assembled:
         GraderError: the folder does not exist or holds none of the exercises.
     """
     with Grading(exercises, seed) as grading:
-        borrowed = [entry.stem for entry in load() if not grading.passes(entry)]
-        own = {stem: source for stem, source in grading.learner.items() if stem not in borrowed}
-        return Assembled(Assembly.of(grading.reference, own), borrowed)
+        failing = [entry.stem for entry in load() if not grading.passes(entry)]
+        own = {stem: source for stem, source in grading.learner.items() if stem not in failing}
+        borrowed = [stem for stem in failing if stem in grading.reference]
+        missing = [stem for stem in failing if stem not in grading.reference]
+        return Assembled(Assembly.of(grading.reference, own), borrowed, missing)

@@ -2,96 +2,129 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
-import random
-import sys
-import time
-import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Never
+import re
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from grader.assembly import Assembly, Exercise
+from grader.beside import beside
+from grader.calls import CALLS_KEPT, Calls
 from grader.checks import Check
 from grader.comparison import Comparison
-from grader.errors import MissingName, ReferenceBroken
-from grader.observation import freeze, thaw
-from grader.output import OutputFlood, Tape
-from grader.random import Random, derive
-from grader.results import Status
-
-Guard = Callable[[float], Any]  # a context manager that stops what runs too long
-LINES_SHOWN = 12
+from grader.observation import thaw
+from grader.outcome import Failure, Guard, Outcome, Place, attempt, no_limit, observe
+from grader.output import clean
+from grader.random import derive
+from grader.reference import Reference
+from grader.results import Evidence, Status
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one check."""
+    """What the judge says of one check. Part of the message may be the learner's code's: it moves no cursor."""
 
     status: Status
     message: str = ""
     seconds: float = 0.0
+    evidence: Evidence = field(default_factory=Evidence)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", clean(self.message))
 
 
-@contextmanager
-def no_limit(_seconds: float) -> Iterator[None]:
-    """The guard for a debugger: no limit at all."""
-    yield
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of one check, for a diagnosis: the status, what is wrong with the observation, the outcome."""
+
+    status: Status
+    message: str
+    outcome: Outcome
 
 
 class Judge:
-    """Judges the checks of one exercise: `learner` is the assembly under test, `reference` the one to compare with."""
+    """Judges the checks of one exercise: `learner` is the assembly under test, `reference` what to compare with.
 
-    def __init__(self, stem: str, learner: Assembly, reference: Assembly, seed: int, guard: Guard = no_limit) -> None:
+    Code under test runs in this process. A judge whose learner lives elsewhere overrides `run_import` and `run_probe`.
+    """
+
+    def __init__(self, stem: str, learner: Assembly, reference: Reference, seed: int, guard: Guard = no_limit) -> None:
         self.stem = stem
         self.learner = learner
         self.reference = reference
         self.seed = seed
         self.guard = guard
+        self.seen: dict[str, Seen] = {}  # by the check's name
 
     def load(self, limit: float) -> Verdict:
         """Import the learner's module: the first rung of the ladder."""
-        return self._attempt(lambda: self.learner.module(self.stem), limit)[0]
+        outcome = self.run_import(limit)
+        verdict, failure = self._verdict(outcome), outcome.failure
+        if failure is None or not failure.places:
+            return verdict
+        return replace(verdict, evidence=Evidence(self._spot(failure.places[-1])))
 
-    def judge(self, check: Check, limit: float) -> Verdict:
+    def judge(self, check: Check, limit: float, hidden: bool = False) -> Verdict:
         """Run one check and say what came of it; the learner's side may take `limit` seconds.
+
+        Of a hidden check the verdict says nothing that a probe put in, and nothing that learner's code says of it.
 
         Raises:
             ReferenceBroken: the probe fails on the reference.
         """
-        want = self.expected(check)
-        verdict, got = self._attempt(lambda: self.observe(check, self.learner.exercise(self.stem)), limit)
-        if verdict.status != "pass":
+        want, calls = self.run_reference(check, hidden)
+        outcome = self.run_probe(check, limit)
+        told = _withheld(outcome) if hidden else outcome
+        if outcome.failure is not None:
+            message, verdict = None, self._verdict(told)
+        else:
+            message = self.compare(check, outcome.value, want, hidden)
+            status: Status = "pass" if message is None else "fail"
+            verdict = Verdict(status, (message or "") + told.printed, outcome.seconds)
+        self.seen[check.__name__] = Seen(verdict.status, message or "", outcome)
+        if verdict.status == "pass":
             return verdict
-        message = self.compare(check, got, want)
-        if message is None:
-            return verdict
-        return Verdict("fail", message + verdict.message, verdict.seconds)
+        rows = [] if hidden or outcome.failure is not None else self._beside(check, outcome.value, want)
+        evidence = self._evidence(calls, outcome.failure, rows)
+        return replace(verdict, evidence=replace(evidence, inputs=[]) if verdict.status == "todo" else evidence)
+
+    def close(self) -> None:
+        """Clear the code under test away."""
+        self.learner.close()
+
+    def run_reference(self, check: Check, hidden: bool) -> tuple[Any, Calls]:
+        """The reference's observation, and the calls that the probe makes."""
+        return self.reference.observed(self.stem, check, self.seed_of(check), hidden)
+
+    def run_import(self, limit: float) -> Outcome:
+        """Import the code under test."""
+        return attempt(lambda: self.learner.module(self.stem), self.learner, self.guard, limit)
+
+    def run_probe(self, check: Check, limit: float) -> Outcome:
+        """Run a check's probe on the code under test."""
+        return attempt(lambda: self.observe(check, self.learner.exercise(self.stem)), self.learner, self.guard, limit)
 
     def observe(self, check: Check, exercise: Exercise) -> Any:
         """Run the probe in a clean state and freeze what it returns."""
-        seed = derive(self.seed, self.stem, check.__name__)
-        _reset(seed)
-        return freeze(check.probe(exercise, Random(seed)))
+        return observe(check.probe, exercise, self.seed_of(check))
+
+    def seed_of(self, check: Check) -> int:
+        """What a check's inputs are drawn from: no two checks have the same."""
+        return derive(self.seed, self.stem, check.__name__)
 
     def expected(self, check: Check) -> Any:
         """The reference's observation."""
-        try:
-            return self.observe(check, self.reference.exercise(self.stem))
-        except Exception as error:
-            detail = "".join(traceback.format_exception(error))
-            raise ReferenceBroken(f"{self.stem}::{check.__name__} fails on the reference itself:\n{detail}") from error
+        return self.run_reference(check, hidden=True)[0]
 
-    def compare(self, check: Check, got: Any, want: Any) -> str | None:
+    def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> str | None:
         """The first thing that is wrong with an observation, in words; None if all is well."""
-        comparison = Comparison(check.tolerance, check.axes)
+        comparison = Comparison(check.tolerance, check.axes, hidden)
         message = comparison.structure(got, want) if check.compare != "nothing" else None
         if message is None and check.explanation is not None:
             message = self._explain(check, got, want)
@@ -102,79 +135,119 @@ class Judge:
     def _explain(self, check: Check, got: Any, want: Any) -> str | None:
         assert check.explanation is not None
         arguments: list[Any] = [thaw(got), thaw(want)]
+        what = "What your code returned can't be judged"
         if len(inspect.signature(check.explanation).parameters) == 3:
-            arguments.append(self.reference.exercise(self.stem))
+            instrument = self.reference.exercise(self.stem)
+            if instrument is None and check.compare == "values":
+                return None  # the comparison of values has the last word
+            if instrument is None:  # a release: there is nothing else to measure with
+                instrument = self.learner.exercise(self.stem)
+                what = "What your code returned is measured with your own code here, which fails"
+            arguments.append(instrument)
         try:
             with np.errstate(all="ignore"):
                 return next(iter(check.explanation(*arguments) or ()), None)
         except Exception as error:
             if check.compare == "values":
                 return None  # the comparison of values has the last word
-            return f"What your code returned can't be judged: {type(error).__name__}: {error}"
+            return f"{what}: {type(error).__name__}: {error}"
 
-    def _attempt(self, call: Callable[[], Any], limit: float) -> tuple[Verdict, Any]:
-        """Call into the learner's code. The verdict is a pass if the call comes back; its message holds the prints."""
-        tape = Tape()
-        result, error = None, None
-        started = time.perf_counter()
-        with _kept_state(), tape.recording():
-            try:
-                with self.guard(limit):
-                    result = call()
-            except BaseException as caught:
-                error = caught
-        seconds = time.perf_counter() - started
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        if tape.flooded and not isinstance(error, OutputFlood):
-            error = OutputFlood(tape.limit)
-        if error is None:
-            return Verdict("pass", tape.excerpt(), seconds), result
-        return self._blame(error, tape, seconds), None
+    def _beside(self, check: Check, got: Any, want: Any) -> list[str]:
+        """The learner's numbers beside the expected ones, if there is an array of the right shape that differs."""
+        comparison = Comparison(check.tolerance, check.axes)
+        if check.compare == "nothing" or comparison.structure(got, want) is None:
+            _ = check.compare == "values" and comparison.values(got, want)
+        found = comparison.difference
+        return [] if found is None else beside(found, comparison.axes_of(found.path))
 
-    def _blame(self, error: BaseException, tape: Tape, seconds: float) -> Verdict:
-        frames = list(self._own_frames(error.__traceback__))
-        where = f" at {frames[-1].spot}" if frames else ""
-        if isinstance(error, NotImplementedError) and frames and "NotImplementedError" in frames[-1].line:
-            return Verdict("todo", f"Not written yet: {frames[-1].spot}", seconds)
-        if isinstance(error, MissingName):
-            return Verdict("error", str(error), seconds)
-        if isinstance(error, OutputFlood):
-            where = f" at {shown(tape.flooded_at)}" if tape.flooded_at and not frames else where
-            return Verdict("error", f"{error}{where}. Take the print out, or out of the loop.", seconds)
-        if isinstance(error, SystemExit | GeneratorExit):
+    def _evidence(self, calls: Calls, failure: Failure | None, rows: list[str]) -> Evidence:
+        places = failure.places if failure is not None else ()
+        place = places[-1] if places else Place(self.stem, defined_at(self.learner.sources[self.stem].text, calls.name))
+        more = calls.count - CALLS_KEPT
+        rest = [f"and {more} more {'call' if more == 1 else 'calls'}"] if more > 0 and not calls.secret else []
+        return Evidence(self._spot(place), calls.name, [*calls.lines, *rest], rows)
+
+    def _verdict(self, outcome: Outcome) -> Verdict:
+        """Put an outcome into words. A call that came back is a pass; its message holds the prints."""
+        failure, seconds = outcome.failure, outcome.seconds
+        if failure is None:
+            return Verdict("pass", outcome.printed, seconds)
+        where = f" at {self._spot(failure.places[-1])}" if failure.places else ""
+        if self._is_todo(failure):
+            return Verdict("todo", f"Not written yet:{where.removeprefix(' at')}", seconds)
+        if failure.kind == "timeout":
+            return Verdict("timeout", failure.message, seconds)
+        if failure.kind in ("missing", "died"):
+            return Verdict("error", failure.message, seconds)
+        if failure.kind == "flood":
+            return Verdict("error", f"{failure.message}{where}. Take the print out, or out of the loop.", seconds)
+        if failure.kind == "exit":
             return Verdict("error", f"Your code ends the program (exit, quit, sys.exit or os._exit){where}.", seconds)
-        if isinstance(error, SyntaxError) and (error.filename or "") in self._files():
-            return Verdict("error", _syntax(error), seconds)
-        kind = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if not frames:
-            return Verdict(
-                "fail", f"What your code returned can't be used: {kind}{_nudge(error)}{tape.excerpt()}", seconds
-            )
-        told = frames if len(frames) <= 6 else [*frames[:2], Frame("", "...", ""), *frames[-3:]]
-        lines = [
-            f"  {frame.spot}{frame.function}\n      {frame.line}" if frame.line else f"  {frame.spot}" for frame in told
-        ]
-        return Verdict("error", "\n".join([kind, *lines]) + tape.excerpt(), seconds)
+        if failure.kind == "syntax":
+            return Verdict("error", self._syntax(failure), seconds)
+        kind = f"{failure.type}: {failure.message}" if failure.message else failure.type
+        if failure.kind == "memory":
+            kind = f"Your code asks for more memory than it may have.\n{kind}"
+        if not failure.places:
+            words = f"What your code returned can't be used: {kind}{_nudge(failure.message)}"
+            return Verdict("fail", words + outcome.printed, seconds)
+        return Verdict("error", "\n".join([kind, *self._trace(failure.places)]) + outcome.printed, seconds)
 
-    def _files(self) -> dict[str, str]:
-        return {self.learner.filename(stem): source.origin for stem, source in self.learner.sources.items()}
+    def _is_todo(self, failure: Failure) -> bool:
+        return (
+            "NotImplementedError" in failure.bases
+            and bool(failure.places)
+            and "NotImplementedError" in self._line(failure.places[-1])
+        )
 
-    def _own_frames(self, tb: TracebackType | None) -> Iterator[Frame]:
-        files = self._files()
-        own = {file for file, origin in files.items() if origin != "reference"}
-        for summary in traceback.extract_tb(tb):
-            if summary.filename in own:
-                yield Frame(f", in {summary.name}", f"{shown(summary.filename)}:{summary.lineno}", summary.line or "")
+    def _trace(self, places: tuple[Place, ...]) -> Iterable[str]:
+        """The learner's own lines on the way to an error; of a long way, both ends."""
+        few = len(places) <= 6
+        for place in places if few else places[:2]:
+            yield f"  {self._spot(place)}, in {place.function}\n      {self._line(place)}"
+        if not few:
+            yield "  ..."
+            yield from self._trace(places[-3:])
+
+    def _spot(self, place: Place) -> str:
+        return f"{shown(self.learner.filename(place.stem))}:{place.line}"
+
+    def _line(self, place: Place) -> str:
+        lines = self.learner.sources[place.stem].text.splitlines()
+        return lines[place.line - 1].strip() if 0 < place.line <= len(lines) else ""
+
+    def _syntax(self, failure: Failure) -> str:
+        lines = [f"{failure.type}: {failure.message} at {self._spot(failure.places[-1])}"]
+        if failure.text:
+            text = failure.text.rstrip("\n")
+            body = text.lstrip()
+            lines.append(f"      {body}")
+            if failure.offset:
+                lines.append(" " * (6 + max(0, failure.offset - 1 - (len(text) - len(body)))) + "^")
+        return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One line of a traceback in the learner's own code."""
+def _withheld(outcome: Outcome) -> Outcome:
+    """An outcome without what the learner's code says itself, which could repeat a hidden check's input."""
+    printed = "\nYour code prints something here; of a hidden check it is not shown." if outcome.printed else ""
+    failure = outcome.failure
+    if failure is not None and failure.kind in ("raised", "memory"):
+        failure = replace(failure, message="")
+    return replace(outcome, failure=failure, printed=printed)
 
-    function: str
-    spot: str
-    line: str
+
+def defined_at(text: str, name: str) -> int:
+    """The line on which a source defines a function, a class or a method ("softmax", "LayerNorm.forward"), or 1."""
+    line, body = 1, ast.parse(text).body
+    for part in name.split("."):
+        found = next(
+            (n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part),
+            None,
+        )
+        if found is None:
+            break
+        line, body = found.lineno, found.body
+    return line
 
 
 def shown(filename: str) -> str:
@@ -186,69 +259,42 @@ def shown(filename: str) -> str:
     return filename if relative.startswith("..") else relative
 
 
-def first_own_line(trace: str, files: Iterable[str]) -> str:
-    """The innermost line of the learner's own in a dump that the interpreter made when it stopped, or ''."""
-    import re
+def autopsy(trace: str, code: int, limit: float, what: str, files: Mapping[str, str], time: str = "") -> Failure:
+    """What ended a process that ran code under test, from what the interpreter wrote down last.
 
-    own = set(files)
-    for file, line in re.findall(r'^  File "(.+?)", line (\d+)', trace, re.MULTILINE):
-        if file in own:
-            return f"{shown(file)}:{line}"
-    return ""
+    Args:
+        trace: what it wrote; it begins with "Timeout" when the process had to be stopped.
+        code: its exit code, or minus a signal's number.
+        limit: how many seconds it was given.
+        what: what it was doing.
+        files: the learner's own files: the names that stand in the trace, and the real ones.
+        time: "of processor time", if that is what ran out.
+    """
+    line = next(
+        (
+            f" at {shown(files[file])}:{number}"
+            for file, number in re.findall(r'^  File "(.+?)", line (\d+)', trace, re.MULTILINE)
+            if file in files
+        ),
+        "",
+    )
+    if trace.startswith("Timeout") or "\nTimeout (" in trace:
+        hint = f" It was{line}: does that loop end?" if line else " Does every loop end?"
+        return Failure("timeout", "", message=f"Stopped after {limit:g} seconds {time}({what}).{hint}")
+    ended = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    return Failure("died", "", message=f"The Python process that runs your code {ended}{line} ({what}).")
 
 
-def _syntax(error: SyntaxError) -> str:
-    lines = [f"{type(error).__name__}: {error.msg} at {shown(error.filename or '')}:{error.lineno}"]
-    if error.text:
-        text = error.text.rstrip("\n")
-        body = text.lstrip()
-        lines.append(f"      {body}")
-        if error.offset:
-            lines.append(" " * (6 + max(0, error.offset - 1 - (len(text) - len(body)))) + "^")
-    return "\n".join(lines)
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
-def _nudge(error: BaseException) -> str:
-    text = str(error)
+def _nudge(text: str) -> str:
     if "NoneType" in text:
         return ". Is a `return` missing?"
     if "has no attribute" in text:
         return ". Compare the names with those in the docstring."
     return ""
-
-
-def _reset(seed: int) -> None:
-    """Seed every global generator, so that a probe repeats whatever ran before it."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.manual_seed(seed)
-
-
-@contextmanager
-def _kept_state() -> Iterator[None]:
-    """Undo what code under test does to the state of the process by accident."""
-    folder, exit_now = Path.cwd(), os._exit
-    recursion = sys.getrecursionlimit()
-    os._exit = _refused_exit  # an exit is an error like any other, with a line to show
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        os._exit = exit_now
-        os.chdir(folder)
-        sys.setrecursionlimit(recursion)
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            torch.set_grad_enabled(True)
-            torch.set_default_dtype(torch.float32)
-            if torch.get_default_device().type != "cpu":
-                torch.set_default_device(None)
-            if torch.get_num_threads() != 1:
-                torch.set_num_threads(1)
-
-
-def _refused_exit(status: int) -> Never:
-    raise SystemExit(status)

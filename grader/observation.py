@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "Opaque", "Raised", "freeze", "thaw"]
+__all__ = ["Array", "Opaque", "Raised", "freeze", "pack", "thaw", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,49 @@ def thaw(frozen: Any) -> Any:
     return frozen
 
 
+def pack(frozen: Any) -> Any:
+    """Turn an observation into JSON values that a human can read, exactly; `unpack` turns it back."""
+    if isinstance(frozen, Array):
+        values = None if frozen.values is None else _written(frozen.values)
+        return {"array": [frozen.kind, frozen.dtype, list(frozen.shape), frozen.device, values]}
+    if isinstance(frozen, Raised):
+        return {"raised": [frozen.type, list(frozen.bases), frozen.message, list(frozen.mentions)]}
+    if isinstance(frozen, Opaque):
+        return {"opaque": frozen.type}
+    if isinstance(frozen, bytes):
+        return {"bytes": base64.b64encode(frozen).decode()}
+    if isinstance(frozen, float) and not math.isfinite(frozen):  # JSON has no word for it
+        return {"float": str(frozen)}
+    if isinstance(frozen, dict):
+        return {"dict": {key: pack(item) for key, item in frozen.items()}}
+    if isinstance(frozen, list):
+        return [pack(item) for item in frozen]
+    return frozen
+
+
+def unpack(packed: Any) -> Any:
+    """Turn what `pack` made back into an observation."""
+    if isinstance(packed, list):
+        return [unpack(item) for item in packed]
+    if not isinstance(packed, dict):
+        return packed
+    ((kind, content),) = packed.items()
+    match kind:
+        case "array":
+            what, dtype, shape, device, values = content
+            array = None if values is None else _read(values[0], values[1], shape)
+            return Array(what, dtype, tuple(shape), device, array)
+        case "raised":
+            return Raised(content[0], tuple(content[1]), content[2], tuple(content[3]))
+        case "opaque":
+            return Opaque(content)
+        case "bytes":
+            return base64.b64decode(content)
+        case "float":
+            return float(content)
+    return {key: unpack(item) for key, item in content.items()}
+
+
 def _freeze_tensor(tensor: Any) -> Array:
     import torch
 
@@ -103,9 +148,32 @@ def _freeze_tensor(tensor: Any) -> Array:
     return Array("tensor", dtype, shape, device, _widen(plain.numpy().copy()))
 
 
+def _written(values: np.ndarray) -> list[str]:
+    """The numbers of an array as text, exactly, and the type to read them as; one number if all are the same."""
+    flat = values.ravel()
+    with np.errstate(over="ignore"):
+        short = flat.astype(np.float32) if flat.dtype == np.float64 else flat
+    if np.array_equal(short, flat, equal_nan=flat.dtype == np.float64):
+        flat = short
+    numbers = (flat.astype(np.int64) if flat.dtype == bool else flat).astype(str)
+    same = numbers.size > 1 and bool((numbers == numbers[0]).all())
+    return [str(flat.dtype), " ".join(numbers[:1] if same else numbers)]
+
+
+def _read(dtype: str, text: str, shape: list[int]) -> np.ndarray:
+    numbers = np.array(text.split(), dtype=str)
+    if dtype == "complex128":
+        found = np.array([complex(number) for number in numbers], dtype=dtype)
+    else:
+        found = numbers.astype(np.int64 if dtype == "bool" else dtype).astype(dtype)
+    return _widen(np.broadcast_to(found, math.prod(shape)).reshape(shape).copy())
+
+
 def _widen(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         return values.astype(np.float64)
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
+    if values.dtype.kind == "c":
+        return values.astype(np.complex128)
     return values

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from grader.assembly import Assembly
+from grader.assembly import Assembly, Exercise
 from grader.checks import Check
 from grader.errors import GraderError
 from grader.grading import Grading
 from grader.judge import Judge, Verdict
+from grader.outcome import Probe, observe
+from grader.random import Random
+from grader.reference import here
 from grader.results import CheckResult
 from grader.suite import checks_of
 from grader.syllabus import Entry, load
@@ -61,11 +64,12 @@ class CheckItem(pytest.Item):
 
     def _run_in_this_process(self, sources: Any, seed: int) -> None:
         """The same check with nothing caught on the way, so that a debugger stops where the error is."""
-        with Assembly.reference() as reference, Assembly(sources) as learner:
+        with here() as reference, Assembly(sources) as learner:
             judge = Judge(self.entry.stem, learner, reference, seed)
             want = judge.expected(self.check)
             try:
-                got = judge.observe(self.check, learner.exercise(self.entry.stem))
+                probe = stepped(self.check.probe) if self.config.getoption("trace") else self.check.probe
+                got = observe(probe, learner.exercise(self.entry.stem), judge.seed_of(self.check))
             except NotImplementedError as error:
                 pytest.skip(f"Not written yet: {error}")
             message = judge.compare(self.check, got, want)
@@ -90,6 +94,16 @@ class CheckItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, inspect.getsourcelines(self.check.probe)[1] - 1, f"{self.entry.label}: {self.info.says}"
+
+
+def stepped(probe: Probe) -> Probe:
+    """A probe that a debugger stops in front of (`--trace`)."""
+
+    def stopped(exercise: Exercise, rng: Random) -> Any:
+        pytest.set_trace(header="s steps into the check and into your code, n goes on a line, p NAME shows a value")
+        return probe(exercise, rng)
+
+    return stopped
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import tempfile
-from collections.abc import Iterable
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,12 +15,50 @@ from typing import Any, Literal, get_args
 from grader.errors import GraderError
 
 Status = Literal["pass", "fail", "error", "blocked", "timeout", "todo"]
-Isolation = Literal["here"]
+Isolation = Literal["here", "full", "reduced", "none"]
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 STATUSES: tuple[Status, ...] = get_args(Status)
 SEVERITY: tuple[Status, ...] = ("error", "timeout", "fail", "blocked", "todo", "pass")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is to look at when a check fails. A hidden check's inputs are never in it.
+
+    `spot` is the line to open (path:line), `name` the name of the exercise that the check calls last, `inputs` what
+    it calls and with what, `beside` the learner's numbers beside the expected ones; both as lines of text.
+    """
+
+    spot: str = ""
+    name: str = ""
+    inputs: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class WrongTurn:
+    """A misconception as a report tells of it."""
+
+    id: str
+    says: str
+    nudge: str
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Named:
+    """The known misconceptions that a failing check shows: one, one of several, or two at the same time."""
+
+    kind: Literal["one", "one of", "both"]
+    of: tuple[WrongTurn, ...]
+
+    @property
+    def says(self) -> str:
+        """The whole in a sentence."""
+        joined = {"one": "", "one of": ", or ", "both": ", and at the same time "}[self.kind]
+        return f"It looks as if {joined.join(turn.says for turn in self.of)}."
 
 
 @dataclass
@@ -32,8 +72,14 @@ class CheckResult:
     points: int
     max_points: int
     message: str = ""
-    misconception: str | None = None
+    misconception: Named | None = None
     seconds: float = 0.0
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def name(self) -> str:
+        """The name of the check's function."""
+        return self.id.partition("::")[2]
 
 
 @dataclass
@@ -54,6 +100,10 @@ class ExerciseResult:
         status = min((check.status for check in checks), key=SEVERITY.index)
         points, most = sum(check.points for check in checks), sum(check.max_points for check in checks)
         return cls(stem, status, points, most, list(borrowed), checks)
+
+    def check(self, name: str) -> CheckResult:
+        """One check's result, by the name of its function."""
+        return next(check for check in self.checks if check.name == name)
 
 
 @dataclass
@@ -88,6 +138,21 @@ class Result:
             "exercises": [asdict(exercise) for exercise in self.exercises],
         }
 
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Result:
+        """The result that a document describes.
+
+        Raises:
+            GraderError: it is no result document of this version.
+        """
+        if document.get("schema") != SCHEMA_VERSION:
+            raise GraderError(f"This is no result document of version {SCHEMA_VERSION} (`schema` says which it is).")
+        try:
+            exercises = [_exercise(each) for each in document["exercises"]]
+            return cls(document["seed"], exercises, document["isolation"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise GraderError(f"The result document is damaged: {type(error).__name__}: {error}") from None
+
     def write(self, path: Path) -> None:
         """Write the document, whole or not at all.
 
@@ -97,21 +162,35 @@ class Result:
         write_atomically(path, json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")
 
 
+def _exercise(data: Mapping[str, Any]) -> ExerciseResult:
+    return ExerciseResult(**{**data, "checks": [_check(each) for each in data["checks"]]})
+
+
+def _check(data: Mapping[str, Any]) -> CheckResult:
+    named = data["misconception"]
+    if named is not None:
+        turns = tuple(WrongTurn(**{**turn, "links": tuple(turn["links"])}) for turn in named["of"])
+        named = Named(named["kind"], turns)
+    return CheckResult(**{**data, "misconception": named, "evidence": Evidence(**data["evidence"])})
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content in one step: a crash leaves the old content, never half of the new.
 
     Raises:
         GraderError: the file can't be written.
     """
-    temporary = None
+    target = path.resolve()  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
     except OSError as error:
-        if temporary is not None:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise GraderError(f"Can't write {path}: {error.strerror or error}.") from None

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+DEPTH_LIMIT = 150
+TOO_DEEP = f"something is nested more than {DEPTH_LIMIT} deep. Take it apart: name the pieces and put them together."
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -20,12 +23,23 @@ class Violation:
     name: str
 
 
+class TooDeep(ValueError):
+    """A source is nested too deeply to be read: nothing that a person writes is."""
+
+
 def violations(text: str, forbids: Sequence[str]) -> list[Violation]:
-    """The forbidden names that a source uses, by line. One that doesn't parse has none: importing it tells more."""
+    """The forbidden names that a source uses, by line. One that doesn't parse has none: importing it tells more.
+
+    Raises:
+        TooDeep: an expression or a block stands inside of too many others to be looked at.
+    """
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError):
         return []
+    except (RecursionError, MemoryError):
+        raise TooDeep(TOO_DEEP) from None
+    _measure(tree)
     visitor = _Uses()
     for statement in tree.body:  # so that a function sees imports that stand below it
         if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -33,6 +47,16 @@ def violations(text: str, forbids: Sequence[str]) -> list[Violation]:
     visitor.visit(tree)
     found = {Violation(line, name) for line, name in visitor.uses if _forbidden(name, forbids)}
     return sorted(found, key=lambda violation: (violation.line, len(violation.name)))
+
+
+def _measure(tree: ast.AST) -> None:
+    """Go through a tree level by level, which no tree is too deep for."""
+    level = [tree]
+    for _ in range(DEPTH_LIMIT):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return
+    raise TooDeep(TOO_DEEP)
 
 
 def _forbidden(name: str, forbids: Sequence[str]) -> bool:

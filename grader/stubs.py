@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from grader.assembly import Source
+from grader.backups import back_up
 from grader.errors import GraderError
+from grader.release.manifest import SKELETONS
 from grader.results import write_atomically
 from grader.syllabus import ROOT, Entry, load
 
@@ -29,6 +29,20 @@ def make_stub(text: str, name: str = "the solution") -> str:
     """Replace every solution region of a source by code that says that it is to be written.
 
     A region at the top level holds helpers of the reference's own and is left out altogether.
+
+    Raises:
+        GraderError: the markers don't pair up, or a region is empty.
+    """
+    return without_markers(make_skeleton(text, name))
+
+
+def without_markers(skeleton: str) -> str:
+    """A skeleton as a stub."""
+    return "".join(line for line in skeleton.splitlines(keepends=True) if line.strip() not in (BEGIN, END))
+
+
+def make_skeleton(text: str, name: str = "the solution") -> str:
+    """A stub in which the markers of the regions still stand, so that one can tell what is asked for.
 
     Raises:
         GraderError: the markers don't pair up, or a region is empty.
@@ -50,8 +64,10 @@ def make_stub(text: str, name: str = "the solution") -> str:
                 continue
             size = sum(1 for inner in region if inner.strip() and not inner.strip().startswith("#"))
             about = f"{size} line{'' if size == 1 else 's'}"
+            lines.append(indent + BEGIN)
             lines.append(f"{indent}# Your code here. (The reference needs {about}.)")
             lines.append(f'{indent}raise NotImplementedError("not written yet")')
+            lines.append(indent + END)
             region = None
         elif region is not None:
             region.append(line)
@@ -70,7 +86,19 @@ def fingerprint(text: str) -> str:
 @cache
 def generated(entry: Entry) -> str:
     """The stub of an exercise as its solution gives it today."""
-    return make_stub(Source.read(entry.solution, "reference").text, entry.solution.name)
+    return without_markers(skeleton(entry))
+
+
+@cache
+def skeleton(entry: Entry) -> str:
+    """The stub with the markers of its regions; in a release, as it was made from the solution."""
+    if entry.solution.exists():
+        return make_skeleton(Source.read(entry.solution, "reference").text, entry.solution.name)
+    path = ROOT / SKELETONS / entry.solution.name
+    try:
+        return Source.read(path, "reference").text
+    except OSError:
+        raise GraderError(f"{path} is missing. Restore it: git checkout -- {SKELETONS}") from None
 
 
 def is_untouched(entry: Entry, text: str) -> bool:
@@ -139,7 +167,7 @@ def write(folder: Path = FOLDER, force: bool = False) -> tuple[list[Stub], list[
             f"Edited by hand: {names}. Nothing was written. To replace them by fresh stubs (a backup of each is kept): "
             "python -m grader stubs --force"
         )
-    backups = [_back_up(stub.path, folder / BACKUPS) for stub in edited]
+    backups = [back_up(stub.path, folder / BACKUPS) for stub in edited]
     folder.mkdir(parents=True, exist_ok=True)
     written = [stub for stub in stubs if stub.state != "current"]
     for stub in written:
@@ -175,15 +203,3 @@ def _secrets(entry: Entry) -> set[str]:
         else:
             outside.add(line.strip())
     return {line for line in inside - outside if len(line) > 15 and line != "raise NotImplementedError"}
-
-
-def _back_up(path: Path, folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    backup = folder / f"{path.stem}.{stamp}.py"
-    number = 1
-    while backup.exists():
-        number += 1
-        backup = folder / f"{path.stem}.{stamp}-{number}.py"
-    shutil.copy2(path, backup)
-    return backup

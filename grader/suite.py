@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from grader.errors import GraderError
+from grader.release.manifest import part
+from grader.syllabus import Entry
 
 DEFAULT_LIMIT = 20.0
 
@@ -24,6 +26,11 @@ class CheckInfo:
     limit: float
     hidden: bool
     after: str | None
+
+    @property
+    def slow(self) -> bool:
+        """Whether the check is allowed more than the usual time: it trains something."""
+        return self.limit > DEFAULT_LIMIT
 
 
 @cache
@@ -61,6 +68,12 @@ def hidden_lines(text: str) -> set[int]:
         elif inside:
             lines.add(number)
     return lines
+
+
+def withheld(entry: Entry) -> int:
+    """How many hidden checks of an exercise this copy of the project does not hold, by the release's own count."""
+    released = part(entry.stem)
+    return 0 if released is None else released.hidden
 
 
 def _check_call(node: ast.stmt) -> ast.Call | None:

@@ -15,13 +15,17 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 from grader.assembly import Assembly, Source
 from grader.checks import Check
 from grader.judge import Judge, Verdict
+from grader.misconceptions.diagnosis import diagnose
+from grader.misconceptions.traces import pack_traces, read_traces
+from grader.reference import Reference, here
 from grader.results import SCHEMA_VERSION
 
 
@@ -54,44 +58,71 @@ class Worker:
     def __init__(self) -> None:
         self.judge: Judge | None = None
         self.suite: ModuleType | None = None
-        self.suites: dict[str, ModuleType] = {}
-        self.reference: Assembly | None = None
+        self.suites: dict[Path, ModuleType] = {}
+        self.reference: Reference | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        verdict = self.open(request) if request["do"] == "open" else self.check(request["name"], request["limit"])
+        match request["do"]:
+            case "open":
+                return self._told(self.open(request))
+            case "check":
+                return self._told(self.check(request))
+            case "seen":
+                return {"seen": {} if self.judge is None else pack_traces(self.judge.seen)}
+            case "diagnose":
+                return {"found": self.diagnose(Path(request["known"]))}
+        raise ValueError(f"no request {request['do']!r}")
+
+    def _told(self, verdict: Verdict) -> dict[str, Any]:
         return {
             "schema": SCHEMA_VERSION,
             "status": verdict.status,
             "message": verdict.message,
             "seconds": verdict.seconds,
+            "evidence": asdict(verdict.evidence),
         }
+
+    def diagnose(self, known: Path) -> dict[str, Any]:
+        """Compare what was seen of the exercise that is open with what the known misconceptions look like."""
+        if self.judge is None:
+            return {}
+        checks = {name: check for name, check in vars(self.suite).items() if isinstance(check, Check)}
+        found = diagnose(checks, self.judge.seen, *read_traces(known))
+        return {name: (each.kind, each.ids) for name, each in found.items()}
 
     def open(self, request: dict[str, Any]) -> Verdict:
         if self.judge is not None:
-            self.judge.learner.close()
-        if self.reference is None:
-            self.reference = Assembly.reference()
-            self.reference.__enter__()
-        path = request["suite"]
-        if path not in self.suites:
-            self.suites[path] = import_suite(Path(path))
-        self.suite = self.suites[path]
-        self.reference.module(request["stem"])
-        sources = {stem: Source.read(Path(file), origin) for stem, (file, origin) in request["sources"].items()}
-        learner = Assembly(sources)
-        learner.__enter__()
-        self.judge = Judge(request["stem"], learner, self.reference, request["seed"], stopwatch)
+            self.judge.close()
+        reference = self.prepare(Path(request["suite"]), request["stem"])
+        given = request["sources"].items()
+        sources = {stem: Source(stem, Path(path), text, origin) for stem, (path, text, origin) in given}
+        self.judge = self.make_judge(request, Assembly(sources), reference)
         return self.judge.load(request["limit"])
 
-    def check(self, name: str, limit: float) -> Verdict:
+    def make_judge(self, request: dict[str, Any], learner: Assembly, reference: Reference) -> Judge:
+        """A judge that runs the code under test in this process."""
+        learner.__enter__()
+        return Judge(request["stem"], learner, reference, request["seed"], stopwatch)
+
+    def prepare(self, suite: Path, stem: str) -> Reference:
+        """Import an exercise's suite and its reference, once; returns the reference."""
+        if self.reference is None:
+            self.reference = here().__enter__()
+        if suite not in self.suites:
+            self.suites[suite] = import_suite(suite)
+        self.suite = self.suites[suite]
+        self.reference.warm(stem)
+        return self.reference
+
+    def check(self, request: dict[str, Any]) -> Verdict:
         assert self.judge is not None
-        check = getattr(self.suite, name)
+        check = getattr(self.suite, request["name"])
         assert isinstance(check, Check)
-        return self.judge.judge(check, limit)
+        return self.judge.judge(check, request["limit"], request["hidden"])
 
 
-def main() -> None:
-    """Serve until stdin closes."""
+def streams() -> tuple[TextIO, TextIO]:
+    """Take the pipes to the parent out of reach of code under test, and set the process up to be stopped."""
     requests = os.fdopen(os.dup(0), encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     null = os.open(os.devnull, os.O_RDWR)
@@ -100,14 +131,29 @@ def main() -> None:
     sys.stdin = os.fdopen(os.dup(null), encoding="utf-8")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable(file=2)
+    return requests, answers
+
+
+def send(answers: TextIO, answer: dict[str, Any]) -> None:
+    """Write one answer."""
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def serve(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer one request; what breaks in the engine itself is an answer, too."""
+    try:
+        return worker.answer(request)
+    except Exception as error:
+        return {"broken": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    requests, answers = streams()
     worker = Worker()
     for line in requests:
-        try:
-            answer = worker.answer(json.loads(line))
-        except Exception as error:
-            answer = {"broken": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        send(answers, serve(worker, json.loads(line)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Assembly, Exercise, Source
+from grader.assembly import Exercise, Source
+from grader.reference import reference_assembly
 from grader.stubs import generated
 from grader.syllabus import find, load
 
@@ -15,8 +16,16 @@ from grader.syllabus import find, load
 @pytest.fixture(scope="session")
 def reference() -> Iterator[Callable[[str], Exercise]]:
     """The reference's exercises by stem."""
-    with Assembly.reference() as assembly:
+    with reference_assembly() as assembly:
         yield assembly.exercise
+
+
+@pytest.fixture(autouse=True)
+def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A progress file of each test's own: none leaves a trace in that of whoever runs the tests."""
+    path = tmp_path / "progress.json"
+    monkeypatch.setenv("STUBFORMER_PROGRESS", str(path))
+    return path
 
 
 class Folder:

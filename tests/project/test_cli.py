@@ -44,7 +44,7 @@ def test_a_failure_exits_1_and_shows_what_is_wrong(folder: Folder):
     done = run("test", "1", "--exercises", folder.path)
     assert done.returncode == 1
     assert "0 of 1 exercise," in done.stdout
-    assert "Again: make test EX=01" in done.stdout
+    assert "Mend it, then: make test EX=01" in done.stdout
 
 
 @pytest.mark.parametrize(

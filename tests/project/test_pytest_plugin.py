@@ -95,6 +95,14 @@ def test_pdb_stops_in_the_learners_own_code(folder: Folder):
     assert "42" in done.stdout
 
 
+def test_trace_steps_into_the_check(wrong: Folder):
+    name = checks_of(EX.suite)[0].name
+    done = run_pytest(wrong, "--trace", "-k", name, stdin="s\ns\nn\nw\nq\n")
+    assert "s steps into the check" in done.stdout
+    assert f"{EX.suite.name}(" in done.stdout
+    assert f"{name}()" in done.stdout
+
+
 def test_a_folder_that_is_not_there_is_a_usage_error(folder: Folder):
     folder.path = folder.path / "nowhere"
     done = run_pytest(folder)

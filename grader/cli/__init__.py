@@ -1,0 +1,11 @@
+"""The command line: python -m grader ... Each module here is a family of commands; importing it adds them to `main`."""
+
+import importlib
+import pkgutil
+
+from grader.cli.app import main
+
+__all__ = ["main"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,57 @@
+"""The command group that every command joins, and the options that several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from grader.errors import GraderError
+
+
+class Commands(click.Group):
+    """A group whose commands end with a clear line and exit code 2 on what the engine can't do."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except GraderError as error:
+            click.echo(f"Error: {error}", err=True)
+            context.exit(2)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Grade exercises, and everything around it."""
+
+
+def exercises_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option --exercises DIR."""
+
+    @click.option(
+        "--exercises",
+        type=click.Path(path_type=Path),
+        default=Path("exercises"),
+        show_default=True,
+        metavar="DIR",
+        help="The folder with the files to grade.",
+    )
+    @wraps(command)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        return command(*args, **options)
+
+    return wrapped
+
+
+plain_option = click.option(
+    "--plain", is_flag=True, help="No colour, ASCII only: for screen readers, logs and dumb terminals."
+)
+
+
+def say(notes: Iterable[str]) -> None:
+    """Print what there is to say about the progress file, apart from a command's own output."""
+    for line in notes:
+        click.echo(line, err=True)

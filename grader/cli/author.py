@@ -1,0 +1,93 @@
+"""Commands for authors: stubs, mutants, mutate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from grader.cli.app import main, plain_option
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a stub is not what its solution gives.")
+@click.option("--leaks", is_flag=True, help="Write nothing; exit 1 if a piece of a solution shows in a stub.")
+@click.option("--force", is_flag=True, help="Replace edited stubs as well, and keep a backup of each.")
+@click.option(
+    "--exercises",
+    type=click.Path(path_type=Path),
+    default=Path("exercises"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder of the stubs.",
+)
+def stubs(check: bool, leaks: bool, force: bool, exercises: Path) -> None:
+    """Write the stubs in exercises/ from the solutions (for authors)."""
+    from grader import stubs as make
+
+    if check or leaks:
+        bad = (
+            [f"{stub.path} is {stub.state}" for stub in make.survey(exercises) if stub.state != "current"]
+            if check
+            else []
+        )
+        for line in bad:
+            click.echo(f"{line}: not what the solution gives. Write the stubs anew: make stubs", err=True)
+        shown = make.leaks(exercises) if leaks else []
+        for line in shown:
+            click.echo(f"A piece of the solution shows in {line}", err=True)
+        sys.exit(1 if bad or shown else 0)
+    written, backups = make.write(exercises, force=force)
+    for stub in written:
+        click.echo(f"wrote {stub.path}")
+    for backup in backups:
+        click.echo(f"kept a backup: {backup}")
+    if not written:
+        click.echo("All stubs are what the solutions give.")
+
+
+@main.command()
+@click.argument("ex", nargs=-1)
+@click.option("--jobs", type=click.IntRange(1), help="How many workers.  [default: one for each core]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all inputs are drawn from.")
+@click.option("--messages", is_flag=True, help="Show what the first check says of each mistake.")
+@plain_option
+def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, plain: bool) -> None:
+    """Try the suite: every known mistake must be rejected and named, every variant must get all points.
+
+    Exit code 1 if a mistake survives, a variant loses a point, or fewer than 95 % of the mistakes are named.
+    """
+    from grader.misconceptions.table import MutantsReport
+    from grader.misconceptions.trials import Bench, mistakes, variants
+    from grader.syllabus import find
+
+    entries = find(ex)
+    with Bench(seed, jobs) as bench:
+        report = MutantsReport(entries, messages, plain)
+        for trial in bench.run(mistakes(entries, bench.reference), diagnose=True):
+            report.mistake(trial)
+        for trial in bench.run(variants(entries), thorough=True):
+            report.variant(trial)
+    sys.exit(0 if report.finish() else 1)
+
+
+@main.command()
+@click.argument("ex", nargs=-1)
+@click.option("--jobs", type=click.IntRange(1), help="How many workers.  [default: one for each core]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all inputs are drawn from.")
+@plain_option
+def mutate(ex: tuple[str, ...], jobs: int | None, seed: int, plain: bool) -> None:
+    """Try the suite on every small mechanical change of the reference; list those that it does not notice.
+
+    Exit code 1 if fewer than 95 % of the changes are noticed or recorded as equivalent.
+    """
+    from grader.misconceptions.table import MutationReport
+    from grader.misconceptions.trials import Bench
+    from grader.syllabus import find
+
+    with Bench(seed, jobs) as bench:
+        report = MutationReport(find(ex), bench.reference, plain)
+        for trial in bench.run(report.candidates, briefly=True):
+            report.done(trial)
+    sys.exit(0 if report.finish() else 1)

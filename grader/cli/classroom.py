@@ -1,0 +1,149 @@
+"""Commands for instructors: grade, which takes a whole class."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grader.cli.app import main, plain_option
+from grader.errors import GraderError
+
+if TYPE_CHECKING:
+    from grader.batch.run import Batch, Pool, Record
+    from grader.sandbox.levels import Level
+
+
+@main.command()
+@click.argument("submissions", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the results go.")
+@click.option("--only", "ex", multiple=True, metavar="EX", help="Grade these exercises only; can be repeated.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="How many at the same time.  [default: one for each core]")
+@click.option("--cluster", metavar="ADDRESS", help="Run on the workers of this Dask cluster instead.")
+@click.option("--resume", is_flag=True, help="Go on with a batch that was interrupted.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="What all inputs are drawn from.  [default: a fresh one]"
+)
+@click.option("--seconds", type=click.FloatRange(1), default=900.0, show_default=True, help="For each submission.")
+@click.option("--memory", type=click.IntRange(64), default=1024, show_default=True, help="MiB for each submission.")
+@click.option("--allow-unsandboxed", is_flag=True, help="Grade even where the code can't be isolated in full.")
+@plain_option
+def grade(
+    submissions: Path,
+    out: Path,
+    ex: tuple[str, ...],
+    jobs: int | None,
+    cluster: str | None,
+    resume: bool,
+    seed: int | None,
+    seconds: float,
+    memory: int,
+    allow_unsandboxed: bool,
+    plain: bool,
+) -> None:
+    """Grade a folder with a folder or an archive (zip, tar) for each student, in the sandbox.
+
+    DIR gets a JSON document for each student as soon as it is done, three tables (CSV) and a class report (HTML).
+
+    Exit code 0 when every submission was graded, 1 when some could not be, 2 when the command can't run.
+    """
+    from grader.batch.run import Batch
+    from grader.sandbox.levels import probe
+    from grader.sandbox.runner import Budget
+    from grader.syllabus import find
+
+    level = probe()
+    _require(level, allow_unsandboxed)
+    entries = find(ex)
+    budget = Budget(wall=seconds, cpu=seconds, memory=memory << 20)
+    batch = Batch.begin(submissions, out, entries, seed=seed, budget=budget, resume=resume)
+    click.echo(f"Isolation: {level.name}. Seed: {batch.plan.seed}.", err=True)
+    with closing(_pool(jobs, cluster)) as pool:
+        try:
+            records = _with_progress(batch, pool, plain)
+        except KeyboardInterrupt:
+            click.echo(f"\nInterrupted. What is graded is kept: go on with --resume --out {out}", err=True)
+            os._exit(130) if cluster is None else sys.exit(130)  # judges at work would be waited for
+    _write(batch, records)
+    bad = [record for record in records if record["problem"]]
+    click.echo(f"{len(records) - len(bad)} of {len(records)} submissions graded. Everything is in {out}: report.html")
+    for record in bad:
+        click.echo(f"  {record['student']}: {record['problem']}")
+    sys.exit(1 if bad else 0)
+
+
+def _require(level: Level, allowed: bool) -> None:
+    if level.name != "full" and not allowed:
+        raise GraderError(
+            "Code of other people can't be isolated in full on this machine "
+            f"(isolation: {level.name}: {'; '.join(level.missing)}). "
+            "Use a Linux machine with Landlock and seccomp, or one that you can lose, with --allow-unsandboxed."
+        )
+
+
+def _pool(jobs: int | None, cluster: str | None) -> Pool:
+    if cluster is not None:
+        from grader.batch.cluster import ClusterPool
+
+        return ClusterPool(cluster)
+    from grader.batch.run import LocalPool
+
+    return LocalPool(jobs or os.cpu_count() or 1)
+
+
+def _with_progress(batch: Batch, pool: Pool, plain: bool) -> list[Record]:
+    """Run the batch with a progress bar on a terminal, and with a line for each student elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from grader.console import console
+
+    out = console(plain, stderr=True)
+    columns = (
+        TextColumn("graded"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[last]}"),
+    )
+    with Progress(*columns, console=out, disable=plain or not out.is_terminal) as bar:
+        job = bar.add_task("", last="")
+
+        def begun(total: int, already: int) -> None:
+            bar.update(job, total=total, completed=already)
+            if already:
+                out.print(f"{already} of {total} are graded already.")
+
+        def done(record: dict[str, Any]) -> None:
+            bar.update(job, advance=1, last=record["student"])
+            if bar.disable:
+                result = record["result"]
+                what = f"{result['points']} of {result['max_points']}" if result else record["problem"]
+                out.print(f"{record['student']}: {what}", markup=False, soft_wrap=True)
+
+        return batch.run(pool, begun, done)
+
+
+def _write(batch: Batch, records: list[Record]) -> None:
+    from grader.assembly import Source
+    from grader.batch.intake import Unusable, find_submissions, take
+    from grader.batch.report import write_report
+    from grader.batch.similar import similar
+    from grader.batch.tables import write_tables
+    from grader.stubs import generated
+    from grader.syllabus import find
+
+    entries = find(batch.plan.exercises)
+    written: dict[str, dict[str, Source]] = {}
+    for path in find_submissions(batch.submissions):
+        try:
+            submission = take(path)
+        except Unusable:
+            continue
+        written[submission.student] = submission.sources
+    given = {entry.stem: Source(entry.stem, entry.stub, generated(entry), "learner") for entry in entries}
+    write_tables(records, batch.plan.exercises, batch.out)
+    write_report(records, entries, batch.plan, similar(written, given), batch.out)

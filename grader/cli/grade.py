@@ -1,0 +1,101 @@
+"""Commands that grade: test, and list, which says what there is to grade."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from grader.cli.app import exercises_option, main, plain_option, say
+from grader.errors import GraderError
+
+if TYPE_CHECKING:
+    from grader.grading import Written
+    from grader.sandbox.runner import IsolatedRunner
+
+
+@main.command()
+@click.argument("ex", nargs=-1)
+@exercises_option
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the result document.")
+@click.option(
+    "--seed", type=click.IntRange(0), help="What all inputs are drawn from. [default: 0; a fresh one with --isolated]"
+)
+@click.option("--isolated", is_flag=True, help="Run the code in a sandbox: for code of other people.")
+@click.option("--all", "everything", is_flag=True, help="Show every message, not only the first few of an exercise.")
+@plain_option
+def test(
+    ex: tuple[str, ...],
+    exercises: Path,
+    json_file: Path | None,
+    seed: int | None,
+    isolated: bool,
+    everything: bool,
+    plain: bool,
+) -> None:
+    """Grade what was written: all exercises, or those named (5, 05, ex05, a file).
+
+    Exit code 0 when nothing that was attempted fails, 1 when something does, 2 when the command can't run.
+    """
+    from grader.grading import Grading
+    from grader.progress import record
+    from grader.report import Report
+    from grader.results import ExerciseResult
+    from grader.syllabus import find
+
+    if json_file is not None and not json_file.resolve().parent.is_dir():
+        raise GraderError(f"Can't write {json_file}: there is no folder {json_file.parent}.")
+    entries = find(ex)
+    runner, written = isolation(exercises, seed) if isolated else (None, None)
+    seed = seed or 0 if runner is None else runner.seed
+    report = Report(exercises, plain, seed)
+    graded: list[ExerciseResult] = []
+
+    def done(exercise: ExerciseResult) -> None:
+        report.row(exercise)
+        graded.append(exercise)
+
+    with runner or nullcontext(), Grading(exercises, seed, runner=runner, written=written) as grading:
+        try:
+            result = grading.run(entries, done)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted. Your files are as they were.", err=True)
+            sys.exit(130)
+        finally:
+            say(record(graded, exercises, grading.learner))
+    for exercise in result.exercises:
+        if exercise.status not in ("pass", "todo"):
+            report.details(exercise, everything)
+    report.summary(result)
+    if json_file is not None:
+        result.write(json_file)
+    sys.exit(1 if result.failed else 0)
+
+
+def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Written]:
+    """What it takes to grade a folder in the sandbox: a runner, and the sources, read with care."""
+    from grader.sandbox.runner import IsolatedRunner, read_untrusted
+
+    runner = IsolatedRunner(seed)
+    click.echo(f"Isolation: {runner.level.name}", err=True)
+    for line in (*runner.level.missing, *runner.level.notes):
+        click.echo(f"  {line}", err=True)
+    return runner, read_untrusted(exercises)
+
+
+@main.command("list")
+def list_() -> None:
+    """The exercises, with their points."""
+    from grader.release.manifest import part
+    from grader.suite import checks_of, withheld
+    from grader.syllabus import load
+
+    for entry in load():
+        infos, released = checks_of(entry.suite), part(entry.stem)
+        hidden = sum(info.hidden for info in infos) + withheld(entry)
+        points = sum(info.points for info in infos) if released is None else released.points
+        checks = len(infos) + withheld(entry)
+        click.echo(f"{entry.label}  {entry.title:<42}{points:>3} points  {checks} checks, {hidden} hidden")

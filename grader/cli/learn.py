@@ -1,0 +1,111 @@
+"""Commands for a learner at work on an exercise: hint, reset, solution."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from grader.cli.app import main, plain_option, say
+from grader.errors import GraderError
+
+
+@main.command()
+@click.argument("ex", required=True)
+@click.argument("name", required=False)
+@click.option(
+    "--tier", type=click.IntRange(1, 3), default=1, show_default=True, help="1 asks, 2 explains, 3 nearly tells."
+)
+@plain_option
+def hint(ex: str, name: str | None, tier: int, plain: bool) -> None:
+    """A hint for an exercise, or for one NAME in it."""
+    from grader.console import Printer
+    from grader.hints import hints_of
+    from grader.progress import note
+    from grader.syllabus import find
+
+    (entry,) = find([ex])
+    hints = hints_of(entry)
+    if name is not None and name not in hints:
+        raise GraderError(f"{entry.label} has no hint for {name!r}. It has some for {', '.join(hints)}.")
+    names = [name] if name else list(hints)
+    out = Printer(plain)
+    for each in names:
+        out.line(each, style="bold")
+        out.block(hints[each][tier - 1], 0)
+    if tier < 3:
+        again = f"EX={entry.label[2:]} TIER={tier + 1}" + (f" NAME={name}" if name else "")
+        out.line(f"The next tier says more: make hint {again}", style="dim")
+    say(note("hint", entry.stem, names=names, tier=tier))
+
+
+@main.command()
+@click.argument("ex", required=True)
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def reset(ex: str, yes: bool) -> None:
+    """Start an exercise over: its file becomes the stub again, and a dated backup of yours is kept."""
+    from grader import stubs
+    from grader.backups import back_up
+    from grader.judge import shown
+    from grader.progress import note
+    from grader.results import write_atomically
+    from grader.syllabus import find
+
+    (entry,) = find([ex])
+    path = shown(str(entry.stub))
+    if entry.stub.exists():
+        if stubs.is_untouched(entry, entry.stub.read_bytes().decode("utf-8", "replace")):
+            click.echo(f"{path} is the stub as it was handed out. There is nothing to reset.")
+            return
+        if not yes and not agreed(f"Put the stub in the place of {path}? A backup of yours is kept."):
+            click.echo("Nothing was changed.")
+            sys.exit(1)
+        click.echo(f"kept a backup: {shown(str(back_up(entry.stub)))}")
+    write_atomically(entry.stub, stubs.generated(entry))
+    click.echo(f"wrote {path}")
+    say(note("reset", entry.stem))
+
+
+@main.command()
+@click.argument("ex", required=True)
+@click.argument("name", required=False)
+@click.option("--diff", is_flag=True, help="Show how yours and the reference differ, piece by piece.")
+@click.option("--lesson", is_flag=True, help="Show the whole file, lesson included.")
+@click.option("--give-up", is_flag=True, help="Show it although the exercise does not pass; this is written down.")
+@plain_option
+def solution(ex: str, name: str | None, diff: bool, lesson: bool, give_up: bool, plain: bool) -> None:
+    """The reference's solution of an exercise, or of one NAME in it: after a pass, or when you give up."""
+    from grader import solutions
+    from grader.progress import note
+    from grader.syllabus import find
+
+    (entry,) = find([ex])
+    pieces = solutions.reference(entry)
+    if name is not None and name not in pieces:
+        raise GraderError(f"{entry.label} asks for no {name!r}. It asks for {', '.join(pieces)}.")
+    if not solutions.earned(entry):
+        if not give_up and not agreed(
+            f"{entry.label} does not pass yet. Did you try every hint (make hint EX={entry.label[2:]} TIER=3)? "
+            "If you look now, your progress says so. Show the solution?"
+        ):
+            click.echo(f"Not shown. To see it without being asked: make solution EX={entry.label[2:]} ARGS=--give-up")
+            sys.exit(1)
+        say(note("gave_up", entry.stem))
+    if lesson:
+        solutions.show(solutions.text(entry), plain)
+        return
+    mine = solutions.learner(entry) if diff else {}
+    for each in [name] if name else pieces:
+        if diff:
+            solutions.show_difference(each, mine.get(each), pieces[each], plain)
+        else:
+            solutions.show(pieces[each] + "\n", plain)
+
+
+def agreed(question: str) -> bool:
+    """Ask; no answer (an end of input, Ctrl-C) is a no."""
+    try:
+        return click.confirm(question, default=False)
+    except click.Abort:
+        click.echo()
+        return False

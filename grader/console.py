@@ -1,0 +1,113 @@
+"""Printing that fits its stream: colour, marks and links where they can be shown, and the same words everywhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import wrap
+from typing import IO
+
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from grader.results import Status
+
+MARKS: dict[Status, tuple[str, str, str]] = {  # status -> (mark, the same in ASCII, style)
+    "pass": ("✓", "+", "green"),
+    "fail": ("✗", "x", "red"),
+    "error": ("✗", "x", "red"),
+    "timeout": ("✗", "x", "red"),
+    "blocked": ("·", "-", "yellow"),
+    "todo": ("○", ".", "dim"),
+}
+WIDEST = 110  # columns of prose: longer lines are hard to read
+LINKING = {"iTerm.app", "WezTerm", "ghostty", "Hyper", "rio", "Tabby"}  # values of TERM_PROGRAM
+
+
+def console(plain: bool = False, stderr: bool = False, file: IO[str] | None = None) -> Console:
+    """A console that fits its stream: no colour where it is not wanted, never a character that can't be encoded."""
+    dumb = os.environ.get("TERM") == "dumb"
+    made = Console(
+        stderr=stderr,
+        file=file,
+        no_color=True if plain else None,
+        highlight=False,
+        color_system=None if plain or dumb else "auto",
+        soft_wrap=plain,
+    )
+    if hasattr(made.file, "reconfigure"):
+        made.file.reconfigure(errors="replace")
+    return made
+
+
+def hyperlinks(environment: Mapping[str, str]) -> bool:
+    """Whether a terminal shows OSC 8 hyperlinks, as far as its environment tells. FORCE_HYPERLINK=1 or 0 decides.
+
+    VS Code and JetBrains turn a plain path:line into a link of their own, which opens the very line: no need there.
+    """
+    forced = environment.get("FORCE_HYPERLINK")
+    if forced is not None:
+        return forced != "0"
+    if environment.get("TERM", "").startswith(("dumb", "screen", "tmux")) or "SSH_CONNECTION" in environment:
+        return False  # a multiplexer may not pass it on; over ssh the file is on another machine
+    return (
+        environment.get("TERM_PROGRAM") in LINKING
+        or environment.get("TERM", "") in ("xterm-kitty", "xterm-ghostty", "foot", "alacritty")
+        or "WT_SESSION" in environment
+        or "KONSOLE_VERSION" in environment
+        or _number(environment.get("VTE_VERSION", "")) >= 5000
+    )
+
+
+class Printer:
+    """Prints lines of a report to one console.
+
+    `ascii` says that nothing but ASCII is printed: for screen readers (`plain`), or as the stream can't encode more.
+    """
+
+    def __init__(self, plain: bool = False, file: IO[str] | None = None) -> None:
+        self.console = console(plain, file=file)
+        self.plain = plain
+        self.ascii = plain or not self.console.encoding.lower().startswith("utf")
+        self._links = self.console.is_terminal and self.console.color_system is not None and hyperlinks(os.environ)
+
+    def line(self, line: Text | str = "", style: str = "") -> None:
+        """Print a line; the terminal wraps it where it must. A string is taken as it is."""
+        text = Text(line, style=style) if isinstance(line, str) else line
+        if self.ascii:
+            text = text.copy()
+            text.plain = self.safe(text.plain)
+        self.console.print(text, soft_wrap=True)
+
+    def block(self, text: str, indent: int) -> None:
+        """Print a message of several lines, each wrapped with its indentation kept."""
+        for part in self.safe(text).splitlines():
+            inside = " " * (indent + len(part) - len(part.lstrip()))
+            width = max(20, min(self.console.width, WIDEST) - len(inside))
+            wrapped = [part.strip()] if self.plain else wrap(part.strip(), width, break_on_hyphens=False) or [""]
+            for line in wrapped:
+                self.console.print(Text(inside + line), soft_wrap=True)
+
+    def safe(self, text: str) -> str:
+        """The text, or what of it is ASCII."""
+        return text.encode("ascii", "replace").decode() if self.ascii else text
+
+    def mark(self, status: Status) -> Text:
+        """The mark of a status. It never stands alone: the status is there in words, too."""
+        mark, plain, style = MARKS[status]
+        return Text(plain if self.ascii else mark, style=style)
+
+    def place(self, spot: str, style: str = "") -> Text:
+        """A path:line to open, as a link where the terminal has links."""
+        text = Text(spot, style=style)
+        if self._links:
+            path = re.sub(r":\d+$", "", spot)
+            text.stylize(Style(link=Path(path).resolve().as_uri()))
+        return text
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

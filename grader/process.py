@@ -1,0 +1,121 @@
+"""Worker processes as their parent sees them: started, asked, and cleared away when they are gone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import IO, Any, Protocol
+
+from grader.syllabus import ROOT
+
+
+class WorkerDied(Exception):
+    """The worker ended or was ended; `trace` is what the interpreter wrote down last."""
+
+    def __init__(self, code: int, trace: str) -> None:
+        super().__init__(trace)
+        self.code = code
+        self.trace = trace
+
+
+class Worker(Protocol):
+    """Something that answers requests until it dies or is closed."""
+
+    def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+        """Send a request and wait for its answer, `deadline` seconds at most.
+
+        Raises:
+            WorkerDied: the worker ended, or had to be ended, before it answered.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class WorkerProcess:
+    """A process of its own that serves requests, one JSON document a line, and is ended for good by `close`."""
+
+    def __init__(self, module: str = "grader.worker", *arguments: str) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the worker
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            encoding="utf-8",
+        )
+        self._answers: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=_pump, args=(self._process.stdout, self._answers), daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+        """Send a request and wait for its answer; see `Worker.ask`."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):  # the pipe is broken, or closed by us
+            raise self._death("") from None
+        return self.receive(deadline)
+
+    def receive(self, deadline: float) -> dict[str, Any]:
+        """The next answer.
+
+        Raises:
+            WorkerDied: as for `ask`.
+        """
+        try:
+            line = self._answers.get(timeout=deadline)
+        except queue.Empty:
+            self._process.kill()
+            raise self._death("Timeout (the worker did not answer)\n") from None
+        if line is None:
+            raise self._death("")
+        return dict(json.loads(line))
+
+    def trace(self) -> str:
+        """What the interpreter wrote to stderr since the last call; it is forgotten then."""
+        try:
+            self._stderr.seek(0)
+            text = self._stderr.read(1 << 20).decode("utf-8", "replace")
+            self._stderr.seek(0)  # the worker writes where we stand: it shares this place in the file
+            self._stderr.truncate()
+        except ValueError:  # closed by another thread, which ends everything
+            return ""
+        return text
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._stderr.close()
+
+    def _death(self, note: str) -> WorkerDied:
+        death = WorkerDied(self._process.wait(), note + self.trace())
+        self.close()
+        return death
+
+
+def _pump(stream: IO[str], answers: queue.Queue[str | None]) -> None:
+    """Hand the worker's lines over to the queue, then None when there are no more."""
+    with contextlib.suppress(ValueError):  # the stream was closed under us
+        for line in stream:
+            answers.put(line)
+    answers.put(None)

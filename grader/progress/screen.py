@@ -1,0 +1,96 @@
+"""The progress screen: a line for each exercise, a bar over all, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from grader.console import Printer
+from grader.judge import shown
+from grader.progress.standing import Standing, State, following
+from grader.syllabus import Entry, load
+
+MARKS: dict[State, tuple[str, str, str, str]] = {  # state -> (mark, the same in ASCII, word, style)
+    "todo": ("○", ".", "to do", "dim"),
+    "started": ("◐", "-", "started", "yellow"),
+    "passing": ("✓", "+", "passing", "green"),
+    "stale": ("↻", "!", "stale", "magenta"),
+}
+BAR = 40
+
+
+def show(standings: Sequence[Standing], plain: bool = False) -> None:
+    """Print where a learner stands."""
+    out = Printer(plain)
+    entries = {entry.stem: entry for entry in load()}
+    title = max(len(entry.title) for entry in entries.values())
+    out.line(f"    {'':<6}{'':<{title}}  {'state':<9}{'points':>9}{'time':>12}{'hints':>7}", style="dim")
+    for standing in standings:
+        out.line(_row(standing, entries[standing.stem], title, out.ascii))
+    out.line()
+    out.line(_total(standings, plain, out.ascii))
+    for line in _stale(standings, entries):
+        out.line(line, style="magenta")
+    out.line(_next(standings, entries))
+
+
+def clock(seconds: float) -> str:
+    """A length of time in words: `3 min`, `1 h 05 min`, `40 s`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes = whole // 60
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _row(standing: Standing, entry: Entry, title: int, ascii_only: bool) -> Text:
+    mark, plain_mark, word, style = MARKS[standing.state]
+    line = Text("  ")
+    line.append(plain_mark if ascii_only else mark, style=style)
+    line.append(f" {entry.label:<6}{entry.title:<{title}}  {word:<9}")
+    line.append(f"{standing.points:>3} of {standing.max_points:<2}", style="bold" if standing.points else "dim")
+    line.append(f"{clock(standing.seconds) if standing.seconds else '-':>12}{standing.hints or '-':>7}", style="dim")
+    notes = []
+    if standing.recalled is not None:
+        notes.append(f"by heart in {clock(standing.recalled)}")
+    if standing.gave_up:
+        notes.append("solution seen")
+    if notes:
+        line.append(f"   {', '.join(notes)}", style="dim")
+    return line
+
+
+def _total(standings: Sequence[Standing], plain: bool, ascii_only: bool) -> Text:
+    passing = sum(standing.state == "passing" for standing in standings)
+    points, most = sum(s.points for s in standings), sum(s.max_points for s in standings)
+    share = points / most if most else 0.0
+    line = Text("  ")
+    if not plain:
+        full, empty = ("#", ".") if ascii_only else ("█", "░")
+        filled = int(BAR * share)
+        line.append(full * filled, style="green").append(empty * (BAR - filled), style="dim").append("  ")
+    line.append(f"{passing} of {len(standings)} exercises", style="bold")
+    return line.append(f", {points} of {most} points ({int(100 * share)} %)")
+
+
+def _stale(standings: Sequence[Standing], entries: dict[str, Entry]) -> list[str]:
+    stale = [standing for standing in standings if standing.state == "stale"]
+    if not stale:
+        return []
+    lines = [f"  {entries[standing.stem].label} is stale: {standing.because}." for standing in stale]
+    again = " ".join(entries[standing.stem].label[2:] for standing in stale)
+    return [*lines, f'  To grade {"it" if len(stale) == 1 else "them"} again: make test EX="{again}"']
+
+
+def _next(standings: Sequence[Standing], entries: dict[str, Entry]) -> str:
+    standing = following(standings)
+    if standing is None:
+        return "  Everything passes. Train what you built: make train. Is it in your head, too? make recall EX=gpt"
+    entry = entries[standing.stem]
+    number = entry.label[2:]
+    path = shown(str(entry.stub))
+    if standing.state == "stale":
+        return f"  Next: {entry.label}, {entry.title}: make test EX={number}"
+    begin = "begin" if standing.state == "todo" else "go on"
+    return f"  Next: {begin} with {path} (then make test EX={number}; when stuck, make hint EX={number})"

@@ -1,0 +1,136 @@
+"""The reference as the engine sees it: what it returns from a probe, and what can be borrowed of it.
+
+It is code where the project holds its solutions, and recorded numbers in a release for students (`grader.release`).
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from grader.assembly import Assembly, Exercise, Source, read_folder
+from grader.calls import Calls
+from grader.checks import Check
+from grader.errors import ReferenceBroken
+from grader.outcome import observe
+from grader.process import Worker
+from grader.syllabus import ROOT, Entry
+
+if TYPE_CHECKING:
+    from grader.misconceptions.known import Puzzle
+
+
+class Reference(Protocol):
+    """What a judge compares with. Use it as a context manager before asking for observations."""
+
+    sources: Mapping[str, Source]  # what can be borrowed, by stem
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def ready(self, entry: Entry, seed: int) -> None:
+        """Make sure that an exercise can be judged.
+
+        Raises:
+            GraderError: it can't, with this seed or with its checks as they are now.
+        """
+        ...
+
+    def warm(self, stem: str) -> None:
+        """Get what it takes to judge an exercise into memory."""
+        ...
+
+    def observed(self, stem: str, check: Check, seed: int, hidden: bool) -> tuple[Any, Calls]:
+        """The reference's observation, and the calls that the probe makes.
+
+        Raises:
+            ReferenceBroken: the probe fails on the reference.
+        """
+        ...
+
+    def exercise(self, stem: str) -> Exercise | None:
+        """The reference's code of an exercise, for a judge that has to measure something; None where there is none."""
+        ...
+
+    def identity(self, stem: str) -> str:
+        """A text that is another one whenever the reference of an exercise is."""
+        ...
+
+    def known(self, entry: Entry, seed: int, launch: Callable[[], Worker], puzzle: Puzzle | None = None) -> Path | None:
+        """The traces of an exercise's misconceptions, in a file, of pairs too for a puzzle; None if there are none."""
+        ...
+
+
+class Code:
+    """The reference as code."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.assembly = assembly
+        self.sources: Mapping[str, Source] = assembly.sources
+        self._known: dict[tuple[str, str, int, bool], tuple[Any, Calls]] = {}
+
+    def __enter__(self) -> Self:
+        self.assembly.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.assembly.close()
+
+    def ready(self, entry: Entry, seed: int) -> None:
+        """Code runs with any seed and any check."""
+
+    def warm(self, stem: str) -> None:
+        """Import the exercise."""
+        self.assembly.module(stem)
+
+    def observed(self, stem: str, check: Check, seed: int, hidden: bool) -> tuple[Any, Calls]:
+        """Run the probe, the first time; many submissions, or mistakes, are judged by the same observations."""
+        key = (stem, check.__name__, seed, hidden)
+        if key not in self._known:
+            self._known[key] = self._observe(stem, check, seed, hidden)
+        return self._known[key]
+
+    def _observe(self, stem: str, check: Check, seed: int, hidden: bool) -> tuple[Any, Calls]:
+        calls = Calls(secret=hidden)
+        try:
+            with calls.of(self.assembly, stem) as exercise:
+                return observe(check.probe, exercise, seed), calls
+        except Exception as error:
+            detail = "".join(traceback.format_exception(error))
+            raise ReferenceBroken(f"{stem}::{check.__name__} fails on the reference itself:\n{detail}") from error
+
+    def exercise(self, stem: str) -> Exercise:
+        """The exercise in the reference's assembly."""
+        return self.assembly.exercise(stem)
+
+    def identity(self, stem: str) -> str:
+        """Its source."""
+        return self.sources[stem].text
+
+    def known(self, entry: Entry, seed: int, launch: Callable[[], Worker], puzzle: Puzzle | None = None) -> Path | None:
+        """The traces as they were recorded before, or are recorded now."""
+        from grader.misconceptions.known import known_file
+
+        return known_file(entry, seed, self.sources, launch, puzzle)
+
+
+def reference_assembly() -> Assembly:
+    """The project's solutions, whole; in a release, those that it brings."""
+    return Assembly(read_folder(ROOT / "solutions", "reference"))
+
+
+def here() -> Reference:
+    """The reference that this copy of the project holds.
+
+    Raises:
+        GraderError: this is a release, and its manifest is damaged.
+    """
+    from grader.release.manifest import manifest
+    from grader.release.recorded import Recorded
+
+    code = reference_assembly()
+    released = manifest()
+    return Code(code) if released is None else Recorded(released, code)

@@ -1,0 +1,94 @@
+"""The reference's solution, shown to a learner who has earned it, beside the learner's own."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+
+from rich.syntax import Syntax
+
+from grader import bare
+from grader.assembly import Source
+from grader.console import Printer
+from grader.errors import GraderError
+from grader.grading import Grading
+from grader.judge import shown
+from grader.progress import History
+from grader.stubs import BEGIN, END, FOLDER
+from grader.syllabus import Entry
+
+STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def text(entry: Entry) -> str:
+    """The whole file of the reference, lesson included, without the markers of regions.
+
+    Raises:
+        GraderError: this copy of the project holds no solutions.
+    """
+    try:
+        lines = Source.read(entry.solution, "reference").text.splitlines()
+    except OSError:
+        raise GraderError(f"This copy of the project holds no solutions ({shown(str(entry.solution))}).") from None
+    return "\n".join(line for line in lines if line.strip() not in (BEGIN, END)) + "\n"
+
+
+def reference(entry: Entry) -> dict[str, str]:
+    """The code of every name that a learner writes, without docstrings.
+
+    Raises:
+        GraderError: this copy of the project holds no solutions.
+    """
+    whole = bare.pieces(text(entry))
+    return {name: whole[name] for name in bare.asked(Source.read(entry.solution, "reference").text)}
+
+
+def learner(entry: Entry) -> dict[str, str]:
+    """The code of every top-level name that the learner's file defines, without docstrings.
+
+    Raises:
+        GraderError: the file is missing or is not Python.
+    """
+    path = shown(str(entry.stub))
+    try:
+        return bare.pieces(Source.read(entry.stub, "learner").text)
+    except OSError as error:
+        raise GraderError(f"Can't read {path}: {error.strerror or error}.") from None
+    except SyntaxError as error:
+        raise GraderError(f"{path}:{error.lineno} is not valid Python ({error.msg}): it can't be compared.") from None
+
+
+def earned(entry: Entry) -> bool:
+    """Whether the learner has passed the exercise at some time, passes it now, or has given up on it."""
+    for event in History().events():
+        if event.ex == entry.stem and (event.what == "gave_up" or event.data.get("status") == "pass"):
+            return True
+    try:
+        with Grading(FOLDER) as grading:
+            return grading.passes(entry)
+    except GraderError:
+        return False
+
+
+def show(code: str, plain: bool = False) -> None:
+    """Print code, in colour where there is some."""
+    out = Printer(plain)
+    if out.console.is_terminal and not out.console.no_color and out.console.color_system is not None:
+        out.console.print(Syntax(code, "python", theme="ansi_dark", background_color="default", word_wrap=True))
+    else:
+        out.line(code)
+
+
+def show_difference(name: str, mine: str | None, theirs: str, plain: bool = False) -> None:
+    """Print how the learner's code of one name and the reference's differ: - is yours, + is the reference's."""
+    out = Printer(plain)
+    if mine is None:
+        out.line(f"{name}: your file does not define it. The reference's:\n")
+        show(theirs + "\n", plain)
+    elif ast.dump(ast.parse(mine)) == ast.dump(ast.parse(theirs)):
+        out.line(f"{name}: yours and the reference are the same code.\n")
+    else:
+        out.line(f"{name}: lines with - are yours, lines with + the reference's.", style="bold")
+        for line in list(difflib.unified_diff(mine.splitlines(), theirs.splitlines(), n=3, lineterm=""))[2:]:
+            out.line(line, style=STYLES.get(line[:1], ""))
+        out.line()

@@ -1,0 +1,1 @@
+"""The watch: each save is graded as it happens (`make watch`)."""

@@ -1,0 +1,123 @@
+"""What a watch shows. On a terminal each verdict gets a clear screen; elsewhere line follows line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.text import Text
+
+from grader.hints import TIERS
+from grader.judge import shown
+from grader.report import Report
+from grader.results import ExerciseResult
+from grader.suite import withheld
+from grader.syllabus import Entry, load
+
+KEYS = (
+    ("h", "int"),
+    ("s", "olution"),
+    ("d", "iff"),
+    ("l", "ist"),
+    ("o", "pen"),
+    ("r", "un again"),
+    ("n", "ext"),
+    ("q", "uit"),
+)
+
+
+class Screen:
+    """The screen of one watch."""
+
+    def __init__(self, exercises: Path, plain: bool, seed: int, keys: bool) -> None:
+        self.exercises = exercises
+        self.report = Report(exercises, plain, seed, watching=keys)
+        self.out = self.report.out
+        self._keys = keys
+        self._clears = keys and not plain and self.out.console.is_terminal and not self.out.console.is_dumb_terminal
+
+    def clear(self) -> None:
+        """Begin a new screen; what was there stays in the terminal's memory of lines."""
+        if self._clears:
+            rows = self.out.console.height
+            self.out.console.file.write("\n" * rows + "\x1b[H\x1b[2J")
+            self.out.console.file.flush()
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line."""
+        self.out.line(text, style=style)
+
+    def bar(self) -> None:
+        """The keys."""
+        if self._keys:
+            line = Text("\n")
+            for key, rest in KEYS:
+                line.append(f"[{key}]", style="bold").append(f"{rest}  ", style="dim")
+            self.out.line(line)
+
+    def verdict(self, entry: Entry, result: ExerciseResult, seconds: float) -> None:
+        """What came of the exercise that is worked on."""
+        self.out.line(f"{time.strftime('%H:%M:%S')}  {entry.label} graded in {seconds:.2f} s", style="dim")
+        if result.status == "pass":
+            self._passed(entry, result)
+        elif result.status == "todo":
+            self._todo(entry, result)
+        else:
+            self.report.details(result)
+
+    def hint(self, name: str, tier: int, text: str) -> None:
+        """One tier of a hint."""
+        self.out.line()
+        line = Text(f"Hint {tier} of {len(TIERS)}", style="bold").append(f"  {name}", style="not bold cyan")
+        self.out.line(line)
+        self.out.block(text, 2)
+        if tier == len(TIERS):
+            self.out.line("  That was the last one. s shows the solution, if you give up.", style="dim")
+
+    def row(self, result: ExerciseResult) -> None:
+        """What came of another exercise."""
+        self.report.row(result)
+
+    def _passed(self, entry: Entry, result: ExerciseResult) -> None:
+        self.out.line()
+        line = Text("  ").append_text(self.out.mark("pass"))
+        more = withheld(entry)
+        what = f"{'public checks pass' if more else 'passes'}, {result.points} of {result.max_points} points"
+        line.append(f" {entry.label} {entry.title}: {what}", style="bold green")
+        self.out.line(line)
+        if more:
+            self.out.line(f"    {more} hidden {'check runs' if more == 1 else 'checks run'} when it is graded.")
+        if result.borrowed:
+            names, do = ", ".join(result.borrowed), "does" if len(result.borrowed) == 1 else "do"
+            self.out.line(f"    Graded with the reference's {names}, since yours {do} not pass yet.")
+        if self._keys:
+            beside = "d shows yours beside the reference's, " if entry.solution.exists() else ""
+            self.out.line(f"    {beside}n goes on to the next exercise.")
+
+    def _todo(self, entry: Entry, result: ExerciseResult) -> None:
+        path = shown(str(self.exercises / entry.stub.name))
+        waiting = [check for check in result.checks if check.status == "todo"]
+        spot = waiting[0].evidence.spot or path
+        self.out.line()
+        line = Text("  ").append_text(self.out.mark("todo"))
+        state = f"in progress, {result.points} of {result.max_points} points" if result.points else "to do"
+        line.append(f" {entry.label} {entry.title}: {state}", style="bold")
+        self.out.line(line)
+        self.out.line(Text("    Write here: ").append_text(self.out.place(spot, "cyan")))
+        self.out.line(f"    What must hold first: {waiting[0].says}")
+        if result.points:
+            passed = sum(check.status == "pass" for check in result.checks)
+            self.out.line(f"    {passed} of {len(result.checks)} checks pass already.")
+        if not self._keys:
+            self.out.line(f"    Hints: make hint EX={entry.label[2:]}")
+
+    def listing(self, results: dict[str, ExerciseResult], focus: Entry) -> None:
+        """All exercises, with what this watch knows of them."""
+        for entry in load():
+            mine = "   <- you are here" if entry == focus else ""
+            if entry.stem in results:
+                self.report.row(results[entry.stem])
+                if mine:
+                    self.out.line(f"         {mine.strip()}")
+            else:
+                self.out.line(f"  . {entry.label}  {entry.title:<42}not graded in this watch{mine}")

@@ -1,0 +1,118 @@
+"""Warm workers: a worker that is ready before it is asked for, and a fresh one for each run."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any
+
+from grader.errors import GraderError
+from grader.process import Worker, WorkerDied, WorkerProcess
+from grader.warm_worker import ONCE
+
+WARM_UP = 120.0  # seconds that a worker may take to import everything
+GOODBYE = 5.0  # seconds in which a copy has to end
+
+
+class WarmWorker(WorkerProcess):
+    """A worker that warms up while nobody waits for it."""
+
+    def __init__(self, once: bool = False) -> None:
+        super().__init__("grader.warm_worker", *([ONCE] if once else []))
+        self._forks: bool | None = None
+
+    def forks(self) -> bool:
+        """Whether it serves each run with a copy of itself; waits until it is warm.
+
+        Raises:
+            WorkerDied: it ended before it was warm.
+        """
+        if self._forks is None:
+            self._forks = bool(self.receive(WARM_UP)["forks"])
+        return self._forks
+
+
+class Fork:
+    """One run's copy of a warm worker."""
+
+    def __init__(self, parent: WarmWorker) -> None:
+        self._parent = parent
+        self.alive = False  # the copy is made with the first request
+
+    def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+        """Send a request to the copy; see `Worker.ask`."""
+        self.alive = True
+        answer = self._parent.ask(request, deadline)
+        if "ended" in answer:
+            self.alive = False
+            raise WorkerDied(answer["ended"], self._parent.trace())
+        return answer
+
+    def close(self) -> None:
+        """End the copy; its parent waits for the next run."""
+        if self.alive:
+            with contextlib.suppress(WorkerDied):
+                self.ask({"do": "end"}, GOODBYE)
+
+
+class Pool:
+    """Hands out a warm worker for each run. Use it as a context manager.
+
+    Without `forks`, each run has a process of its own that was started beforehand, as where forks are not safe.
+    """
+
+    def __init__(self, forks: bool = True) -> None:
+        self._once = not forks
+        self._lock = threading.Lock()
+        self._spare: WarmWorker | None = None
+        self._lent: WarmWorker | None = None
+        self._fork: Fork | None = None
+        self._closed = False
+
+    def __enter__(self) -> Pool:
+        self.refill()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._closed = True
+            for worker in (self._spare, self._lent):
+                if worker is not None:
+                    worker.close()
+
+    def refill(self) -> None:
+        """Start the next spare worker unless there is one: after a run, so that it does not slow the run down."""
+        with self._lock:
+            if not self._closed and (self._spare is None or not self._spare.alive):
+                self._spare = WarmWorker(self._once)
+
+    def renew(self) -> None:
+        """Replace the spare worker by one that imports everything anew."""
+        with self._lock:
+            if self._spare is not None:
+                self._spare.close()
+                self._spare = None
+        self.refill()
+
+    def take(self) -> Worker:
+        """A worker that nobody has used before; a cold one while the warm one serves another run.
+
+        Raises:
+            GraderError: no worker can be warmed up.
+        """
+        if self._fork is not None and self._fork.alive:
+            return WorkerProcess()
+        self.refill()
+        spare = self._spare
+        assert spare is not None
+        try:
+            forks = spare.forks()
+        except WorkerDied as death:
+            last = death.trace.strip().splitlines()[-1:] or [f"exit code {death.code}"]
+            raise GraderError(f"The process that runs your code can't start: {last[0]}") from None
+        if forks:
+            self._fork = Fork(spare)
+            return self._fork
+        with self._lock:
+            self._spare, self._lent = None, spare
+        return spare

@@ -1,0 +1,329 @@
+"""The parts of a watch, each by itself: which files were saved, warm workers, the order of work, the editor."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from grader.errors import GraderError
+from grader.grading import Grading
+from grader.process import WorkerDied
+from grader.results import ExerciseResult
+from grader.syllabus import Entry, find
+from grader.watch import files, loop, warm
+from grader.watch.editor import command
+from grader.watch.events import Event, Graded, Saved, Trouble
+from grader.watch.files import Saves
+from grader.watch.loop import Watch
+from grader.watch.warm import Pool, WarmWorker
+from grader.watch.work import Work
+from tests.project.conftest import Folder
+
+(EX,) = find(["01"])
+
+
+# ---- which files were saved -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saves(folder: Folder) -> Saves:
+    return Saves(folder.path, lambda event: None)
+
+
+def test_a_save_a_new_file_and_a_deleted_one_are_changes(folder: Folder, saves: Saves):
+    assert saves.changed() == frozenset()
+    folder.write("01", "x = 1\n")
+    (folder.path / "helper.py").write_text("")
+    (folder.path / "ex02_tokenizers.py").unlink()
+    (folder.path / "notes.txt").write_text("not Python")
+    assert saves.changed() == {"ex01_softmax", "helper", "ex02_tokenizers"}
+    assert saves.changed() == frozenset()
+
+
+def test_a_file_that_is_replaced_and_one_from_the_past_are_changes(folder: Folder, saves: Saves):
+    path = folder.path / "ex01_softmax.py"
+    stat = path.stat()
+    other = folder.path / "new.tmp"
+    other.write_bytes(path.read_bytes())
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.replace(path)  # as many editors save: the same time and size, another file
+    assert saves.changed() == {"ex01_softmax"}
+    os.utime(path, (0, 0))  # the clock was set back
+    assert saves.changed() == {"ex01_softmax"}
+
+
+def test_a_folder_that_is_gone_is_empty(folder: Folder, saves: Saves):
+    folder.path.rename(folder.path.with_name("away"))
+    assert "ex01_softmax" in saves.changed()
+    assert saves.look() == {}
+
+
+def test_where_no_events_arrive_it_looks_by_itself(folder: Folder, monkeypatch: pytest.MonkeyPatch):
+    """Events that never come: saves are seen all the same, and after the second it looks more often and says so."""
+    turn, looked = threading.Semaphore(0), threading.Semaphore(0)
+
+    def silent(*_: object, **__: object) -> Iterator[set[object]]:
+        while True:
+            turn.acquire()
+            yield set()
+            looked.release()
+
+    monkeypatch.setattr(files, "watch", silent)
+    found: list[Event] = []
+    told = threading.Event()
+
+    def report(event: Event) -> None:
+        found.append(event)
+        if isinstance(event, Trouble):
+            told.set()
+
+    with Saves(folder.path, report):
+        for round_ in range(files.MISSED):
+            folder.write("01", f"x = {round_}\n")
+            turn.release()
+            if round_ + 1 < files.MISSED:  # after the last one nobody waits for events any more
+                assert looked.acquire(timeout=60)
+        assert told.wait(60)
+    assert [event for event in found if isinstance(event, Saved)] == [Saved(frozenset({EX.stem}))] * files.MISSED
+    assert found[-1] == Trouble(files.NO_EVENTS)
+
+
+def test_where_watching_is_not_possible_at_all_it_looks_by_itself(folder: Folder, monkeypatch: pytest.MonkeyPatch):
+    def impossible(*_: object, **__: object) -> Iterator[set[object]]:
+        raise OSError("No space left on device: the limit of watches is reached")
+        yield
+
+    monkeypatch.setattr(files, "watch", impossible)
+    seen = threading.Event()
+    with Saves(folder.path, lambda event: seen.set() if isinstance(event, Saved) else None):
+        folder.write("01", "x = 1\n")
+        assert seen.wait(60)
+
+
+# ---- warm workers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[True, False], ids=["fork", "spare"])
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    with Pool(forks=request.param) as made:
+        yield made
+
+
+def grade(folder: Folder, pool: Pool) -> ExerciseResult:
+    try:
+        with Grading(folder.path, launch=pool.take) as grading:
+            return grading.grade(EX)
+    finally:
+        pool.refill()
+
+
+SPOILT = "import os, sys, builtins, json, math\nimport numpy as np\n" + "\n".join(
+    [
+        "np.exp = np.max = np.sum = None",
+        "np.random.seed = None",
+        "sys.modules['grader.judge'].shown = None",
+        "os.environ['PATH'] = ''",
+        "builtins.len = lambda x: 7",
+        "",
+    ]
+)
+
+
+def test_nothing_that_a_run_leaves_behind_trips_the_next(
+    folder: Folder, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    right = folder.solve("01").read_text()
+    assert grade(folder, pool).status == "pass"
+    folder.write("01", right.replace("import numpy as np\n", SPOILT, 1))
+    with suppress(GraderError):  # it may break the engine itself, in its own process
+        assert grade(folder, pool).status != "pass"
+    folder.write("01", right + "# again\n")
+    assert grade(folder, pool).status == "pass"
+
+
+def test_a_run_that_ends_its_process_is_told_of_and_the_next_runs(
+    folder: Folder, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    right = folder.solve("01").read_text()
+    crash = "import ctypes; ctypes.string_at(0)"
+    folder.write("01", right.replace("### BEGIN SOLUTION", crash, 1))
+    result = grade(folder, pool)
+    assert result.status == "error"
+    assert any("process" in check.message for check in result.checks)
+    folder.write("01", right)
+    assert grade(folder, pool).status == "pass"
+
+
+def test_a_loop_without_end_is_stopped_at_its_line(
+    folder: Folder, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setattr("grader.runner.IMPORT_LIMIT", 1.0)
+    path = folder.write("01", "while True:\n    pass\n")
+    result = grade(folder, pool)
+    assert result.status == "timeout"
+    assert f"{path}:" in result.checks[0].message
+    folder.solve("01")
+    assert grade(folder, pool).status == "pass"
+
+
+def test_a_second_run_at_the_same_time_gets_a_worker_of_its_own(pool: Pool):
+    one, other = pool.take(), pool.take()
+    assert one is not other
+    for worker in (one, other):
+        assert "broken" in worker.ask({"do": "nothing that it knows"}, 120)
+    one.close()
+    other.close()
+
+
+def test_a_worker_that_cannot_start_is_no_fault_of_the_learners(monkeypatch: pytest.MonkeyPatch):
+    def dead(_: WarmWorker) -> bool:
+        raise WorkerDied(1, "Traceback ...\nImportError: no numpy here")
+
+    monkeypatch.setattr(WarmWorker, "forks", dead)
+    with Pool() as pool, pytest.raises(GraderError, match="can't start: ImportError: no numpy here"):
+        pool.take()
+
+
+def test_a_worker_forks_only_with_a_single_thread(monkeypatch: pytest.MonkeyPatch):
+    from grader import warm_worker
+
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        assert not warm_worker.can_fork()
+    finally:
+        stop.set()
+        thread.join()
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert not warm_worker.can_fork()
+
+
+# ---- the order of work ----------------------------------------------------------------------------------------------
+
+
+class Ordered:
+    """Stands in for the thread that grades: keeps what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, bool]] = []
+
+    def grade(self, entry: Entry, anew: bool) -> None:
+        self.asked.append((entry.label, anew))
+
+
+@pytest.fixture
+def watch(folder: Folder) -> Watch:
+    made = Watch(folder.path, EX, plain=True)
+    made.work = Ordered()  # type: ignore[assignment]
+    return made
+
+
+def passed(ex: str) -> Graded:
+    (entry,) = find([ex])
+    return Graded(entry.stem, ExerciseResult(entry.stem, "pass", 20, 20))
+
+
+def test_the_saved_one_comes_first_then_those_that_use_it_in_order(watch: Watch):
+    watch._handle(Saved(frozenset({EX.stem})))
+    while watch.busy:
+        watch._handle(Graded(watch.busy, None))
+    users = [entry.label for entry in watch.entries.values() if EX.stem in entry.needs]
+    assert watch.work.asked == [("ex01", True), *((label, False) for label in users)]  # type: ignore[attr-defined]
+
+
+def test_a_save_during_a_run_queues_another_run_of_it(watch: Watch):
+    watch._handle(Saved(frozenset({EX.stem})))
+    watch._handle(Saved(frozenset({EX.stem})))
+    watch._handle(Saved(frozenset({EX.stem})))
+    assert watch.work.asked == [("ex01", True)]  # type: ignore[attr-defined]
+    watch._handle(passed("01"))
+    assert watch.work.asked == [("ex01", True)] * 2  # type: ignore[attr-defined]
+    watch._handle(passed("01"))
+    assert watch.work.asked[2:] == [("ex05", False)]  # type: ignore[attr-defined]
+
+
+def test_what_fails_to_be_graded_does_not_stop_the_rest(watch: Watch):
+    watch._handle(Saved(frozenset({EX.stem})))
+    watch._handle(Trouble("the disk is full", EX.stem))
+    assert watch.work.asked[1:] == [("ex05", False)]  # type: ignore[attr-defined]
+
+
+def test_a_helper_module_of_the_learners_own_grades_the_exercise_again(watch: Watch):
+    watch._handle(Saved(frozenset({"my_helpers"})))
+    assert watch.work.asked == [("ex01", True)]  # type: ignore[attr-defined]
+
+
+def test_what_could_not_be_written_down_is_said_once(watch: Watch, capsys: pytest.CaptureFixture[str]):
+    line = "Your progress was not written down: Can't write progress.json: No space left on device."
+    for _ in range(2):
+        watch._handle(Graded(EX.stem, None, (line,)))
+    assert capsys.readouterr().out.count("No space left") == 1
+
+
+def test_a_full_disk_is_told_with_the_verdict(folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setattr("grader.watch.work.record", lambda *_: ["not written down: disk full"])
+    folder.solve("01")
+    found: list[Event] = []
+    with Pool() as pool:
+        event = Work(folder.path, 0, pool, found.append)._grade(EX, anew=True)
+    assert isinstance(event, Graded)
+    assert event.notes == ("not written down: disk full",)
+    assert event.result is not None
+    assert event.result.status == "pass"
+
+
+def test_in_a_folder_that_cannot_be_written_the_watch_runs_all_the_same(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / ".stubformer").write_text("in the way")  # as good as read-only, for root as well
+    monkeypatch.setattr(loop, "ROOT", tmp_path)
+    with watch._alone():
+        assert watch.said == set()
+
+
+# ---- the editor -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("vim", ["vim", "+7", "a.py"]),
+        ("/usr/bin/nano -w", ["/usr/bin/nano", "-w", "+7", "a.py"]),
+        ("code --wait", ["code", "--wait", "--goto", "a.py:7"]),
+        ("hx", ["hx", "a.py:7"]),
+        ("pycharm", ["pycharm", "--line", "7", "a.py"]),
+        ("my-editor", ["my-editor", "a.py"]),
+    ],
+)
+def test_editors_are_told_the_line_as_each_wants_it(named: str, words: list[str]):
+    assert command(Path("a.py"), 7, {"EDITOR": named}) == words
+    assert command(Path("a.py"), 7, {"EDITOR": "other", "VISUAL": named}) == words
+
+
+@pytest.mark.parametrize(("named", "says"), [("", "No editor is named"), ("vim '", "is no command")])
+def test_an_editor_that_is_not_named_is_said_with_what_to_do(named: str, says: str):
+    if os.name == "nt":
+        pytest.skip("there is notepad")
+    with pytest.raises(GraderError, match=says):
+        command(Path("a.py"), 1, {"EDITOR": named})
+
+
+def test_warming_up_takes_no_state_along():
+    """What a warm worker knows is imported, never observed: two copies say the same of the same question."""
+    with Pool() as pool:
+        answers = []
+        for _ in range(2):
+            worker = pool.take()
+            answers.append(worker.ask({"do": "seen"}, warm.WARM_UP))
+            worker.close()
+    assert answers == [{"seen": {}}] * 2
