@@ -1,0 +1,44 @@
+"""What the README shows of the commands is what they print."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from grader.syllabus import ROOT
+from tests.project.conftest import Folder
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def shown(command: str) -> str:
+    """The lines below a command where the README first has it."""
+    return str(re.findall(rf"```console\n\$ {re.escape(command)}\n(.+?)```", README, re.DOTALL)[0])
+
+
+@pytest.mark.parametrize(("command", "arguments"), [("make test", ["test"]), ("make list", ["list"])])
+def test_the_readme_shows_what_a_command_prints(command: str, arguments: list[str], folder: Folder):
+    if arguments == ["test"]:
+        arguments = ["test", "--exercises", str(folder.path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "grader", *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    )
+    printed = done.stdout.replace(str(folder.path), "exercises")
+    assert shown(command).split("\n") == printed.split("\n")
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z ]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    names = {name for names in targets for name in names.split()}
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for name in re.findall(r"(?:`|\$ )make ([a-z]+)", page.read_text(encoding="utf-8")):
+            assert name in names, f"{page.name}: make {name}"
