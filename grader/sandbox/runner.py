@@ -22,7 +22,7 @@ from grader.syllabus import Entry
 
 FILE_LIMIT = 1 << 20  # bytes of one source file
 FILES_LIMIT = 200
-QUICK = 1.0  # seconds for a quick check of an exercise that has run out of time twice: a loop costs no more than that
+QUICK = 2.0  # seconds for a quick check of an exercise that has run out of time twice: a loop costs no more than that
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Budget:
     wall: float = 900.0
     cpu: float = 900.0
     memory: int = 1 << 30
-    check: float = 5.0
+    check: float = 10.0
 
 
 class IsolatedRunner(Runner):

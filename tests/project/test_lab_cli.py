@@ -19,7 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from grader.assembly import Assembly, read_folder
-from lab import corpora, demo, runs
+from lab import corpora, demo, pieces, runs
 from lab.cli import main
 from lab.console import Meter
 from lab.corpora import Corpus
@@ -294,7 +294,7 @@ def test_a_learner_may_choose_bytes_and_merges(
 ) -> None:
     sources = read_folder(runs.ROOT / "solutions", "reference")
     capstone = sources["ex16_capstone"].edited([("return CharTokenizer(text)", "return BPETokenizer.train(text, 270)")])
-    monkeypatch.setattr(Assembly, "reference", lambda: Assembly({**sources, "ex16_capstone": capstone}))
+    monkeypatch.setattr(pieces, "reference_assembly", lambda: Assembly({**sources, "ex16_capstone": capstone}))
     result = train("--name", "merges")
     assert result.exit_code == 0, result.output
     losses = json.loads((tmp_path / "runs" / "merges" / "results.json").read_text())
