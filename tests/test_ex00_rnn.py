@@ -273,6 +273,11 @@ def test_dtypes(ex: Exercise, rng: Random):
     words = np.eye(inputs, dtype=np.int64)[rng.integers(0, inputs, batch, length)]  # one-hot, (B, T, D_in)
     single = np.float32
     singles = [array.astype(single) for array in shared]
+    zeros = {
+        name: np.zeros(array.shape, dtype=single)
+        for name, array in zip(("xs", "h0", "W_xh", "W_hh", "b"), (xs, h0, *shared), strict=True)
+    }
+    doubles = {name: zeros | {name: array.astype(np.float64)} for name, array in zeros.items()}
     return {
         "a step in float32": ex.rnn_step(xs[:, 0].astype(single), h0.astype(single), *singles),
         "states in float32": states_of(ex, xs.astype(single), h0.astype(single), singles),
@@ -280,7 +285,7 @@ def test_dtypes(ex: Exercise, rng: Random):
         "states from a float32 h0": states_of(ex, xs, h0.astype(single), shared),
         "states of integer inputs": states_of(ex, words, h0, shared),
         "states from an integer h0": states_of(ex, xs, np.zeros((batch, width), dtype=np.int64), shared),
-    }
+    } | {f"zeros, {name} alone in float64": ex.rnn_forward(*given.values()) for name, given in doubles.items()}
 
 
 @check("where the sums are so large that an exponential overflows, states are finite and within -1..1", points=1)

@@ -12,7 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grader.checks import Exercise, Random, check, close, filled, gradients, loaded, parameters, raised
+from grader.checks import (
+    Exercise,
+    Random,
+    check,
+    close,
+    filled,
+    gradients,
+    loaded,
+    overheard,
+    parameters,
+    raised,
+)
 
 SIZES = {"src_vocab": 11, "tgt_vocab": 13, "d_model": 12, "n_heads": 3, "n_layers": 2, "d_ff": 20, "max_len": 16}
 BOS, EOS = 1, 2
@@ -79,7 +90,7 @@ def judge_loss(got, want, smoothing: float):
         elif close(plain, -right, 1e-4):
             yield "without smoothing the sign of your loss is wrong: log-probabilities are negative, losses positive."
         elif close(plain, alike, 1e-4):
-            yield "the two shares have changed places: s is what all tokens have alike, 1 - s what the right one gets."
+            yield "the two shares have changed places: which of them, s or 1 - s, is spread over all tokens alike?"
         else:
             yield (
                 f"without smoothing the loss should be {right:.4f}, the mean of -log p(right) (exercise 1); yours is "
@@ -327,7 +338,10 @@ def judge_padded(got, also: str = ""):
                 f"padding. Which memory_mask does the decoder get, and is that True for tokens?{also}"
             )
         elif not close(got["logits alone"][row], got["logits in a batch"][row], 1e-6):
-            yield f"a source has other logits when padding stands behind it.{also}"
+            yield (
+                "a source has other logits when padding stands behind it, although nobody reads the memory there: what "
+                f"else depends on how long the batch is?{also}"
+            )
 
 
 @check(
@@ -743,7 +757,10 @@ def _(got, want):
     mine, theirs = (np.pad(seen["written"], ((0, 0), (0, 9 - seen["written"].shape[1]))) for seen in (got, want))
     if not (mine == theirs).all():
         row, at = np.argwhere(mine != theirs)[0]
-        yield f"token {at} of row {row} is {mine[row, at]}; the likeliest one is {theirs[row, at]}."
+        yield (
+            f"token {at} of row {row} is {mine[row, at]}; the likeliest one is {theirs[row, at]}. (The model came in "
+            "training mode, with dropout, and this batch holds padding.)"
+        )
 
 
 REVERSAL = {"src_vocab": 9, "tgt_vocab": 9, "d_model": 32, "n_heads": 2, "n_layers": 1, "d_ff": 64, "max_len": 8}
@@ -803,6 +820,20 @@ def _(got, want, reference):
             "reference nearly all. Look at the checks above first. If they pass, a loss that falls to nearly nothing "
             "means that the model sees its answers; one that does not fall, that its steps are too small or too large."
         )
+
+
+@check("encoder and decoder run on the device of the tokens, masks included")
+def test_device(ex: Exercise, rng: Random):
+    batch, source, target = rng.sizes(3)
+    model = ex.Transformer(**SIZES).eval().to("meta")
+
+    def table(ids: Tensor) -> Tensor:  # the real one looks at the ids, and there is nothing to see on `meta`
+        return torch.empty(*ids.shape, SIZES["d_model"], device=ids.device)
+
+    overheard({"source": model.src_embedding, "target": model.tgt_embedding}, table)
+    src, tgt_in = (torch.empty(batch, length, dtype=torch.int64, device="meta") for length in (source, target))
+    memory = model.encode(src)
+    return {"memory": memory, "decoded": model.decode(tgt_in, memory, src), "both": model(src, tgt_in)}
 
 
 ### END HIDDEN TESTS

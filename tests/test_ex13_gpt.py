@@ -345,13 +345,18 @@ def _(got, want):
             yield f"with all weights in {dtype}, the logits are further from those in float64 than rounding explains."
 
 
-@check("one token, one sequence, a full context, and streams of any size", points=1, after=test_logits)
+@check(
+    "one token, one sequence, a full context, more sequences than it has positions, streams of any size",
+    points=1,
+    after=test_logits,
+)
 def test_extremes(ex: Exercise, rng: Random):
     model, block = small_gpt(ex, rng), small_block(ex, rng)
     x = rng.tensor(1, 4, 12, dtype=torch.float64)
     return {
         "one token": model(rng.ids(11, 1, 1))[0],
         "full context": model(rng.ids(11, 1, 9))[0],
+        "many sequences": model(rng.ids(11, 13, 2))[0],
         "huge": block(1e8 * x),
         "tiny": block(1e-8 * x),
         "shared mean": block(1e4 + x),
@@ -402,12 +407,12 @@ def _(got, want):
         yield "with `dropout=0.4` the same ids give the same logits twice while training. Who gets `config.dropout`?"
 
 
-@check("more tokens than the context holds are refused", points=1)
+@check("more tokens than `context_length` are refused by that name", points=1)
 def test_too_long(ex: Exercise, rng: Random):
     model = small_gpt(ex, rng)
     return [
-        raised(lambda: model(rng.ids(11, 2, 10)), mentions=[10]),
-        raised(lambda: model(rng.ids(11, 1, 17), rng.ids(11, 1, 17)), mentions=[17]),
+        raised(lambda: model(rng.ids(11, 2, 10)), mentions=["context_length", 10]),
+        raised(lambda: model(rng.ids(11, 1, 17), rng.ids(11, 1, 17)), mentions=["context_length", 17]),
     ]
 
 

@@ -8,6 +8,7 @@ catalogue).
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ NAMES = {
     "zeros": "ones", "zeros_like": "ones_like", "argmax": "argmin", "any": "all", "all": "any", "train": "eval",
     "eval": "train", "ceil": "floor", "tanh": "sigmoid",
 }  # fmt: skip
+# Whose arguments have no order.
+SYMMETRIC = {"transpose", "swapaxes", "maximum", "minimum", "min", "max", "result_type"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,10 @@ class Mutation:
 def mutations(reference: Source) -> Iterator[Mutation]:
     """Every mechanical mutant of the solution regions of a reference, in the order of its lines."""
     tree = ast.parse(reference.text)
-    inside = _regions(reference.text)
+    inside, trivial = _regions(reference.text), _trivial(tree)
     found: dict[str, Mutation] = {}
-    for node, changed in _changes(tree, in_message=False):
-        if node.lineno in inside:
+    for node, changed in (*_changes(tree, in_message=False), *_mix_ups(tree)):
+        if node.lineno in inside and changed not in trivial:
             mutation = _spliced(reference, node, changed)
             if mutation.source.text != reference.text and _compiles(mutation.source.text):
                 found.setdefault(mutation.source.text, mutation)
@@ -86,11 +89,32 @@ def equivalents(entry: Entry, folder: Path = EQUIVALENT) -> tuple[Equivalent, ..
     path = folder / f"{entry.stem}.toml"
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8")).get("equivalent", [])
-        return tuple(Equivalent(table["before"], table["after"], table["reason"]) for table in tables)
+        return tuple(
+            Equivalent(table["before"], after, table["reason"])
+            for table in tables
+            for after in ([table["after"]] if isinstance(table["after"], str) else table["after"])
+        )
     except FileNotFoundError:
         return ()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise GraderError(f"{path} is damaged: {error}") from None
+
+
+def _trivial(tree: ast.Module) -> set[ast.AST]:
+    """What a call is made on where the object alone is no change worth trying: `torch`, `self`, a statement's."""
+    nodes = list(ast.walk(tree))
+    names = {"self"}
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    idle = {node for node in nodes if isinstance(node, ast.Name) and node.id in names}
+    return idle | {
+        node.value.func.value
+        for node in nodes
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+    }
 
 
 def _regions(text: str) -> set[int]:
@@ -135,8 +159,10 @@ def _expressions(node: ast.expr) -> Iterator[ast.expr]:
     match node:
         case ast.BinOp() if type(node.op) in OPERATORS:
             yield _with(node, op=OPERATORS[type(node.op)]())
-        case ast.Compare(ops=[op]):
-            yield from (_with(node, ops=[other()]) for other in COMPARISONS.get(type(op), ()))
+        case ast.Compare():
+            for index, op in enumerate(node.ops):
+                for other in COMPARISONS.get(type(op), ()):
+                    yield _with(node, ops=[*node.ops[:index], other(), *node.ops[index + 1 :]])
         case ast.BoolOp():
             yield _with(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
         case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert()):
@@ -158,8 +184,44 @@ def _expressions(node: ast.expr) -> Iterator[ast.expr]:
         case ast.Call():
             for index in range(len(node.keywords)):
                 yield _with(node, keywords=node.keywords[:index] + node.keywords[index + 1 :])
-            if len(node.args) == 2 and not any(isinstance(argument, ast.Starred) for argument in node.args):
-                yield _with(node, args=node.args[::-1])
+            if _called(node) not in SYMMETRIC:
+                for index, (one, two) in enumerate(itertools.pairwise(node.args)):
+                    if not isinstance(one, ast.Starred) and not isinstance(two, ast.Starred):
+                        yield _with(node, args=[*node.args[:index], two, one, *node.args[index + 2 :]])
+            if isinstance(node.func, ast.Attribute):  # x.clone() becomes x
+                yield node.func.value
+
+
+def _called(node: ast.Call) -> str:
+    """The last name of what is called: "transpose" of `x.transpose(1, 2)`."""
+    match node.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
+
+
+def _mix_ups(tree: ast.Module) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Every use of one of several of a kind, with another in its place.
+
+    Of a kind are arguments of a function with the same annotation (`query` and `key`), and attributes that a class
+    makes by the same call (`self.norm1` and `self.norm2`).
+    """
+    spoken = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Raise) for part in ast.walk(node)}
+    for scope in ast.walk(tree):
+        kinds: dict[str, set[str]] = {}
+        for node in ast.walk(scope) if isinstance(scope, ast.ClassDef) else ():
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                made = kinds.setdefault(ast.unparse(node.value.func), set())
+                made |= {ast.unparse(target) for target in node.targets if isinstance(target, ast.Attribute)}
+        if isinstance(scope, ast.FunctionDef):
+            for argument in (*scope.args.args, *scope.args.kwonlyargs):
+                if argument.annotation is not None:
+                    kinds.setdefault(ast.unparse(argument.annotation), set()).add(argument.arg)
+        for node in ast.walk(scope):
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load) and node not in spoken:
+                text = ast.unparse(node)
+                others = {other for kind in kinds.values() if text in kind for other in kind} - {text}
+                yield from ((node, ast.parse(other, mode="eval").body) for other in sorted(others))
 
 
 def _with(node: ast.AST, **fields: object) -> Any:

@@ -102,6 +102,7 @@ class MutationReport:
         self.mutations: dict[str, Mutation] = {}
         self.candidates: list[Candidate] = []
         self.noticed: Counter[str] = Counter()
+        self.timed_out: Counter[str] = Counter()
         self.total: Counter[str] = Counter()
         self.survivors: dict[str, list[Mutation]] = {entry.stem: [] for entry in entries}
         self.recorded = {entry.stem: {(e.before, e.after) for e in equivalents(entry)} for entry in entries}
@@ -117,6 +118,7 @@ class MutationReport:
         self.total[stem] += 1
         if trial.rejected_by:
             self.noticed[stem] += 1
+            self.timed_out[stem] += trial.statuses[trial.rejected_by[0]] == "timeout"
             return
         self.survivors[stem].append(mutation)
         if not self._explained(stem, mutation):
@@ -133,10 +135,16 @@ class MutationReport:
             explained = sum(self._explained(stem, mutation) for mutation in self.survivors[stem])
             good += self.noticed[stem] + explained
             open_ones = len(self.survivors[stem]) - explained
+            late = f" ({self.timed_out[stem]} by the time limit alone)" if self.timed_out[stem] else ""
             self.console.print(
-                f"  {entry.label}  {self.noticed[stem]:>3} of {self.total[stem]:>3} changes noticed, "
+                f"  {entry.label}  {self.noticed[stem]:>3} of {self.total[stem]:>3} changes noticed{late}, "
                 f"{explained} equivalent, {open_ones} open"
             )
+            survived = {(mutation.before, mutation.after) for mutation in self.survivors[stem]}
+            for _, after in sorted(self.recorded[stem] - survived):
+                self.console.print(
+                    Text(f"        recorded as equivalent, and yet noticed: {after}"), soft_wrap=True, style="dim"
+                )
         total = self.total.total()
         self.console.print(
             f"\n[bold]{good} of {total} changes noticed or explained[/bold] ({good / max(1, total):.1%})"
