@@ -12,7 +12,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check install --quiet -c constraints.
 .PHONY: train sample
 # END WITH
 # BEGIN WHOLE
-.PHONY: quiz demo stubs check mutants mutate release format bench
+.PHONY: quiz demo stubs check mutants mutate release notebooks format bench
 # END WHOLE
 .DEFAULT_GOAL := help
 
@@ -37,7 +37,7 @@ help:
 # BEGIN WHOLE
 	@echo "make demo                  the whole journey with the reference, in about two minutes"
 	@echo "for authors: make check, mutants, mutate, stubs, format, bench"
-	@echo "for instructors: make release OUT=DIR [UNTIL=ex09] [WITH=ex01-ex04]"
+	@echo "for instructors: make release OUT=DIR [UNTIL=ex09] [WITH=ex01-ex04]; make notebooks [STYLE=cells] [OUT=course]"
 # END WHOLE
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
@@ -55,6 +55,11 @@ $(VENV)/.core: pyproject.toml constraints.txt lab/corpus-requirements.txt
 $(VENV)/.dev: $(VENV)/.core
 	@echo "Adding the tools that check the project itself."
 	@$(PIP) -e ".[dev]"
+	@touch $@
+
+$(VENV)/.nbgrader: $(VENV)/.core
+	@echo "Adding nbgrader, and JupyterLab with it."
+	@$(PIP) -e ".[nbgrader]"
 	@touch $@
 # END WHOLE
 
@@ -128,6 +133,9 @@ mutants mutate: $(VENV)/.core
 
 release: $(VENV)/.core
 	@$(RUN) -m grader release $(OUT) $(if $(UNTIL),--until $(UNTIL)) $(if $(WITH),--with-solutions $(WITH)) $(ARGS)
+
+notebooks: $(VENV)/.nbgrader
+	@$(RUN) -m grader notebooks $(EX) $(if $(STYLE),--style $(STYLE)) $(if $(OUT),--out $(OUT)) $(ARGS)
 
 format: $(VENV)/.dev
 	$(RUN) -m ruff check --fix .

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from grader.assembly import Source
 from grader.errors import GraderError
-from grader.syllabus import load
+from grader.nb.pieces import code_of
+from grader.syllabus import find, load
 
 FILE_LIMIT = 1 << 20  # bytes of one source; the longest reference has 20,000
 TOTAL_LIMIT = 16 << 20  # bytes of everything that is read of one submission
@@ -258,7 +259,8 @@ def _read(submission: Submission, stem: str, item: Item) -> int:
             raise ValueError("it is larger than it says")
         text = _decoded(raw, str(item.path), submission.notes)
         if notebook:
-            text = code_of_notebook(text)
+            cells = code_of(find([stem])[0], text)  # one of ours, with the code in cells
+            text = code_of_notebook(text) if cells is None else cells
             submission.notes.append(f"{item.path} is a notebook: its code cells were taken as {stem}.py")
     except ValueError as error:
         submission.unreadable[stem] = f"{item.path}: {error}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from grader.checks import Check
 from grader.errors import GraderError
 from grader.misconceptions.catalogue import catalogue
+from grader.nb.content import notebook_file
 from grader.reference import Code, reference_assembly
 from grader.release import cutting, recording
 from grader.release.leaks import leaks
@@ -145,6 +146,8 @@ def write_files(root: Path, plan: Plan) -> None:
     for entry in plan.entries:
         put(exercises / entry.stub.name, generated(entry))
         put(exercises / "hints" / entry.hints.name, entry.hints.read_text(encoding="utf-8"))
+        if notebook_file(entry).exists():  # which groups of checks a notebook runs
+            put(exercises / "notebooks" / notebook_file(entry).name, notebook_file(entry).read_text(encoding="utf-8"))
         put(root / "tests" / entry.suite.name, cutting.public_checks(entry.suite.read_text(encoding="utf-8")))
         put(root / SKELETONS / entry.stub.name, skeleton(entry))
         if catalogue(entry):

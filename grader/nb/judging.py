@@ -1,0 +1,173 @@
+"""The process that grades for nbgrader: it stays for all submissions of a run, with all that it knows of the reference.
+
+It is one of its own so that a server that runs for weeks (the formgrader) grades by the checks as they are today.
+Run as a module, this is that process: it answers requests, one JSON document a line.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from grader.batch.intake import Submission, Unusable, take
+from grader.batch.run import suite_fingerprint
+from grader.batch.unit import Task, close, grade_submission
+from grader.errors import GraderError
+from grader.nb.pieces import PREFIX, Places, answers, cell_lines, rebuilt
+from grader.process import WorkerDied, WorkerProcess
+from grader.sandbox.runner import Budget
+from grader.syllabus import Entry, find, load
+from grader.worker import send, streams
+
+SLACK = 300.0  # seconds on top of a submission's budget: the reference's own side, a slow machine
+TRIES = 2  # a machine may fail, but a submission must not be able to stop the run
+
+
+@dataclass(frozen=True)
+class Handed:
+    """Where something was handed in: nbgrader's folder of submissions, by whom, as which assignment."""
+
+    submitted: Path
+    student: str
+    assignment: str
+
+
+class GradingProcess:
+    """Grades submissions, one after the other. It starts with the first one."""
+
+    def __init__(self, seed: int, budget: Budget) -> None:
+        self.seed = seed
+        self.budget = budget
+        self._worker: WorkerProcess | None = None
+
+    def grade(self, handed: Handed, entry: Entry) -> dict[str, Any]:
+        """Grade one exercise of a submission; returns its record, as a batch keeps it.
+
+        Raises:
+            GraderError: it could not be graded.
+        """
+        request = {
+            "submitted": str(handed.submitted.resolve()),
+            "student": handed.student,
+            "assignment": handed.assignment,
+            "stem": entry.stem,
+            "seed": self.seed,
+            "budget": asdict(self.budget),
+        }
+        problem = ""
+        for _ in range(TRIES):
+            if self._worker is None:
+                self._worker = WorkerProcess(__name__)
+            try:
+                answer = self._worker.ask(request, self.budget.wall + SLACK)
+            except WorkerDied as death:
+                self._worker, problem = None, death.trace.strip() or f"the judge ended with code {death.code}"
+                continue
+            if "broken" in answer:
+                raise GraderError(answer["broken"])
+            return answer
+        raise GraderError(f"{handed.student}'s {entry.stem} could not be graded: {problem}")
+
+    def close(self) -> None:
+        """End the process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+_kept: tuple[object, GradingProcess] | None = None
+
+
+def warm(seed: int, budget: Budget) -> GradingProcess:
+    """The process that graded last, if it still grades by what the checks and the solutions are now; else a new one."""
+    global _kept
+    key = (seed, budget, suite_fingerprint(load()))
+    if _kept is None or _kept[0] != key:
+        cool()
+        _kept = (key, GradingProcess(seed, budget))
+    return _kept[1]
+
+
+@atexit.register
+def cool() -> None:
+    """End the process that was kept."""
+    global _kept
+    if _kept is not None:
+        _kept[1].close()
+        _kept = None
+
+
+def read(handed: Handed, entry: Entry) -> Submission:
+    """What was handed in for an exercise, with the earlier exercises that it is built on.
+
+    Of those, what stands beside it counts before what was handed in for itself.
+    """
+    submission = Submission(handed.student)
+    for folder in (handed.assignment, *entry.needs):
+        own = folder == handed.assignment
+        try:
+            taken = take(handed.submitted / handed.student / folder)
+        except Unusable as problem:
+            if own:
+                submission.notes.append(str(problem))
+            continue
+        if own:
+            submission.sources |= taken.sources
+            submission.unreadable |= taken.unreadable
+            submission.notes += taken.notes
+        elif folder not in submission.sources and folder in taken.sources:
+            submission.sources[folder] = taken.sources[folder]
+    if entry.stem not in submission.sources and entry.stem not in submission.unreadable:
+        submission.unreadable[entry.stem] = f"There is no {entry.stub.name} in what was handed in."
+    return submission
+
+
+def cells_of(handed: Handed, entry: Entry, submission: Submission) -> Places:
+    """Where the cells of a notebook stand in the module that was made of them; nothing if there is a file."""
+    source = submission.sources.get(entry.stem)
+    notebook = handed.submitted / handed.student / handed.assignment / f"{entry.stem}.ipynb"
+    try:
+        cells = dict(answers(notebook.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+    in_cells = source is not None and source.text == rebuilt(entry, cells)
+    return cell_lines(entry, cells) if in_cells and any(name.startswith(PREFIX) for name in cells) else {}
+
+
+class Server:
+    """The other side: answers requests of `GradingProcess`."""
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Grade one submission."""
+        (entry,) = find([request["stem"]])
+        handed = Handed(Path(request["submitted"]), request["student"], request["assignment"])
+        task = Task(request["seed"], (entry.stem,), Budget(**request["budget"]))
+        submission = read(handed, entry)
+        code = submission.sources[entry.stem].text if entry.stem in submission.sources else ""
+        return {**grade_submission(submission, task), "cells": cells_of(handed, entry, submission), "code": code}
+
+
+def _served(server: Server, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request; what breaks in the engine itself is an answer, too."""
+    try:
+        return server.answer(request)
+    except Exception as error:
+        return {"broken": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    requests, answers = streams()
+    server = Server()
+    try:
+        for line in requests:
+            send(answers, _served(server, json.loads(line)))
+    finally:
+        close()
+
+
+if __name__ == "__main__":
+    main()
