@@ -169,6 +169,7 @@ def attacked(judged: Course, stock: Course, wrong: str) -> Iterator[Row]:
         course.hand_in("plain", wrong)
         course.seconds("plain")
     base, expected = judged.points()["plain"], stock.points()["plain"]
+    assert base is not None, "the submission that is to be attacked could not be graded"
     assert base == expected, f"both must give the same points for the same code: {base}, {expected}"
     for run, attacks in enumerate((ATTACKS[:-1], ATTACKS[-1:])):  # the last one changes everybody's scores
         for course in (judged, stock):
@@ -178,6 +179,7 @@ def attacked(judged: Course, stock: Course, wrong: str) -> Iterator[Row]:
         found = judged.points(), stock.points()
         for number, attack in enumerate(attacks):
             ours, theirs = (points.get(f"attack-{run}-{number}") for points in found)
+            assert ours is not None, f"{attack.name}: no grade"
             assert ours == base, f"{attack.name}: {base} points without it, {ours} with it"
             assert theirs != base, f"{attack.name} does nothing in a kernel, so it proves nothing here"
             note = f"in a kernel: {'no grade' if theirs is None else f'{theirs:g}'} instead of {base:g}"

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.measure import Row
-from grader.syllabus import ROOT
 from lab import corpora
 from lab.console import Screen
 from lab.recipes import DEMO, TRAIN
 from lab.session import new_run
+from lab.text import TextPlan
 
 
 def rows(_runs: int) -> Iterator[Row]:
@@ -26,12 +26,10 @@ def rows(_runs: int) -> Iterator[Row]:
                 Screen(plain=True, file=io.StringIO()),
                 Path(folder),
                 None,
-                corpus,
-                recipe,
+                TextPlan(corpus, recipe),
                 seed=0,
                 device="cpu",
-                exercises=ROOT / "solutions",
-                reference=True,
+                exercises=None,
             )
             seconds = time.perf_counter() - started
         theirs = outcome.baselines.trigram

@@ -24,6 +24,10 @@ class WorkerDied(Exception):
         self.trace = trace
 
 
+class Interrupted(Exception):
+    """Nobody waits for what is being done any more."""
+
+
 class Worker(Protocol):
     """Something that answers requests until it dies or is closed."""
 
@@ -84,7 +88,15 @@ class WorkerProcess:
             raise self._death("Timeout (the worker did not answer)\n") from None
         if line is None:
             raise self._death("")
-        return dict(json.loads(line))
+        try:
+            return dict(json.loads(line))
+        except ValueError:  # a copy of it was killed while it wrote
+            self._process.kill()
+            raise self._death("") from None
+
+    def kill(self) -> None:
+        """End the process from any thread; whoever waits for its answer gets `WorkerDied`."""
+        self._process.kill()
 
     def trace(self) -> str:
         """What the interpreter wrote to stderr since the last call; it is forgotten then."""

@@ -1,8 +1,9 @@
 """A worker that has imported everything before it is asked for anything.
 
 On Linux it stays as it is and lets a copy of itself (a fork) serve each run, so that no run can leave anything behind
-for the next; a run ends with the request `end`. Elsewhere, or when a library has started a thread (a fork takes none
-of them along, and may wait for one for ever), it serves one run itself, and its parent starts the next worker.
+for the next. A run has a number, which comes with each request; it ends with the request `end`, or when its copy is
+killed. Elsewhere, or when a library has started a thread (a fork takes none of them along, and may wait for one for
+ever), it serves one run itself, and its parent starts the next worker.
 """
 
 from __future__ import annotations
@@ -44,12 +45,18 @@ def serve_forks(worker: Worker, requests: TextIO, answers: TextIO) -> None:
     """Give each run a copy of this process, one at a time, and tell the parent how the copy ended."""
     if sys.platform != "linux":
         raise NotImplementedError("only Linux forks safely after torch has been loaded")
+    over = 0
     for line in requests:
+        run = json.loads(line)["run"]
+        if run == over:  # its copy was killed before it had read this
+            continue
         child = os.fork()
         if child == 0:
+            send(answers, {"copy": os.getpid()})
             serve_run(worker, line, requests, answers)
             os._exit(0)
         _, status = os.waitpid(child, 0)
+        over = run
         send(answers, {"ended": os.waitstatus_to_exitcode(status)})
 
 

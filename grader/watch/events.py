@@ -35,6 +35,13 @@ class Begin:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """What was being done was interrupted: `stem` was being graded, or the exercise to begin with was looked for."""
+
+    stem: str = ""
+
+
+@dataclass(frozen=True)
 class Trouble:
     """Something went wrong that a learner should know; the watch goes on. `stem` was being graded, if any was."""
 
@@ -61,7 +68,7 @@ class Hangup:
     """The terminal is gone."""
 
 
-Event = Saved | Graded | Begin | Trouble | Crash | Key | Hangup
+Event = Saved | Graded | Begin | Dropped | Trouble | Crash | Key | Hangup
 
 
 class Inbox:

@@ -22,7 +22,7 @@ from grader.results import CheckResult, ExerciseResult
 from grader.stubs import FOLDER
 from grader.syllabus import ROOT, Entry, load
 from grader.watch import editor
-from grader.watch.events import Begin, Crash, Event, Graded, Hangup, Inbox, Key, Saved, Trouble
+from grader.watch.events import Begin, Crash, Dropped, Event, Graded, Hangup, Inbox, Key, Saved, Trouble
 from grader.watch.files import Saves
 from grader.watch.keys import Keys, open_keys
 from grader.watch.screen import Screen
@@ -61,6 +61,7 @@ class Watch:
         self.results: dict[str, ExerciseResult] = {}
         self.waiting: dict[str, bool] = {}  # exercises to grade, in order; True if it was saved or asked for
         self.busy = ""  # the stem that is being graded
+        self.anew = False  # whether that one was saved or asked for
         self.searching = False  # for the next exercise
         self.since = 0.0
         self.announced = False
@@ -77,8 +78,7 @@ class Watch:
         Raises:
             KeyboardInterrupt: they pressed Ctrl-C.
         """
-        with self._alone(), self.pool, self.saves, self.keys:
-            self.work.start()
+        with self._alone(), self.pool, self.saves, self.keys, self.work:
             self._greet()
             if self.focus is None:
                 self._go_on()
@@ -101,6 +101,8 @@ class Watch:
                 self._begin(stem)
             case Graded(stem, result, notes):
                 self._graded(self.entries[stem], result, notes)
+            case Dropped(stem):
+                self._dropped(stem)
             case Trouble(message, stem):
                 self.screen.say(message, style="yellow")
                 self.searching = self.searching and bool(stem)
@@ -131,12 +133,14 @@ class Watch:
         self._queue(own)
 
     def _queue(self, stems: list[str]) -> None:
-        """Grade these first, the one in focus before the others, then what waits already and what uses them."""
+        """Grade these now, the one in focus before the others, then what waits already and what uses them."""
         assert self.focus is not None
         first = dict.fromkeys(sorted(stems, key=lambda stem: stem != self.focus.stem), True)  # type: ignore[union-attr]
         users = [stem for stem, entry in self.entries.items() if any(need in stems for need in entry.needs)]
         rest = {stem: anew for stem, anew in self.waiting.items() if stem not in first}
         self.waiting = first | dict.fromkeys(users, False) | rest | first
+        if self.busy or self.searching:  # the learner need not wait for what may be out of date
+            self.work.interrupt()
         if not self.busy:
             self._next_job()
 
@@ -144,9 +148,18 @@ class Watch:
         self.busy = next(iter(self.waiting), "")
         if self.busy:
             self.since, self.announced = time.monotonic(), False
-            self.work.grade(self.entries[self.busy], anew=self.waiting.pop(self.busy))
+            self.anew = self.waiting.pop(self.busy)
+            self.work.grade(self.entries[self.busy], self.anew)
         else:
             self.screen.bar()
+
+    def _dropped(self, stem: str) -> None:
+        """Something came in between: what was being graded waits again."""
+        if stem:
+            self.waiting.setdefault(stem, self.anew)
+            self._next_job()
+        else:
+            self.searching = False
 
     def _graded(self, entry: Entry, result: ExerciseResult | None, notes: Iterable[str]) -> None:
         if result is not None:

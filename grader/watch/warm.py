@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
+import signal
 import threading
 from typing import Any
 
 from grader.errors import GraderError
-from grader.process import Worker, WorkerDied, WorkerProcess
+from grader.process import WorkerDied, WorkerProcess
 from grader.warm_worker import ONCE
 
 WARM_UP = 120.0  # seconds that a worker may take to import everything
 GOODBYE = 5.0  # seconds in which a copy has to end
+RUNS = itertools.count(1)  # their numbers
 
 
 class WarmWorker(WorkerProcess):
@@ -37,22 +41,43 @@ class Fork:
 
     def __init__(self, parent: WarmWorker) -> None:
         self._parent = parent
-        self.alive = False  # the copy is made with the first request
+        self._run = next(RUNS)
+        self._lock = threading.Lock()
+        self._begun = False  # the copy is made with the first request
+        self._copy = 0  # its process, while it runs
+        self._killed = False
+        self.alive = True
 
     def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
         """Send a request to the copy; see `Worker.ask`."""
-        self.alive = True
-        answer = self._parent.ask(request, deadline)
+        answer = self._parent.ask(request | {"run": self._run}, deadline)
+        if not self._begun:
+            self._begun = True
+            with self._lock:
+                self._copy = answer["copy"]
+            if self._killed:
+                self.kill()
+            answer = self._parent.receive(deadline)
         if "ended" in answer:
+            with self._lock:
+                self._copy = 0
             self.alive = False
             raise WorkerDied(answer["ended"], self._parent.trace())
         return answer
 
+    def kill(self) -> None:
+        """End the copy from any thread; whoever waits for its answer gets `WorkerDied`."""
+        self._killed = True
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if self._copy:
+                os.kill(self._copy, signal.SIGTERM)
+
     def close(self) -> None:
         """End the copy; its parent waits for the next run."""
-        if self.alive:
+        if self.alive and self._begun:
             with contextlib.suppress(WorkerDied):
                 self.ask({"do": "end"}, GOODBYE)
+        self.alive = False
 
 
 class Pool:
@@ -94,17 +119,19 @@ class Pool:
                 self._spare = None
         self.refill()
 
-    def take(self) -> Worker:
-        """A worker that nobody has used before; a cold one while the warm one serves another run.
+    def take(self) -> WorkerProcess | Fork:
+        """A worker that nobody has used before: a cold one while the warm one serves another run, or has served one.
 
         Raises:
             GraderError: no worker can be warmed up.
         """
         if self._fork is not None and self._fork.alive:
             return WorkerProcess()
-        self.refill()
+        if self._spare is not None and not self._spare.alive:
+            self.refill()
         spare = self._spare
-        assert spare is not None
+        if spare is None:  # it was lent, and the next is started when the run is over
+            return WorkerProcess()
         try:
             forks = spare.forks()
         except WorkerDied as death:

@@ -8,12 +8,15 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grader.runner import IMPORT_LIMIT
 from grader.syllabus import ROOT, find
 from tests.project.conftest import Folder
 
@@ -106,18 +109,33 @@ def test_the_one_that_was_saved_is_graded_first_and_then_those_that_use_it(
     assert "pass " in text.splitlines()[-1]
 
 
-def test_a_save_during_a_run_is_graded_when_the_run_is_over(folder: Folder, watch: Callable[..., Lines]):
-    slow = (
-        folder.solve("01")
-        .read_text()
-        .replace("import numpy as np", "import time\nimport numpy as np\ntime.sleep(3)", 1)
-    )
-    folder.write("01", slow.replace("### BEGIN SOLUTION", "return x * 1.5", 1))
+FOREVER = "while True:\n    pass\n"
+
+
+def test_a_save_during_a_run_is_graded_at_once(folder: Folder, watch: Callable[..., Lines]):
+    """A loop without end, which is mended before the limit of the check has told of it."""
+    folder.write("01", FOREVER)
     lines = watch("1")
     lines.expect("Grading ex01")
     folder.solve("01")
-    lines.expect("This check alone")
     lines.expect("ex01 Softmax and cross-entropy: passes")
+    assert "Stopped after" not in lines.seen
+
+
+def test_a_save_does_not_wait_for_an_exercise_that_uses_what_was_saved_before(
+    folder: Folder, watch: Callable[..., Lines]
+):
+    folder.write("05", FOREVER)
+    wrong(folder)
+    lines = watch("1")
+    lines.expect("Grading ex05")
+    folder.solve("01")
+    lines.expect("ex01 Softmax and cross-entropy: passes")
+    assert "ex05  Scaled" not in lines.seen
+    lines.expect("Grading ex05")
+    folder.solve("05")
+    lines.expect("ex05 Scaled dot-product attention: passes")
+    assert "Stopped after" not in lines.seen
 
 
 def test_it_begins_with_the_first_that_does_not_pass_and_advances_when_asked_to(
@@ -273,6 +291,37 @@ def test_it_does_not_move_on_by_itself(folder: Folder, terminal: Callable[..., T
     folder.solve("01")
     screen.expect("passes", BAR)
     assert "ex02" not in screen.press("r", "graded in", BAR)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_nothing_runs_on_when_it_is_left(folder: Folder, terminal: Callable[..., Terminal], tmp_path: Path):
+    entered = tmp_path / "entered"
+    folder.write("01", f"from pathlib import Path\nPath({str(entered)!r}).touch()\n{FOREVER}")
+    screen = terminal("1")
+    until(entered.exists)
+    assert members(screen.child.pid) == 3  # the watch, what is warm, and its copy in the loop
+    pressed = time.monotonic()
+    screen.press("q")
+    assert screen.leave() == 0
+    until(lambda: members(screen.child.pid) == 0)
+    assert time.monotonic() - pressed < IMPORT_LIMIT / 2, "it was the limit that ended the loop"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def members(session: int) -> int:
+    """The number of processes that live in a session."""
+    found = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, sid = stat.read_text().rpartition(")")[2].split()[:4]
+            found += state != "Z" and int(sid) == session
+    return found
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from grader.errors import GraderError
 from grader.grading import Grading
-from grader.process import WorkerDied
+from grader.process import Worker, WorkerDied
 from grader.results import ExerciseResult
 from grader.syllabus import Entry, find
 from grader.watch import files, loop, warm
 from grader.watch.editor import command
-from grader.watch.events import Event, Graded, Saved, Trouble
+from grader.watch.events import Begin, Dropped, Event, Graded, Saved, Trouble
 from grader.watch.files import Saves
 from grader.watch.loop import Watch
 from grader.watch.warm import Pool, WarmWorker
-from grader.watch.work import Work
+from grader.watch.work import Job, Work
 from tests.project.conftest import Folder
 
 (EX,) = find(["01"])
@@ -174,6 +177,100 @@ def test_a_loop_without_end_is_stopped_at_its_line(
     assert grade(folder, pool).status == "pass"
 
 
+Begun = Callable[[Callable[[Worker], Event]], tuple[Job, Callable[[], Event]]]
+
+
+@pytest.fixture
+def running(pool: Pool) -> Iterator[Begun]:
+    """Begins a job in a thread; comes back with the job, and a function that waits for what it answers."""
+    threads: list[threading.Thread] = []
+
+    def begin(do: Callable[[Worker], Event]) -> tuple[Job, Callable[[], Event]]:
+        answers: list[Event] = []
+
+        def work(job: Job) -> Event:
+            worker = job.launch()
+            try:
+                return do(worker)
+            finally:
+                worker.close()
+
+        def wait() -> Event:
+            threads[-1].join(120)
+            return answers[0]
+
+        job = Job(pool, work, Dropped("what was being done"))
+        threads.append(threading.Thread(target=lambda: answers.append(job.run()), daemon=True))
+        threads[-1].start()
+        return job, wait
+
+    yield begin
+    for thread in threads:
+        thread.join(120)
+
+
+def opened(path: Path) -> dict[str, Any]:
+    """A request to import a file as the first exercise."""
+    source = (str(path), path.read_text(), "learner")
+    sources = {EX.stem: source}
+    about = {"stem": EX.stem, "suite": str(EX.suite), "seed": 0, "limit": 60, "forbids": (), "needs": ()}
+    return {"do": "open", "sources": sources, **about}
+
+
+def test_a_job_can_be_interrupted_in_the_middle_of_a_loop(folder: Folder, pool: Pool, running: Begun, tmp_path: Path):
+    entered = tmp_path / "entered"
+    path = folder.write("01", f"from pathlib import Path\nPath({str(entered)!r}).touch()\nwhile True:\n    pass\n")
+
+    def ask(worker: Worker) -> Event:
+        worker.ask(opened(path), 100)
+        return Begin("it has an end")
+
+    job, answer = running(ask)
+    while not entered.exists():
+        time.sleep(0.01)
+    job.interrupt()
+    assert answer() == Dropped("what was being done")
+    assert answers_well(folder, pool)
+
+
+def answers_well(folder: Folder, pool: Pool) -> bool:
+    pool.refill()
+    worker = pool.take()
+    found = worker.ask(opened(folder.solve("01")), 100)
+    worker.close()
+    return bool(found["status"] == "pass")
+
+
+def test_a_job_can_be_interrupted_at_any_time_and_the_next_one_hears_nothing_of_it(
+    folder: Folder, pool: Pool, running: Begun
+):
+    """Before it has a worker, at the first question, between two, and when it is over."""
+    path, draw = folder.solve("01"), random.Random(0)
+    assert answers_well(folder, pool)  # it is warm
+
+    def ask(worker: Worker) -> Event:
+        for _ in range(5):
+            assert worker.ask(opened(path), 100)["status"] == "pass"
+            assert worker.ask({"do": "seen"}, 100) == {"seen": {}}
+        return Begin("done")
+
+    found: set[Event] = set()
+    for _ in range(2 if pool._once else 40):  # once each: a process that has to warm up
+        job, answer = running(ask)
+        time.sleep(draw.uniform(0, 0.05))
+        job.interrupt()
+        found.add(answer())
+        assert answers_well(folder, pool)
+    assert found <= {Dropped("what was being done"), Begin("done")}
+    assert Dropped("what was being done") in found
+
+
+def test_a_job_that_is_interrupted_before_it_begins_is_not_done(pool: Pool):
+    job = Job(pool, lambda job: pytest.fail("done"), Dropped("x"))
+    job.interrupt()
+    assert job.run() == Dropped("x")
+
+
 def test_a_second_run_at_the_same_time_gets_a_worker_of_its_own(pool: Pool):
     one, other = pool.take(), pool.take()
     assert one is not other
@@ -215,9 +312,16 @@ class Ordered:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, bool]] = []
+        self.interrupts = 0
 
     def grade(self, entry: Entry, anew: bool) -> None:
         self.asked.append((entry.label, anew))
+
+    def find_beginning(self, after: Entry | None) -> None:  # noqa: ARG002
+        self.asked.append(("the next", True))
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
 
 
 @pytest.fixture
@@ -240,15 +344,48 @@ def test_the_saved_one_comes_first_then_those_that_use_it_in_order(watch: Watch)
     assert watch.work.asked == [("ex01", True), *((label, False) for label in users)]  # type: ignore[attr-defined]
 
 
-def test_a_save_during_a_run_queues_another_run_of_it(watch: Watch):
+def test_a_save_during_a_run_interrupts_it_and_queues_another(watch: Watch):
+    work: Ordered = watch.work  # type: ignore[assignment]
+    watch._handle(Saved(frozenset({EX.stem})))
+    assert work.interrupts == 0
     watch._handle(Saved(frozenset({EX.stem})))
     watch._handle(Saved(frozenset({EX.stem})))
-    watch._handle(Saved(frozenset({EX.stem})))
-    assert watch.work.asked == [("ex01", True)]  # type: ignore[attr-defined]
+    assert work.asked == [("ex01", True)]
+    assert work.interrupts == 2
+    watch._handle(Dropped(EX.stem))
+    assert work.asked == [("ex01", True)] * 2
     watch._handle(passed("01"))
-    assert watch.work.asked == [("ex01", True)] * 2  # type: ignore[attr-defined]
+    assert work.asked[2:] == [("ex05", False)]
+
+
+def test_a_save_comes_before_those_that_use_what_was_saved_before(watch: Watch):
+    """Those are graded all the same, afterwards, and no less than they would have been."""
+    work: Ordered = watch.work  # type: ignore[assignment]
+    (needy,) = find(["05"])
+    watch._handle(Saved(frozenset({EX.stem})))
     watch._handle(passed("01"))
-    assert watch.work.asked[2:] == [("ex05", False)]  # type: ignore[attr-defined]
+    assert watch.busy == needy.stem
+    watch._handle(Saved(frozenset({EX.stem})))
+    watch._handle(Dropped(needy.stem))
+    assert work.asked[1:] == [("ex05", False), ("ex01", True)]
+    watch._handle(passed("01"))
+    assert work.asked[3:] == [("ex05", False)]
+
+    watch._handle(Saved(frozenset({needy.stem})))
+    watch._handle(Dropped(needy.stem))  # it is what was saved now
+    assert work.asked[4:] == [("ex05", True)]
+
+
+def test_a_save_ends_the_search_for_the_next_exercise(watch: Watch):
+    work: Ordered = watch.work  # type: ignore[assignment]
+    watch._go_on()
+    watch._handle(Saved(frozenset({EX.stem})))
+    assert work.interrupts == 1
+    watch._handle(Dropped())
+    assert not watch.searching
+    watch._handle(passed("01"))
+    watch._go_on()
+    assert [label for label, _ in work.asked].count("the next") == 2
 
 
 def test_what_fails_to_be_graded_does_not_stop_the_rest(watch: Watch):
@@ -275,7 +412,9 @@ def test_a_full_disk_is_told_with_the_verdict(folder: Folder, monkeypatch: pytes
     folder.solve("01")
     found: list[Event] = []
     with Pool() as pool:
-        event = Work(folder.path, 0, pool, found.append)._grade(EX, anew=True)
+        work = Work(folder.path, 0, pool, found.append)
+        work.grade(EX, anew=True)
+        event = work._jobs.get().run()
     assert isinstance(event, Graded)
     assert event.notes == ("not written down: disk full",)
     assert event.result is not None
