@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from grader.judge import Judge, autopsy
 from grader.outcome import Failure, Guard, Outcome, no_limit
 from grader.reference import Reference
 from grader.sandbox import limits, wire
+from grader.sandbox.child import warm_up
 from grader.sandbox.launchers import Launcher, launcher
 from grader.sandbox.probes import probe_source
 from grader.sandbox.process import TOP, Allowance, Cause, Gone, Process
@@ -141,6 +143,15 @@ class IsolatedWorker(Worker):
         super().__init__()
         self.launcher: Launcher = launcher()
         self.capped = False
+        self.warm = False
+
+    def prepare(self, suite: Path, stem: str) -> Reference:
+        """As everywhere; while the sandbox comes up, load what the reference will need as well."""
+        reference = super().prepare(suite, stem)
+        if not self.warm and "torch" in sys.modules:
+            self.warm = True
+            warm_up()
+        return reference
 
     def make_judge(self, request: dict[str, Any], learner: Assembly, reference: Reference) -> Judge:
         """A judge for an exercise whose code under test runs in the sandbox."""
