@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from grader.assembly import Source
 from grader.misconceptions.catalogue import catalogue
-from grader.syllabus import find
+from grader.syllabus import Entry, find
 
 (ENTRY,) = find(["01"])
 SEED = 0
@@ -24,13 +24,15 @@ SECONDS = 8  # for one submission: what an endless loop costs
 class Course:
     """A course in a folder of its own, used through nbgrader's own interface."""
 
-    def __init__(self, root: Path, style: str = "files", copied: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, style: str = "files", copied: Path | None = None, entries: Sequence[Entry] = (ENTRY,)
+    ) -> None:
         from grader.nb.course import write_course
 
         self.root = root
-        self.name = ENTRY.stem
+        self.name = entries[0].stem  # the assignment that all methods are about
         if copied is None:
-            write_course(root, [ENTRY], style)  # type: ignore[arg-type]
+            write_course(root, entries, style)  # type: ignore[arg-type]
         else:
             shutil.copytree(copied, root)
         self.api = self.opened()
