@@ -245,7 +245,10 @@ def build_model(
     n_layers: int = 4,
     dropout: float = 0.0,
 ) -> GPT:
-    """Make a fresh GPT. The defaults are the recipe of the table above; change them as you like.
+    """Make a fresh GPT.
+
+    The defaults are the recipe of the table above. Change them as you like once the checks pass: these train for so few
+    steps that a model much smaller, or slower to learn, falls behind.
 
     Args:
         vocab_size: V, what the tokenizer says.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -24,6 +26,22 @@ def choose_device(wanted: str = "auto") -> torch.device:
         names = ", ".join(name for name, there in available.items() if there)
         raise LabError(f"--device {wanted}: PyTorch sees no such device on this machine; there is {names} (or auto)")
     return torch.device(wanted)
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Let the same seed give the same numbers on the CPU, to the last digit, on several threads too.
+
+    Otherwise threads add to the same rows of a gradient (that of `weight[ids]`) in the order in which they happen to
+    come, and a sum of floats depends on its order. What has no such variant warns, and runs all the same.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def require_memory(needed: int, device: torch.device) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from lab import runs
 from lab.console import Screen
-from lab.devices import choose_device
+from lab.devices import choose_device, repeatable
 from lab.files import write_atomically, write_json
 from lab.loop import Interrupted, run_training
 from lab.pieces import Pieces, open_pieces
@@ -140,7 +140,8 @@ def _train(screen: Screen, run: Run, task: Task[Result], training: Training) -> 
         f"on {training.device}."
     )
     try:
-        run_training(training, run, screen)
+        with repeatable(training.device):
+            run_training(training, run, screen)
     except Interrupted as stop:
         screen.say(
             f"Stopped after step {stop.step:,} of {training.config.steps:,}; "

@@ -469,7 +469,10 @@ def train(
     The same seed, weights and tokens give the same history, call after call. So the training
     batches come from one generator that starts at config.seed; torch's global generator, from which
     dropout draws, is seeded with it too; and each evaluation draws from a new generator with that
-    seed, so that all of them see the same batches and none disturbs the training.
+    seed, so that all of them see the same batches and none disturbs the training. (On several
+    threads the last digits may still differ: a sum of floats depends on its order, and whichever
+    thread comes first adds its part of a gradient first. torch.use_deterministic_algorithms(True)
+    settles that, too; `make train` uses it.)
 
     Args:
         model: `model(x, y)` returns the logits and the loss.

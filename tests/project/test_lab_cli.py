@@ -97,6 +97,20 @@ def test_the_same_command_twice_gives_the_same_history_and_sample(train: Lab, tm
         assert (tmp_path / "runs" / "first" / file).read_text() == (tmp_path / "runs" / "second" / file).read_text()
 
 
+def test_several_threads_give_the_same_history_again(train: Lab, tmp_path: Path) -> None:
+    """Of a size at which PyTorch lets several threads add to the gradient of the embeddings."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        for name in "abc":
+            train("--name", name, "--context", 64, "--batch-size", 16, "--width", 128)
+    finally:
+        torch.set_num_threads(threads)
+    losses = {(tmp_path / "runs" / name / "history.jsonl").read_text() for name in "abc"}
+    assert len(losses) == 1
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_what_is_borrowed_from_the_reference_is_said_and_kept(lab: Lab, folder: Any, tmp_path: Path) -> None:
     arguments = ["--exercises", folder.path, "--text", tmp_path / "text.txt", *TINY, "--steps", 2]
     result = lab("train", *arguments, "--name", "mine")
