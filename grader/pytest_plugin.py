@@ -64,7 +64,7 @@ class CheckItem(pytest.Item):
 
     def _run_in_this_process(self, sources: Any, seed: int) -> None:
         """The same check with nothing caught on the way, so that a debugger stops where the error is."""
-        with here() as reference, Assembly(sources) as learner:
+        with here(remember=True) as reference, Assembly(sources) as learner:
             judge = Judge(self.entry.stem, learner, reference, seed)
             want = judge.expected(self.check)
             try:

@@ -55,6 +55,8 @@ def import_suite(path: Path) -> ModuleType:
 class Worker:
     """Serves requests: `open` an exercise (build the assemblies, import it), then `check` by name."""
 
+    remembers = True  # from one process to the next, what the reference takes long for
+
     def __init__(self) -> None:
         self.judge: Judge | None = None
         self.suite: ModuleType | None = None
@@ -107,7 +109,7 @@ class Worker:
     def prepare(self, suite: Path, stem: str) -> Reference:
         """Import an exercise's suite and its reference, once; returns the reference."""
         if self.reference is None:
-            self.reference = here().__enter__()
+            self.reference = here(self.remembers).__enter__()
         if suite not in self.suites:
             self.suites[suite] = import_suite(suite)
         self.suite = self.suites[suite]

@@ -13,9 +13,9 @@ from grader.assembly import Assembly, Exercise, Source
 from grader.calls import Calls
 from grader.checks import Check
 from grader.errors import GraderError
-from grader.observation import pack, unpack
 from grader.process import Worker
 from grader.release.manifest import OBSERVATIONS, TRACES, Manifest
+from grader.remembered import unpack_observation
 from grader.syllabus import ROOT, Entry, find
 
 
@@ -87,18 +87,6 @@ class Recorded:
 
     def _path(self, folder: str, stem: str) -> Path:
         return self.root / folder / f"{stem}.json"
-
-
-def pack_observation(value: Any, calls: Calls) -> dict[str, Any]:
-    """What is recorded of one check, as JSON values."""
-    return {"calls": {"name": calls.name, "count": calls.count, "lines": calls.lines}, "returns": pack(value)}
-
-
-def unpack_observation(packed: Mapping[str, Any], hidden: bool = False) -> tuple[Any, Calls]:
-    """What `pack_observation` packed."""
-    calls = Calls(secret=hidden)
-    calls.name, calls.count, calls.lines = (packed["calls"][key] for key in ("name", "count", "lines"))
-    return unpack(packed["returns"]), calls
 
 
 def fingerprint(path: Path) -> str:

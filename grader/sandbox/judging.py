@@ -139,6 +139,8 @@ class IsolatedJudge(Judge):
 class IsolatedWorker(Worker):
     """Serves the same requests as the worker that runs checks here."""
 
+    remembers = False  # it trusts no file that anybody's code could have written
+
     def __init__(self) -> None:
         super().__init__()
         self.launcher: Launcher = launcher()

@@ -23,8 +23,9 @@ from grader.observation import freeze
 from grader.random import derive
 from grader.reference import Code, reference_assembly
 from grader.release.cutting import marked, named_misconceptions, public_checks
-from grader.release.recorded import Recorded, pack_observation, unpack_observation
-from grader.release.recording import hollow, looked_at, needed, text
+from grader.release.recorded import Recorded
+from grader.release.recording import text
+from grader.remembered import hollow, looked_at, needed, pack_observation, unpack_observation
 from grader.stubs import make_skeleton, make_stub, skeleton
 from grader.suite import checks_of
 from grader.syllabus import find, load
