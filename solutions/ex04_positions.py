@@ -82,7 +82,7 @@ you have one matrix M (D, D) with `M @ pe[t] == pe[t + k]` for every t::
 
 So "k further on" is a linear map, the kind of thing that the projections of attention can learn.
 It also follows that the dot product of two encodings depends on their distance alone: it is the
-sum of cos((t - s) w_i) over the clocks. Exercise 17 (RoPE) makes a whole method of that rotation.
+sum of cos((t - s) w_i) over the clocks. RoPE (Su et al. 2021) is built on that rotation.
 
 Why add, and not append? Appending would be clean but takes width away from the tokens. Adding
 loses less than it seems: the next layer computes W (x + p) = W x + W p, as if it had got both, and
@@ -128,8 +128,8 @@ give cos(2) + cos(0.2):
 >>> round(math.cos(2) + math.cos(0.2), 3)
 0.564
 
-For base = 10000 and D = 512 the wavelengths run from 2 pi, a good 6 steps, to just short of 10000
-* 2 pi:
+For base = 10000 and D = 512 the wavelengths run from 2 pi, a good 6 steps, to just short of
+10000 * 2 pi:
 
 >>> [round(2 * math.pi * 10000 ** (2 * i / 512), 1) for i in (0, 1, 255)]
 [6.3, 6.5, 60611.5]

@@ -147,7 +147,7 @@ What to build
 
 `torch.multinomial(probs, 1, generator=generator)` draws one index from each row of probabilities.
 Off limits is what was off limits before; beyond that, nothing. Every step runs the model on the
-whole window again, although only one token is new: exercise 19 mends that.
+whole window again, although only one token is new: a cache of keys and values mends that.
 
 See it again
 ------------

@@ -22,9 +22,9 @@ from grader.nb.pieces import code_of
 from grader.syllabus import find, load
 
 FILE_LIMIT = 1 << 20  # bytes of one source; the longest reference has 20,000
-TOTAL_LIMIT = 16 << 20  # bytes of everything that is read of one submission
+TOTAL_LIMIT = 16 << 20  # bytes of everything that is taken from one submission
 ENTRY_LIMIT = 20_000  # files that are looked at
-NOTEBOOK_LIMIT = 8 << 20
+NOTEBOOK_LIMIT = 32 << 20  # with its outputs, of which nothing is taken
 SKIPPED = {"__MACOSX", "__pycache__", "node_modules", "site-packages", "backups", "solutions", "recall"}
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 COPY = re.compile(r"( ?\(\d+\)| ?- ?copy( ?\(?\d+\)?)?|[-_ ]\d+|[-_](final|new|old|v\d+))+$", re.IGNORECASE)
@@ -246,7 +246,7 @@ def _best(items: Sequence[Item], notes: list[str]) -> Item | None:
 
 
 def _read(submission: Submission, stem: str, item: Item) -> int:
-    """Read a file into the submission, or note why not; returns how many bytes were read."""
+    """Read a file into the submission, or note why not; returns how much was taken."""
     notebook = item.path.suffix.lower() == ".ipynb"
     limit = NOTEBOOK_LIMIT if notebook else FILE_LIMIT
     if item.size > limit:
@@ -269,7 +269,7 @@ def _read(submission: Submission, stem: str, item: Item) -> int:
     if magics:
         submission.notes.append(f"{item.path} holds notebook commands (%..., !..., get_ipython): they were left out")
     submission.sources[stem] = Source(stem, Path(f"{stem}.py"), text, "learner")
-    return len(raw)
+    return len(text)
 
 
 def _decoded(raw: bytes, path: str, notes: list[str]) -> str:

@@ -35,6 +35,13 @@ def notebooks(ex: tuple[str, ...], style: str, out: Path, force: bool) -> None:
     whole = [content(entry) for entry in entries]
     questions = sum(each.question is not None for each in whole)
     points = sum(each.points for each in whole)
-    click.echo(f"{out}: {len(entries)} assignments, {points} points for checks, {questions} questions to mark.")
+    count, marked = _counted(len(entries), "assignment"), _counted(questions, "question")
+    click.echo(f"{out}: {count}, {points} points for checks, {marked} to mark.")
     for name in written.edited:
-        click.echo(f"  {name} was edited, so it was left as it is (--force replaces it)")
+        click.echo(f"  {name} was edited, so it was left as it is")
+    if written.edited and not force:
+        click.echo("--force (make: ARGS=--force) replaces it and keeps a copy; the configuration stays in any case.")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nbformat
 from nbconvert.exporters import NotebookExporter
@@ -24,7 +24,7 @@ from grader.errors import GraderError
 from grader.nb.content import Group, grouped
 from grader.nb.judging import Handed, warm
 from grader.nb.notebook import CHECK, QUESTION
-from grader.nb.pieces import PREFIX, Places, answers
+from grader.nb.pieces import PREFIX, Places, answers, pieces
 from grader.nb.report import report
 from grader.results import CheckResult, Result, write_atomically
 from grader.sandbox.levels import probe
@@ -32,10 +32,41 @@ from grader.sandbox.runner import Budget, fresh_seed
 from grader.syllabus import Entry, load
 
 RECORDS = "judged"  # the folder of the course with a result document for each submission
+TEX_THAT_ACTS = ("href", "url", "class", "cssId", "style", "require", "html\\w*", "data")  # on the page around it
+NO_KERNEL = {"name": "no-kernel", "display_name": "Graded by the judge, never in a kernel", "language": "python"}
 SHOWN = 40_000  # characters of a student's file that are shown to graders
 
 
-class SubmissionReader(NotebookExporter):
+class SourceReader(NotebookExporter):
+    """Reads a notebook once the configuration has been seen to be right: a mistake in it must not cost any results."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for assignment, deadline in Deadlines(parent=self).deadlines.items():
+            problem = self._problem_of(assignment, deadline)
+            if problem:
+                refuse(self.log, f"c.Deadlines.deadlines in nbgrader_config.py: {problem}")
+
+    def _problem_of(self, assignment: str, deadline: Any) -> str:
+        """What is wrong with a deadline, if anything is."""
+        course = self.parent.coursedir
+        source = Path(course.format_path(course.source_directory, ".", assignment))
+        if assignment not in {entry.stem for entry in load()} and not source.is_dir():
+            return f"there is no assignment {assignment!r}. They have names like {load()[0].stem!r}."
+        try:
+            utils.parse_utc(deadline)
+        except (ValueError, TypeError, AttributeError, OverflowError):
+            return f"{deadline!r} is no time for {assignment!r}. Write it like '2027-01-31 23:59 UTC'."
+        return ""
+
+
+def refuse(log: Any, message: str) -> NoReturn:
+    """Say why nothing is done, and do nothing."""
+    log.error(message)
+    raise NbGraderException(message)
+
+
+class SubmissionReader(SourceReader):
     """Reads a submission: the notebook that was released, with the answers that stand in what was handed in.
 
     Whatever was done to the other cells, to their order and to their metadata makes no difference, and a file that is
@@ -48,13 +79,12 @@ class SubmissionReader(NotebookExporter):
         super().__init__(*args, **options)
         level = probe()
         if level.name != "full" and not self.allow_unsandboxed:
-            message = (
+            refuse(
+                self.log,
                 f"Code of other people can't be isolated in full on this machine (isolation: {level.name}: "
                 f"{'; '.join(level.missing)}), so nothing is graded. Use a Linux machine with Landlock and seccomp, or "
-                "one that you can lose, with c.SubmissionReader.allow_unsandboxed = True in nbgrader_config.py."
+                "one that you can lose, with c.SubmissionReader.allow_unsandboxed = True in nbgrader_config.py.",
             )
-            self.log.error(message)
-            raise NbGraderException(message)
 
     def from_file(self, file_stream: Any, resources: Any = None, **options: Any) -> Any:
         """Read a submission; what was sanitized already is read as it is."""
@@ -62,12 +92,14 @@ class SubmissionReader(NotebookExporter):
             return super().from_file(file_stream, resources=resources, **options)
         about = resources["nbgrader"]
         raw = file_stream.buffer.read(NOTEBOOK_LIMIT + 1)
+        unread = ""
         try:
             if len(raw) > NOTEBOOK_LIMIT:
                 raise ValueError(f"it is larger than {NOTEBOOK_LIMIT >> 20} MiB")
             found = dict(answers(raw.decode("utf-8-sig", "replace")))
         except ValueError as problem:
-            self.log.warning("%s: the notebook holds no answers: %s", about["student"], problem)
+            unread = f"(The notebook that was handed in could not be read: {problem}.)"
+            self.log.warning("%s: %s", about["student"], unread)
             found = {}
         path = self._released(about["assignment"]) / f"{about['notebook']}.ipynb"
         if not path.is_file():
@@ -77,6 +109,8 @@ class SubmissionReader(NotebookExporter):
             name = cell.metadata.get("nbgrader", {}).get("grade_id")
             if utils.is_solution(cell) and name in found:
                 cell.source = found[name] if cell.cell_type == "code" else harmless(found[name])
+            elif name == QUESTION and unread:
+                cell.source = unread  # somebody has to look at it, rather than nobody
         return self.from_notebook_node(book, resources, **options)
 
     def _released(self, assignment: str) -> Path:
@@ -85,10 +119,14 @@ class SubmissionReader(NotebookExporter):
 
 
 def harmless(markdown: str) -> str:
-    """An answer in Markdown without HTML: it is shown in the browser of somebody who may change grades."""
-    parts = re.split(r"(`[^`\n]+`)", markdown)
-    parts[::2] = [re.sub(r"<(?=[A-Za-z/!?])", "&lt;", part) for part in parts[::2]]
-    return "".join(parts)
+    """An answer in Markdown without tags and links: it is shown in the browser of somebody who may change grades.
+
+    What would begin one is taken apart by a space, wherever it stands: to know where Markdown takes something for code
+    is to be as clever as every program that reads it. In a formula or in code, a space changes next to nothing.
+    """
+    text = re.sub(r"<(?=[A-Za-z/!?])", "< ", markdown)
+    text = re.sub(r"\](?=[(:\[])", "] ", text)
+    return re.sub(rf"\\(?=({'|'.join(TEX_THAT_ACTS)})\b)", r"\\ ", text)
 
 
 class ClearOtherSolutions(ClearSolutions):
@@ -114,6 +152,22 @@ class Deadlines(NbGraderPreprocessor):
             with Gradebook(about["db_url"]) as gradebook:
                 due = utils.parse_utc(self.deadlines[about["assignment"]])
                 gradebook.update_or_create_assignment(about["assignment"], duedate=due)
+        return nb, resources
+
+
+class NoKernel(NbGraderPreprocessor):
+    """Names a kernel that does not exist in the gradebook, which gives it to every submission.
+
+    The judge starts none. But nbgrader goes on without the configuration if there is a mistake in it, and would execute
+    students' notebooks in the instructor's account: so that fails.
+    """
+
+    def preprocess(self, nb: Any, resources: Any) -> Any:
+        """Change what the gradebook knows of the notebook; students get the notebook as it is."""
+        about = resources["nbgrader"]
+        with Gradebook(about["db_url"]) as gradebook:
+            gradebook.find_notebook(about["notebook"], about["assignment"]).kernelspec = json.dumps(NO_KERNEL)
+            gradebook.db.commit()
         return nb, resources
 
 
@@ -217,9 +271,9 @@ def before_copying(assignment: str, student: str, notebooks: list[str]) -> None:
     """Make what was handed in safe to copy, before nbgrader does so (its `pre_convert_hook`).
 
     A link would be followed, and what it leads to copied into the feedback. A notebook under the name of a copy
-    (`exNN_name (1).ipynb`) gets its own name.
+    (`exNN_name (1).ipynb`) gets its own name, and so does the only one, whatever it is called, if it is one of ours.
     """
-    del assignment, student
+    del student
     for folder in {Path(path).parent for path in notebooks}:
         for path in sorted(folder.rglob("*")):
             if path.is_symlink():
@@ -231,9 +285,20 @@ def before_copying(assignment: str, student: str, notebooks: list[str]) -> None:
     for place, name in enumerate(notebooks):
         path = Path(name)
         right = path.with_name(COPY.sub("", path.stem).strip().lower() + path.suffix)
+        if right.stem not in stems and len(notebooks) == 1 and _is_ours(path):
+            right = path.with_name(assignment + path.suffix)
         if right.stem in stems and path.stem not in stems and not right.exists() and path.exists():
             path.rename(right)
             notebooks[place] = str(right)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a notebook has our check cells."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return any(name.startswith(CHECK) for name, _ in answers(file.read(NOTEBOOK_LIMIT)))
+    except (OSError, ValueError):
+        return False
 
 
 def _name(cell: Any) -> str:
@@ -248,7 +313,9 @@ def _outdated(entry: Entry, why: str) -> str:
 
 
 def _show(nb: Any, entry: Entry, code: str) -> None:
-    """Add what was handed in, for whoever reads the notebook: the checks are beside it."""
+    """Add what was handed in, for whoever reads the notebook: the checks are beside it, and so is the lesson."""
+    lesson = next((piece.text for piece in pieces(entry) if piece.kind == "lesson"), "")
+    code = code.replace(lesson, '"""The lesson."""', 1) if lesson else code
     if len(code) > SHOWN:
         code = f"{code[:SHOWN]}\n# ... {len(code) - SHOWN:,} characters more"
     place = next(place for place, cell in enumerate(nb.cells) if _name(cell).startswith(CHECK)) - 1

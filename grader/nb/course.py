@@ -1,6 +1,7 @@
 """Writing a course for nbgrader: the source of each assignment, the configuration, and the marking schemes.
 
-What an instructor has edited is left alone, unless they say so; a fingerprint of every file tells.
+What an instructor has edited is left alone, unless they say so; a fingerprint of every file tells. The configuration is
+theirs in any case, and of what is replaced a dated copy is kept.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.backups import back_up
 from grader.errors import GraderError
 from grader.nb.content import content, scheme
 from grader.nb.notebook import Style, notebook
@@ -48,8 +50,12 @@ def write_course(out: Path, entries: Sequence[Entry], style: Style = "files", fo
         raise GraderError(f"{out} holds something that is no course. Name another folder: --out DIR")
     known = _recorded(out / RECORD)
     files = dict(course_files(entries, style))
-    edited = () if force else tuple(name for name in files if _edited(out / name, files[name], known.get(name)))
+    own = [name for name in files if _edited(out / name, files[name], known.get(name))]
+    edited = tuple(name for name in own if not force or name == CONFIG)
     try:
+        for name in own:
+            if name not in edited:
+                back_up(out / name, out / "backups" / Path(name).parent)
         for name, text in files.items():
             if name not in edited:
                 (out / name).parent.mkdir(parents=True, exist_ok=True)

@@ -78,7 +78,19 @@ class Check:
             raise GraderError(written.unreadable[self.entry.stem])
         self._open(written.sources)
         assert self._assembly is not None
+        if self._missing():
+            raise GraderError(self._missing())
         return self._assembly.exercise(self.entry.stem)
+
+    def _missing(self) -> str:
+        """A sentence about earlier exercises that do not pass and can't be borrowed, if there are any."""
+        assert self._assembly is not None
+        missing = [need.partition("_")[0] for need in self.entry.needs if need not in self._assembly.sources]
+        if not missing:
+            return ""
+        do = "does" if len(missing) == 1 else "do"
+        what = f"{self.entry.label} is built on your {', '.join(missing)}, which {do} not pass yet, or was not found"
+        return f"{what}. Go on with {missing[0]} first, in the folder beside this one."
 
     def _open(self, sources: Mapping[str, Source]) -> Assembly:
         """The learner's pieces; earlier exercises that do not pass are the reference's, where that is at hand."""
@@ -108,6 +120,8 @@ class Check:
         assembly = self._open(written.sources)
         importlib.import_module(assembly.package)
         _namespace()["__package__"] = assembly.package
+        if self._missing():
+            print(self._missing())
         self._assembly = None  # it stays open as long as the notebook
 
     def _written(self) -> tuple[Written, Places]:

@@ -99,8 +99,6 @@ def test_an_edited_file_is_left_alone(tmp_path: Path) -> None:
     assert write_course(tmp_path, entries).edited == ("nbgrader_config.py",)
     assert write_course(tmp_path, entries).edited == ("nbgrader_config.py",)  # it is remembered
     assert config.read_text(encoding="utf-8").endswith("# mine\n")
-    assert write_course(tmp_path, entries, force=True).edited == ()
-    assert not config.read_text(encoding="utf-8").endswith("# mine\n")
 
 
 def test_a_change_of_style_takes_the_stubs_away(tmp_path: Path) -> None:
