@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from grader.syllabus import ROOT
+from lab import baselines, corpora
 from tests.project.conftest import Folder
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,9 +32,22 @@ def test_the_readme_shows_what_a_command_prints(command: str, arguments: list[st
     assert shown(command).split("\n") == printed.split("\n")
 
 
+def test_the_readme_shows_the_baselines_of_the_demo():
+    text = corpora.load().text
+    cut = len(text) - len(text) // 10  # as exercise 16 splits a text of characters
+    losses = baselines.measure(text[:cut], text[cut:]).as_dict()
+    lines = shown("make demo").splitlines()
+    for name, nats in losses.items():
+        assert f"{name:<27}  {nats:.3f}  {nats / math.log(2):.3f}" in lines
+    (gpt,) = (float(line.split()[1]) for line in lines if line.startswith("GPT "))
+    lead = losses["trigram"] - gpt
+    assert f"The GPT beats the trigram baseline by {lead:.3f} nats per character." in lines
+
+
 def test_every_link_to_a_file_leads_somewhere():
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
