@@ -47,7 +47,10 @@ def serve_forks(worker: Worker, requests: TextIO, answers: TextIO) -> None:
         raise NotImplementedError("only Linux forks safely after torch has been loaded")
     over = 0
     for line in requests:
-        run = json.loads(line)["run"]
+        try:
+            run = json.loads(line)["run"]
+        except ValueError:  # the rest of a request that a copy was reading when it was killed
+            continue
         if run == over:  # its copy was killed before it had read this
             continue
         child = os.fork()

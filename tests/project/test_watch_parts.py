@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from grader.watch.editor import command
 from grader.watch.events import Begin, Dropped, Event, Graded, Saved, Trouble
 from grader.watch.files import Saves
 from grader.watch.loop import Watch
-from grader.watch.warm import Pool, WarmWorker
+from grader.watch.warm import Fork, Pool, WarmWorker
 from grader.watch.work import Job, Work
 from tests.project.conftest import Folder
 
@@ -263,6 +265,31 @@ def test_a_job_can_be_interrupted_at_any_time_and_the_next_one_hears_nothing_of_
         assert answers_well(folder, pool)
     assert found <= {Dropped("what was being done"), Begin("done")}
     assert Dropped("what was being done") in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_a_copy_that_is_killed_in_the_middle_of_a_request_leaves_nothing_of_it(folder: Folder):
+    import fcntl
+    import termios
+
+    with Pool() as pool:
+        copy = pool.take()
+        assert isinstance(copy, Fork)
+        copy.ask({"do": "seen"}, 120)
+        text = json.dumps(opened(folder.solve("01")) | {"run": copy._run}) + "\n"
+        pipe = copy._parent._process.stdin
+        assert pipe is not None
+        pipe.write(text[:1000])
+        pipe.flush()
+        while int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder):  # until the copy has it
+            time.sleep(0.01)
+        copy.kill()
+        pipe.write(text[1000:])
+        pipe.flush()
+        copy.close()
+        parent = copy._parent
+        assert answers_well(folder, pool)
+        assert parent.alive
 
 
 def test_a_job_that_is_interrupted_before_it_begins_is_not_done(pool: Pool):
