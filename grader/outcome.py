@@ -154,7 +154,7 @@ def _kept_state() -> Iterator[None]:
     """Undo what code under test does to the state of the process by accident."""
     folder, exit_now = Path.cwd(), os._exit
     recursion = sys.getrecursionlimit()
-    os._exit = _refused_exit  # an exit is an error like any other, with a line to show
+    os._exit = _refuse_to_exit(os.getpid(), exit_now)  # an exit is an error like any other, with a line to show
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -173,5 +173,12 @@ def _kept_state() -> Iterator[None]:
                 torch.set_num_threads(1)
 
 
-def _refused_exit(status: int) -> Never:
-    raise SystemExit(status)
+def _refuse_to_exit(process: int, exit_now: Callable[[int], Never]) -> Any:
+    """An `os._exit` that ends no process but those that code under test has made (by a DataLoader, say)."""
+
+    def refused(status: int) -> Never:
+        if os.getpid() != process:
+            exit_now(status)
+        raise SystemExit(status)
+
+    return refused

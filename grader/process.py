@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,10 @@ class Worker(Protocol):
 
 
 class WorkerProcess:
-    """A process of its own that serves requests, one JSON document a line, and is ended for good by `close`."""
+    """A process of its own that serves requests, one JSON document a line.
+
+    `close` ends it for good, and with it what code under test has started in there.
+    """
 
     def __init__(self, module: str = "grader.worker", *arguments: str) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the worker
@@ -56,6 +60,7 @@ class WorkerProcess:
             stderr=self._stderr,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
             encoding="utf-8",
+            start_new_session=True,  # a group of its own, which can be killed as a whole
         )
         self._answers: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_pump, args=(self._process.stdout, self._answers), daemon=True).start()
@@ -84,19 +89,20 @@ class WorkerProcess:
         try:
             line = self._answers.get(timeout=deadline)
         except queue.Empty:
-            self._process.kill()
+            self.kill()
             raise self._death("Timeout (the worker did not answer)\n") from None
         if line is None:
             raise self._death("")
         try:
             return dict(json.loads(line))
         except ValueError:  # a copy of it was killed while it wrote
-            self._process.kill()
+            self.kill()
             raise self._death("") from None
 
     def kill(self) -> None:
         """End the process from any thread; whoever waits for its answer gets `WorkerDied`."""
         self._process.kill()
+        kill_group(self._process.pid)
 
     def trace(self) -> str:
         """What the interpreter wrote to stderr since the last call; it is forgotten then."""
@@ -111,12 +117,11 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
+        self.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
         self._stderr.close()
 
     def _death(self, note: str) -> WorkerDied:
@@ -125,9 +130,20 @@ class WorkerProcess:
         return death
 
 
+def kill_group(leader: int) -> None:
+    """End every process of a group; there may be none left."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)
+
+
 def _pump(stream: IO[str], answers: queue.Queue[str | None]) -> None:
-    """Hand the worker's lines over to the queue, then None when there are no more."""
-    with contextlib.suppress(ValueError):  # the stream was closed under us
+    """Hand the worker's lines over to the queue, then None when there are no more.
+
+    This thread closes the stream, too: for another one to do so would be to wait for this one, which waits for
+    whoever holds the other end.
+    """
+    with stream, contextlib.suppress(ValueError, OSError):
         for line in stream:
             answers.put(line)
     answers.put(None)

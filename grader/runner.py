@@ -16,6 +16,8 @@ from grader.suite import CheckInfo
 from grader.syllabus import Entry
 
 IMPORT_LIMIT = 20.0
+PATIENT = 2  # checks of an exercise that may run out of time; after that,
+QUICK = 2.0  # seconds for a check that is not slow: a loop without end need not cost the time of all checks
 PATIENCE = 120.0  # on top of a check's own limit: importing torch, the reference's side, a slow machine
 
 
@@ -27,6 +29,7 @@ class Runner:
         self._launch = launch
         self._worker: Worker | None = None
         self._opened: tuple[Entry, dict[str, Source]] | None = None
+        self._timeouts = 0  # in the exercise that is open
 
     def __enter__(self) -> Runner:
         return self
@@ -46,7 +49,10 @@ class Runner:
 
     def open(self, entry: Entry, sources: Mapping[str, Source]) -> Verdict:
         """Build the assembly in the worker and import the learner's module."""
-        self._opened = (entry, dict(sources))
+        opened = (entry, dict(sources))
+        if opened != self._opened:
+            self._timeouts = 0
+        self._opened = opened
         return self._verdict(self._request_open(entry, sources), IMPORT_LIMIT, f"importing {entry.stem}.py")
 
     def _request_open(self, entry: Entry, sources: Mapping[str, Source]) -> dict[str, Any]:
@@ -71,8 +77,12 @@ class Runner:
             if verdict.status != "pass":
                 return verdict
         limit = info.limit if limit is None else min(limit, info.limit)
+        if self._timeouts >= PATIENT and not info.slow:
+            limit = min(limit, QUICK)
         request = {"do": "check", "name": info.name, "limit": limit, "hidden": info.hidden}
-        return self._verdict(request, limit, "the check")
+        verdict = self._verdict(request, limit, "the check")
+        self._timeouts += verdict.status == "timeout"
+        return verdict
 
     def seen(self) -> dict[str, Any]:
         """The failures of the exercise that is open, packed; what a worker saw that is gone is lost."""

@@ -15,8 +15,9 @@ import os
 import sys
 from typing import TextIO
 
+from grader.process import kill_group
 from grader.syllabus import load
-from grader.worker import Worker, send, serve, streams
+from grader.worker import Worker, claim, send, serve, streams
 
 ONCE = "--once"  # serve one run and no more, as where forks are not safe
 
@@ -55,10 +56,13 @@ def serve_forks(worker: Worker, requests: TextIO, answers: TextIO) -> None:
             continue
         child = os.fork()
         if child == 0:
+            os.setpgid(0, 0)  # so that it can be killed with all that it starts
+            claim()
             send(answers, {"copy": os.getpid()})
             serve_run(worker, line, requests, answers)
             os._exit(0)
         _, status = os.waitpid(child, 0)
+        kill_group(child)
         over = run
         send(answers, {"ended": os.waitstatus_to_exitcode(status)})
 

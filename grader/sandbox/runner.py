@@ -22,7 +22,6 @@ from grader.syllabus import Entry
 
 FILE_LIMIT = 1 << 20  # bytes of one source file
 FILES_LIMIT = 200
-QUICK = 2.0  # seconds for a quick check of an exercise that has run out of time twice: a loop costs no more than that
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,6 @@ class IsolatedRunner(Runner):
     def begin(self) -> None:
         """Begin with the next submission: it has the whole budget."""
         self._wall = self._cpu = 0.0
-        self._timeouts = 0  # in the exercise that is open
         self._opened = None
 
     @cached_property
@@ -77,18 +75,18 @@ class IsolatedRunner(Runner):
 
     def open(self, entry: Entry, sources: Mapping[str, Source]) -> Verdict:
         """As in `Runner`, unless the budget is used up."""
-        self._opened, self._timeouts = (entry, dict(sources)), 0
-        return self._used_up() or super().open(entry, sources)
+        verdict = self._used_up()
+        if verdict is not None:
+            self._opened = (entry, dict(sources))
+        return verdict or super().open(entry, sources)
 
     def check(self, info: CheckInfo, limit: float | None = None) -> Verdict:
         """As in `Runner`, unless the budget is used up."""
         left = min(self.budget.wall - self._wall, self.budget.cpu - self._cpu)
         limit = info.limit if limit is None else limit
         if not info.slow:
-            limit = min(limit, QUICK if self._timeouts >= 2 else self.budget.check)
-        verdict = self._used_up() or super().check(info, max(1.0, min(limit, left)))
-        self._timeouts += verdict.status == "timeout"
-        return verdict
+            limit = min(limit, self.budget.check)
+        return self._used_up() or super().check(info, max(1.0, min(limit, left)))
 
     def _used_up(self) -> Verdict | None:
         for used, limit, what in (

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import signal
 import threading
 from typing import Any
 
 from grader.errors import GraderError
-from grader.process import WorkerDied, WorkerProcess
+from grader.process import WorkerDied, WorkerProcess, kill_group
 from grader.warm_worker import ONCE
 
 WARM_UP = 120.0  # seconds that a worker may take to import everything
@@ -68,9 +66,9 @@ class Fork:
     def kill(self) -> None:
         """End the copy from any thread; whoever waits for its answer gets `WorkerDied`."""
         self._killed = True
-        with self._lock, contextlib.suppress(ProcessLookupError):
+        with self._lock:
             if self._copy:
-                os.kill(self._copy, signal.SIGTERM)
+                kill_group(self._copy)
 
     def close(self) -> None:
         """End the copy; its parent waits for the next run."""

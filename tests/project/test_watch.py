@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 
 from grader.runner import IMPORT_LIMIT
 from grader.syllabus import ROOT, find
-from tests.project.conftest import Folder
+from tests.project.conftest import Folder, marked
 
 PATIENCE = 180  # seconds; nothing here is timed, this only ends a test that hangs
 (EX,) = find(["01"])
@@ -296,14 +295,15 @@ def test_it_does_not_move_on_by_itself(folder: Folder, terminal: Callable[..., T
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_nothing_runs_on_when_it_is_left(folder: Folder, terminal: Callable[..., Terminal], tmp_path: Path):
     entered = tmp_path / "entered"
-    folder.write("01", f"from pathlib import Path\nPath({str(entered)!r}).touch()\n{FOREVER}")
-    screen = terminal("1")
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    folder.write("01", f"{deaf}from pathlib import Path\nPath({str(entered)!r}).touch()\n{FOREVER}")
+    screen = terminal("1", MARK=str(tmp_path))
     until(entered.exists)
-    assert members(screen.child.pid) == 3  # the watch, what is warm, and its copy in the loop
+    assert marked(f"MARK={tmp_path}") == 3  # the watch, what is warm, and its copy in the loop
     pressed = time.monotonic()
     screen.press("q")
     assert screen.leave() == 0
-    until(lambda: members(screen.child.pid) == 0)
+    until(lambda: marked(f"MARK={tmp_path}") == 0)
     assert time.monotonic() - pressed < IMPORT_LIMIT / 2, "it was the limit that ended the loop"
 
 
@@ -312,16 +312,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def members(session: int) -> int:
-    """The number of processes that live in a session."""
-    found = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, _, sid = stat.read_text().rpartition(")")[2].split()[:4]
-            found += state != "Z" and int(sid) == session
-    return found
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])

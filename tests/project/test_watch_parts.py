@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import pytest
 
 from grader.errors import GraderError
 from grader.grading import Grading
-from grader.process import Worker, WorkerDied
+from grader.process import Worker, WorkerDied, WorkerProcess
 from grader.results import ExerciseResult
+from grader.runner import QUICK
 from grader.syllabus import Entry, find
 from grader.watch import files, loop, warm
 from grader.watch.editor import command
@@ -27,7 +28,7 @@ from grader.watch.files import Saves
 from grader.watch.loop import Watch
 from grader.watch.warm import Fork, Pool, WarmWorker
 from grader.watch.work import Job, Work
-from tests.project.conftest import Folder
+from tests.project.conftest import Folder, marked
 
 (EX,) = find(["01"])
 
@@ -164,6 +165,61 @@ def test_a_run_that_ends_its_process_is_told_of_and_the_next_runs(
     assert any("process" in check.message for check in result.checks)
     folder.write("01", right)
     assert grade(folder, pool).status == "pass"
+
+
+PROCESSES = {
+    "a child that sleeps": "import os, time\n    if os.fork() == 0:\n        time.sleep(60)\n        os._exit(0)",
+    "a child that goes on": "import os\n    os.fork()",
+    "a child of multiprocessing": "import multiprocessing as mp, time\n"
+    "    mp.get_context('fork').Process(target=time.sleep, args=(60,)).start()",
+    "one that is waited for": "import multiprocessing as mp\n    child = mp.get_context('fork').Process(target=print)\n"
+    "    child.start()\n    child.join()",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks into /proc")
+@pytest.mark.parametrize("code", PROCESSES.values(), ids=PROCESSES)
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_code_that_starts_processes_has_its_verdict_and_leaves_none(
+    folder: Folder, code: str, warm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setenv("MARK", str(tmp_path))
+    right = folder.solve("01").read_text()
+    folder.write("01", right.replace("### BEGIN SOLUTION", code, 1))
+    began = time.monotonic()
+    with (
+        Pool() if warm else nullcontext() as pool,
+        Grading(folder.path, launch=pool.take if pool else WorkerProcess) as all_,
+    ):
+        assert all_.grade(EX).status == "pass"
+    while marked(f"MARK={tmp_path}"):
+        assert time.monotonic() - began < 50, "they ended by themselves"
+        time.sleep(0.02)
+
+
+def test_a_second_loop_is_the_last_that_has_all_its_time(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    asked: list[float] = []
+
+    class Late:
+        def ask(self, request: dict[str, Any], _: float) -> dict[str, Any]:
+            if request["do"] == "check":
+                asked.append(request["limit"])
+                raise WorkerDied(1, "Timeout (0:00:20)!")
+            return {"status": "pass", "message": "", "seconds": 0.0, "evidence": {}, "found": {}}
+
+        def close(self) -> None: ...
+
+    folder.solve("01")
+    with Grading(folder.path, launch=Late) as grading:
+        grading.standard.known = lambda *_: None  # type: ignore[method-assign]
+        assert grading.grade(EX).status == "timeout"
+    assert len(asked) > 4
+    assert min(asked[:2]) > QUICK
+    assert set(asked[2:]) == {QUICK}
 
 
 def test_a_loop_without_end_is_stopped_at_its_line(
