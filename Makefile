@@ -106,7 +106,7 @@ train: $(VENV)/.core
 	@$(RUN) -m lab train $(if $(TASK),--task $(TASK)) $(if $(RESUME),--resume) $(ARGS)
 
 sample: $(VENV)/.core
-	@$(RUN) -m lab sample $(if $(TASK),--task $(TASK)) $(if $(PROMPT),--prompt "$(PROMPT)") $(ARGS)
+	@$(RUN) -m lab sample $(if $(TASK),--task $(TASK)) $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
 # END WITH
 
 # BEGIN WHOLE

@@ -39,10 +39,12 @@ class Source:
             SourceUnreadable: the file is not UTF-8 text.
         """
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            data = path.read_bytes()
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
+            line = data[: error.start].count(b"\n") + 1
             raise SourceUnreadable(
-                f"{path}: byte {error.start} is not UTF-8. Save the file with the encoding UTF-8 and try again."
+                f"{path}:{line}: byte {error.start} is not UTF-8. Save the file with the encoding UTF-8 and try again."
             ) from None
         if "\0" in text:
             raise SourceUnreadable(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import locale
 import os
 import platform
@@ -317,7 +318,8 @@ def _saw_a_change(watch: Callable[..., Any], folder: Path, patience: float) -> b
         number = 0
         while not done.wait(0.1) and number < 10 * patience:
             number += 1
-            (folder / "probe.txt").write_text(str(number))
+            with contextlib.suppress(OSError):  # a full disk is a finding of its own
+                (folder / "probe.txt").write_text(str(number))
         over.set()
 
     writer = threading.Thread(target=write, daemon=True)

@@ -233,7 +233,8 @@ class Attempt:
         if entry.stem not in self.grading.learner:
             return Verdict("todo", f"There is no file {path} yet.")
         if stubs.is_untouched(entry, self.sources[entry.stem].text):
-            return Verdict("todo", "Not started.")
+            line = self.sources[entry.stem].text.partition("NotImplementedError")[0].count("\n") + 1
+            return Verdict("todo", "Not started.", evidence=Evidence(f"{path}:{line}"))
         return self._broken_rule() or self._missing_need() or self._failed_import()
 
     def _broken_rule(self) -> Verdict | None:

@@ -21,6 +21,6 @@ def hints_of(entry: Entry) -> dict[str, tuple[str, ...]]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: tuple(table[tier].strip() for tier in TIERS) for name, table in tables.items()}
     except FileNotFoundError:
-        raise GraderError(f"{path} is missing. Restore it: git checkout -- {path.name}") from None
+        raise GraderError(f"{path} is missing. Restore it: git checkout -- {path}") from None
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise GraderError(f"{path} is damaged ({error}). Restore it: git checkout -- {path.name}") from None
+        raise GraderError(f"{path} is damaged ({error}). Restore it: git checkout -- {path}") from None

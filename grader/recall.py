@@ -74,8 +74,11 @@ class Task:
             GraderError: a file can't be moved or written.
         """
         old = self.put_away() if self.path.exists() else None
-        FOLDER.mkdir(exist_ok=True)
-        write_atomically(self.path, self.start())
+        try:
+            FOLDER.mkdir(exist_ok=True)
+            write_atomically(self.path, self.start())
+        except OSError as error:
+            raise GraderError(f"Can't write {shown(str(self.path))}: {error.strerror or error}.") from None
         return old
 
     def put_away(self) -> Path:

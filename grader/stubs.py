@@ -118,7 +118,7 @@ def recorded(folder: Path = FOLDER) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError):
-        raise GraderError(f"{path} is damaged. Restore it: git checkout -- {path.name}") from None
+        raise GraderError(f"{path} is damaged. Restore it: git checkout -- {path}") from None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -20,6 +21,11 @@ class Commands(click.Group):
             return super().invoke(context)
         except GraderError as error:
             click.echo(f"Error: {error}", err=True)
+            context.exit(2)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read the output has seen enough
+            click.echo(f"Error: {error.filename or 'the output'}: {error.strerror or error}", err=True)
             context.exit(2)
 
 

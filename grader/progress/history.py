@@ -137,6 +137,8 @@ class History:
             theirs = read(other)
         except Damaged as damage:
             theirs = damage.events
+            if not theirs:
+                raise GraderError(f"{other} holds no event that can be read, so nothing was merged.") from None
             self.notes.append(f"{damage} What could be read of it ({_count(theirs)}) was merged.")
         with self._locked():
             mine = self._read_or_mend()

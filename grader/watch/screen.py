@@ -103,7 +103,10 @@ class Screen:
         state = f"in progress, {result.points} of {result.max_points} points" if result.points else "to do"
         line.append(f" {entry.label} {entry.title}: {state}", style="bold")
         self.out.line(line)
-        self.out.line(Text("    Write here: ").append_text(self.out.place(spot, "cyan")))
+        if (self.exercises / entry.stub.name).exists():
+            self.out.line(Text("    Write here: ").append_text(self.out.place(spot, "cyan")))
+        else:
+            self.out.line(f"    There is no file {path}. To have the stub again: make reset EX={entry.label[2:]}")
         self.out.line(f"    What must hold first: {waiting[0].says}")
         if result.points:
             passed = sum(check.status == "pass" for check in result.checks)

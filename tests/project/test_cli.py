@@ -39,6 +39,23 @@ def test_untouched_stubs_exit_0_and_say_where_to_begin(folder: Folder):
     assert load()[0].stub.name in done.stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_output_that_cannot_be_written_is_an_error_in_a_line(folder: Folder):
+    command = [sys.executable, "-m", "grader", "test", "1", "--exercises", str(folder.path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "Error: the output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stub_that_was_not_touched_names_the_line_to_begin_at(folder: Folder, tmp_path: Path):
+    run("test", "1", "--exercises", folder.path, "--json", tmp_path / "result.json")
+    (exercise,) = json.loads((tmp_path / "result.json").read_text())["exercises"]
+    spot, _, line = exercise["checks"][0]["evidence"]["spot"].rpartition(":")
+    assert "NotImplementedError" in Path(ROOT, spot).read_text().splitlines()[int(line) - 1]
+
+
 def test_a_failure_exits_1_and_shows_what_is_wrong(folder: Folder):
     folder.write("01", folder.solve("01").read_text().replace("### BEGIN SOLUTION", "return x", 1))
     done = run("test", "1", "--exercises", folder.path)

@@ -160,6 +160,9 @@ def test_merging_with_nothing_or_with_a_damaged_file(history: History, tmp_path:
     other.path.write_text(other.path.read_text().replace("]}", ""))
     assert history.merge(other.path) == 2
     assert "damaged" in history.notes[0]
+    other.path.write_bytes(bytes(range(256)) * 9)
+    with pytest.raises(GraderError, match="no event that can be read"):
+        history.merge(other.path)
 
 
 def test_a_clock_that_is_set_back_does_not_turn_the_order_round(history: History, monkeypatch: pytest.MonkeyPatch):
