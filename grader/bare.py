@@ -128,13 +128,16 @@ def _top_level_regions(source: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def _contract(docstring: str, indent: int) -> list[str]:
-    """A docstring cut down to its first sentence, and as comments what can't be guessed."""
+    """A docstring cut down to its first paragraph, and as comments what can't be guessed."""
     paragraphs = inspect.cleandoc(docstring).split("\n\n")
     head = " ".join(paragraphs[0].split())
     margin = " " * indent
-    room = 100 - indent - 6
-    first = head if len(head) <= room else textwrap.shorten(head, room, placeholder=" ...")
-    lines = [f'{margin}"""{first}"""']
+    first, *more = textwrap.wrap(head, 100 - indent - 6)
+    lines = [f'{margin}"""{first}', *(margin + line for line in more)]
+    if more:
+        lines.append(f'{margin}"""')
+    else:
+        lines[0] += '"""'
     for section in paragraphs[1:]:
         title, _, rest = section.partition("\n")
         if title.rstrip(":") in KEPT and title.endswith(":"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -272,6 +273,8 @@ def test_a_whole_model_from_one_empty_file(copy: Copy):
     assert path.read_text() == ""
     contract = copy.run("recall", "gpt", "--contract").stdout
     assert all(name in contract for names in task.parts.values() for name in names or ())
+    ast.parse(contract)
+    assert ' ..."""' not in contract, "no sentence is cut off"
     text = whole_model({entry.stem: [] for entry in task.parts})
     path.write_text(text.replace(".tril()", ".triu()"))
     wrong = copy.run("recall", "gpt")
