@@ -172,6 +172,17 @@ class Grading:
         return fingerprint(self.seed, texts)
 
 
+def missing_needs(entry: Entry, sources: Mapping[str, Source]) -> list[str]:
+    """The stems of what an exercise is built on and has no source of: it does not pass and can't be borrowed."""
+    return [need for need in entry.needs if need not in sources]
+
+
+def built_on(entry: Entry, missing: Sequence[str]) -> str:
+    """A sentence about what is missing."""
+    labels = ", ".join(need.partition("_")[0] for need in missing)
+    return f"{entry.label} is built on your {labels}, which {'does' if len(missing) == 1 else 'do'} not pass yet."
+
+
 class Attempt:
     """A learner's attempt at one exercise: its sources, and the results of its checks as they are asked for."""
 
@@ -257,17 +268,11 @@ class Attempt:
 
     def _missing_need(self) -> Verdict | None:
         """An earlier exercise that this one is built on, which does not pass and can't be borrowed."""
-        missing = [need for need in self.entry.needs if need not in self.sources]
+        missing = missing_needs(self.entry, self.sources)
         if not missing:
             return None
-        labels = [need.partition("_")[0] for need in missing]
         first = shown(str(self.grading.exercises / f"{missing[0]}.py"))
-        do = "does" if len(missing) == 1 else "do"
-        return Verdict(
-            "blocked",
-            f"{self.entry.label} is built on your {', '.join(labels)}, which {do} not pass yet. "
-            f"Go on with {first} first.",
-        )
+        return Verdict("blocked", f"{built_on(self.entry, missing)} Go on with {first} first.")
 
     def _failed_import(self) -> Verdict | None:
         verdict = self.grading.runner.open(self.entry, self.sources)

@@ -62,6 +62,7 @@ class WorkerProcess:
             encoding="utf-8",
             start_new_session=True,  # a group of its own, which can be killed as a whole
         )
+        self._closed = False
         self._answers: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_pump, args=(self._process.stdout, self._answers), daemon=True).start()
 
@@ -101,8 +102,9 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process from any thread; whoever waits for its answer gets `WorkerDied`."""
-        self._process.kill()
-        kill_group(self._process.pid)
+        if not self._closed:  # else its number may be another's by now
+            self._process.kill()
+            kill_group(self._process.pid)
 
     def trace(self) -> str:
         """What the interpreter wrote to stderr since the last call; it is forgotten then."""
@@ -118,6 +120,7 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process."""
         self.kill()
+        self._closed = True
         self._process.wait()
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):

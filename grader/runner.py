@@ -16,8 +16,8 @@ from grader.suite import CheckInfo
 from grader.syllabus import Entry
 
 IMPORT_LIMIT = 20.0
-PATIENT = 2  # checks of an exercise that may run out of time; after that,
-QUICK = 2.0  # seconds for a check that is not slow: a loop without end need not cost the time of all checks
+PATIENT = 2  # checks of an exercise that may run out of time before the others have less of it
+QUICK = 2.0  # seconds that a check then has, unless it is a slow one: a loop need not cost the time of all checks
 PATIENCE = 120.0  # on top of a check's own limit: importing torch, the reference's side, a slow machine
 
 

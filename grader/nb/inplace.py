@@ -12,7 +12,7 @@ from typing import Any
 
 from grader.assembly import Assembly, Exercise, Source
 from grader.errors import GraderError
-from grader.grading import Grading, Written, read_written
+from grader.grading import Grading, Written, built_on, missing_needs, read_written
 from grader.nb.content import HIDDEN, content
 from grader.nb.pieces import Places, cell_lines, code_of, pieces, rebuilt
 from grader.nb.report import report
@@ -76,21 +76,18 @@ class Check:
         written, _ = self._written()
         if self.entry.stem in written.unreadable:
             raise GraderError(written.unreadable[self.entry.stem])
-        self._open(written.sources)
-        assert self._assembly is not None
-        if self._missing():
-            raise GraderError(self._missing())
-        return self._assembly.exercise(self.entry.stem)
+        assembly = self._open(written.sources)
+        told = self._missing(assembly)
+        if told:
+            raise GraderError(told)
+        return assembly.exercise(self.entry.stem)
 
-    def _missing(self) -> str:
-        """A sentence about earlier exercises that do not pass and can't be borrowed, if there are any."""
-        assert self._assembly is not None
-        missing = [need.partition("_")[0] for need in self.entry.needs if need not in self._assembly.sources]
+    def _missing(self, assembly: Assembly) -> str:
+        """What to say of earlier exercises that do not pass and can't be borrowed, if there are any."""
+        missing = missing_needs(self.entry, assembly.sources)
         if not missing:
             return ""
-        do = "does" if len(missing) == 1 else "do"
-        what = f"{self.entry.label} is built on your {', '.join(missing)}, which {do} not pass yet, or was not found"
-        return f"{what}. Go on with {missing[0]} first, in the folder beside this one."
+        return f"{built_on(self.entry, missing)} Go on with {missing[0]} first, in the folder beside this one."
 
     def _open(self, sources: Mapping[str, Source]) -> Assembly:
         """The learner's pieces; earlier exercises that do not pass are the reference's, where that is at hand."""
@@ -120,8 +117,9 @@ class Check:
         assembly = self._open(written.sources)
         importlib.import_module(assembly.package)
         _namespace()["__package__"] = assembly.package
-        if self._missing():
-            print(self._missing())
+        told = self._missing(assembly)
+        if told:
+            print(told)
         self._assembly = None  # it stays open as long as the notebook
 
     def _written(self) -> tuple[Written, Places]:

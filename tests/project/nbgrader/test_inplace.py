@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install -e '.[nbgrader]'")
 
+from grader.errors import GraderError
+from grader.grading import Grading
 from grader.nb.content import content
 from grader.nb.inplace import begin
 from grader.syllabus import find
@@ -95,3 +97,12 @@ def test_a_file_beside_the_notebook(
     assert check.mine().perplexity.__name__ == "perplexity"
     with pytest.raises(Exception, match=r'has no group of checks .nonsense.\. It has check\("softmax"\)'):
         check("nonsense")
+
+
+def test_what_it_is_built_on_and_cannot_have_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a release, which can't lend what a student has not written yet."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / NEXT.stub.name).write_text(NEXT.solution.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(Grading, "sources", lambda self, entry: ({entry.stem: self.learner[entry.stem]}, []))
+    with pytest.raises(GraderError, match=r"ex05 is built on your ex01, which does not pass yet\. Go on with"):
+        begin(NEXT.stem).mine()
