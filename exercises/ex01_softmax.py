@@ -221,8 +221,7 @@ def cross_entropy(logits: NDArray, targets: NDArray, ignore_index: int | None = 
         none does. Both arguments are left as they were.
 
     Raises:
-        ValueError: a target that counts is outside 0..V-1; the message names `targets` and that
-            target.
+        ValueError: a target that counts is outside 0..V-1; the message names that target.
 
     Source: Goodfellow et al. 2016, section 6.2.2.3.
     """

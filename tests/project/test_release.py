@@ -125,6 +125,7 @@ def test_nothing_for_authors_is_in_it(released: Path):
     for name in (
         "tests/project",
         "tests/variants",
+        "tests/clauses",
         "tests/quiz",
         "docs/grading.md",
         "bench",
