@@ -33,6 +33,7 @@ __all__ = [
     "filled",
     "gradients",
     "loaded",
+    "on_meta",
     "overheard",
     "parameters",
     "raised",
@@ -209,6 +210,44 @@ def loaded(module: Module, values: Mapping[str, Any]) -> Module:
                 raise KeyError(f"the trained model has no parameter `{name}`")
             parameter.copy_(torch.as_tensor(np.asarray(values[name])))
     return module
+
+
+def on_meta(call: Callable[[str], Any]) -> dict[str, Any]:
+    """Make a call on the device `meta`, which holds shapes alone, for a check of the device of a result.
+
+    Args:
+        call: gets the name of a device, brings inputs there that were made before, and returns what is to be observed.
+
+    Returns:
+        `result`, the result on `meta`, and `strays`: whether tensors of two devices met. Code that looks at a value
+        can't run on `meta` and is right all the same: the shape of its result on the CPU stands in, and it has strays
+        if a part of its result on the CPU lies where tensors are made that nobody gave a device.
+    """
+    import torch
+
+    here = call("cpu")
+    with torch.device("meta"):
+        try:
+            undirected = call("cpu")
+        except RuntimeError:  # perhaps a number that was made a tensor, which any device would take
+            undirected = None
+    try:
+        return {"result": call("meta"), "strays": False}
+    except RuntimeError as error:
+        mixed = any(words in str(error) for words in ("same device", "expected device"))
+    devices: set[str] = set()
+    _each_tensor(undirected, lambda tensor: devices.add(tensor.device.type))
+    moved = _each_tensor(here, lambda tensor: tensor.to("meta"))
+    return {"result": moved, "strays": mixed or bool(devices - {"cpu"})}
+
+
+def _each_tensor(value: Any, work: Callable[[torch.Tensor], Any]) -> Any:
+    """A tree like `value`, with what `work` makes of each tensor."""
+    if isinstance(value, Mapping):
+        return {key: _each_tensor(item, work) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each_tensor(item, work) for item in value]
+    return work(value) if hasattr(value, "device") else value
 
 
 def gradients(output: torch.Tensor, inputs: Mapping[str, torch.Tensor], rng: Random) -> dict[str, torch.Tensor | None]:
