@@ -18,10 +18,8 @@ def _(got, want):
     sums = got.sum(-1)
     row = int(abs(sums - 1.0).argmax())
     if not close(sums, 1.0):
-        whole = next(
-            (what for what, axis in (("each column", 0), ("the whole array", None)) if close(got.sum(axis), 1)), ""
-        )
-        instead = f", and {whole} to 1" if whole else ""
+        others = {"each column": got.sum(0), "the whole array": got.sum()}
+        instead = "".join(f"; {what} sums to 1" for what, total in others.items() if close(total, 1.0))
         yield f"row {row} of your shares sums to {sums[row]:.3g} instead of 1{instead}"
     elif (got.argmin(-1) == want.argmax(-1)).all():
         yield "the highest score of each row gets its smallest share: which way round is your difference?"
