@@ -37,10 +37,7 @@ def softmax(x, axis=-1):
 
 
 def cross_entropy(logits, targets, ignore_index=None):
-    if ignore_index is None:
-        keep = np.full(targets.shape, True)
-    else:
-        keep = targets != ignore_index
+    keep = np.full(targets.shape, True) if ignore_index is None else targets != ignore_index
     if not keep.any():
         return 0.0
     chosen = targets[keep]
