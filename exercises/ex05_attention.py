@@ -101,7 +101,8 @@ def attend(query: NDArray, keys: NDArray, values: NDArray) -> NDArray:
         values: (T, D_v) what each position hands over.
 
     Returns:
-        (D_v,) the mixture of the values, in shares softmax(keys . query / sqrt(D)).
+        (D_v,) the mixture of the values, in shares softmax(keys . query / sqrt(D)). The scores may be
+        of any finite size; no argument is changed.
 
     Source: Vaswani et al. 2017, section 3.2.1, for a single query.
     """
@@ -116,12 +117,14 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor |
         q: (..., T_q, D) queries.
         k: (..., T_k, D) keys.
         v: (..., T_k, D_v) values.
-        mask: boolean, broadcasts to (..., T_q, T_k); True means "may attend". What a query gets that
-            may attend to nothing at all is left open until exercise 6.
+        mask: boolean, broadcasts to (..., T_q, T_k); True means "may attend". A hidden key gets a
+            weight of exactly zero, also beside visible ones whose scores are very low (-1e14). What
+            a query gets that may attend to nothing at all is left open until exercise 6.
 
     Returns:
-        out (..., T_q, D_v) and the weights (..., T_q, T_k), each row of which sums to one. Both keep
-        the dtype and the device of the inputs; no argument is changed.
+        out (..., T_q, D_v) and the weights (..., T_q, T_k), each row of which sums to one, for finite
+        scores of any size. Both keep the dtype and the device of the inputs, and gradients flow back
+        to q, k and v; no argument is changed.
 
     Source: Vaswani et al. 2017, equation 1.
     """
