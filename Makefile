@@ -99,7 +99,7 @@ update: $(VENV)/.core
 
 # It has to run on a machine where nothing else does, so it sets nothing up.
 doctor:
-	@$(if $(wildcard $(RUN)*),$(RUN),$(PYTHON)) -m grader.doctor
+	@$(if $(wildcard $(RUN)*),$(RUN),$(PYTHON)) -m grader.learning.doctor
 
 # BEGIN WITH ex16
 train: $(VENV)/.core

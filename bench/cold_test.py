@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 
 from bench.measure import Row, in_turn
-from grader.syllabus import ROOT, load
+from grader.content.syllabus import load
+from grader.files import ROOT
 
 REFERENCE = ("--exercises", "solutions")
 

@@ -20,12 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.measure import Row, in_turn
-from grader.assembly import Source, read_folder
+from grader.content.syllabus import find
+from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
+from grader.probing.assembly import Source, read_folder
 from grader.sandbox import levels
 from grader.sandbox.launchers import ForkServer
 from grader.sandbox.process import Allowance
-from grader.syllabus import ROOT, find
 
 (EX,) = find(["05"])
 CLASS = {"right": 90, "wrong": 70, "hostile": 24, "unreadable": 12, "looping": 4}  # 200

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from grader.assembly import Assembly, Source
-from grader.judge import Judge
+from grader.content.syllabus import find
+from grader.judging.judge import Judge
+from grader.judging.reference import here
 from grader.nb.content import content
-from grader.reference import here
-from grader.syllabus import find
-from grader.worker import import_suite
+from grader.probing.assembly import Assembly, Source
+from grader.workers.here import import_suite
 
 
 def begin(stem: str) -> Callable[[str], float]:

@@ -23,11 +23,11 @@ from nbformat.v4 import new_code_cell
 
 from bench.grade_throughput import EX, written
 from bench.measure import Row, in_turn
-from grader.assembly import read_folder
+from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
-from grader.nb.course import write_course
+from grader.probing.assembly import read_folder
 from grader.sandbox import levels
-from grader.syllabus import ROOT
+from grader.staff.nbgrader.course import write_course
 
 CLASS = [("right", number) for number in range(12)] + [("wrong", number) for number in range(8)]
 AS_IT_COMES = f"""\
@@ -57,7 +57,7 @@ class Attack:
 
 
 ATTACKS = (
-    Attack("replaces the comparison", after="import grader.judge\ngrader.judge.Judge.compare = lambda *_, **__: None"),
+    Attack("replaces the comparison", after="import grader.judging.judge as judge\njudge.Judge.compare = lambda *_, **__: None"),
     Attack("replaces check", after="check = lambda group: None"),
     Attack("blanks later cells by an input transformer", after=BLANK),
     Attack(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.measure import Row, in_turn
-from grader.reference import reference_assembly
+from grader.judging.reference import reference_assembly
 
 VOCABULARY, CONTEXT, BATCH, WIDTH, HEADS, LAYERS = 65, 64, 12, 128, 4, 4
 STEPS = 10  # per measurement

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bench.cold_test import REFERENCE, seconds
 from bench.measure import Row, in_turn
-from grader.syllabus import ROOT, find, load
+from grader.content.syllabus import find, load
+from grader.files import ROOT
 
 (EX,) = find(["05"])
 

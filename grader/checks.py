@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from grader.assembly import Exercise
-from grader.observation import Raised, raised
-from grader.random import Random, derive
+from grader.probing.assembly import Exercise
+from grader.probing.observation import Raised, raised
+from grader.probing.random import Random, derive
 
 if TYPE_CHECKING:
     import torch

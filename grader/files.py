@@ -1,15 +1,49 @@
-"""Dated backups: what is about to be replaced is copied first, and no backup ever replaces another."""
+"""Paths, and writing that loses nothing: a file is replaced whole or not at all, and copied before it is replaced."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 import shutil
 from datetime import datetime
 from pathlib import Path
 
 from grader.errors import GraderError
-from grader.syllabus import ROOT
 
-FOLDER = ROOT / "exercises" / "backups"
+ROOT = Path(__file__).resolve().parent.parent
+BACKUPS = ROOT / "exercises" / "backups"
+
+
+def shown(filename: str) -> str:
+    """A path as a learner would type it: relative to the folder they are in, if it is below it."""
+    try:
+        relative = os.path.relpath(filename)
+    except ValueError:  # another drive
+        return filename
+    return filename if relative.startswith("..") else relative
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content in one step: a crash leaves the old content, never half of the new.
+
+    Raises:
+        GraderError: the file can't be written.
+    """
+    target = path.resolve()  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise GraderError(f"Can't write {path}: {error.strerror or error}.") from None
 
 
 def stamp() -> str:
@@ -26,7 +60,7 @@ def free(path: Path) -> Path:
     return candidate
 
 
-def back_up(path: Path, folder: Path = FOLDER) -> Path:
+def back_up(path: Path, folder: Path = BACKUPS) -> Path:
     """Copy a file to `folder`, under its own name and the time.
 
     Raises:

@@ -5,41 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from grader import rules, stubs
-from grader.assembly import Assembly, Source
-from grader.errors import GraderError, SourceUnreadable
-from grader.judge import Verdict, shown
+from grader.content import stubs
+from grader.content.suite import CheckInfo, checks_of
+from grader.content.syllabus import Entry, load
+from grader.errors import GraderError
+from grader.files import ROOT, shown
+from grader.judging import rules
+from grader.judging.reference import here
+from grader.judging.verdict import Verdict
 from grader.misconceptions.catalogue import catalogue
-from grader.misconceptions.known import Puzzle
-from grader.process import Worker, WorkerProcess
-from grader.reference import here
+from grader.misconceptions.recordings import Puzzle, traces_file
+from grader.probing.assembly import Assembly, Source
 from grader.results import CheckResult, Evidence, ExerciseResult, Named, Result, WrongTurn
-from grader.runner import Runner
-from grader.suite import CheckInfo, checks_of
-from grader.syllabus import ROOT, Entry, load
-from grader.verdicts import VerdictCache, fingerprint
+from grader.store import fingerprint
+from grader.verdict_cache import VerdictCache
+from grader.workers.process import Worker, WorkerProcess
+from grader.workers.runner import Runner
+from grader.written import Written, read_written
 
 CACHE = ROOT / ".stubformer" / "verdicts.json"
-
-
-class Written(NamedTuple):
-    """What somebody has written: the sources by stem, and why others can't be read."""
-
-    sources: dict[str, Source]
-    unreadable: dict[str, str]
-
-
-def read_written(folder: Path) -> Written:
-    """Read every source in a learner's folder."""
-    written = Written({}, {})
-    for path in sorted(folder.glob("*.py")):
-        try:
-            written.sources[path.stem] = Source.read(path, "learner")
-        except (SourceUnreadable, OSError) as error:
-            written.unreadable[path.stem] = str(error)
-    return written
 
 
 class Grading:
@@ -114,13 +99,13 @@ class Grading:
         """Name the known misconceptions that the failing checks show."""
         if self.runner.entry != entry:
             return  # nothing was run: it broke a rule, or could not be read
-        known = self.standard.known(entry, self.seed, self.launch)
+        known = traces_file(self.standard, entry, self.seed, self.launch)
         if known is None:
             return
         found = self.runner.diagnose(known)
         failing = frozenset(check.name for check in result.checks if check.status in ("fail", "error"))
         if failing - found.keys():
-            self.standard.known(entry, self.seed, self.launch, Puzzle(failing, failing - found.keys()))
+            traces_file(self.standard, entry, self.seed, self.launch, Puzzle(failing, failing - found.keys()))
             found = self.runner.diagnose(known)
         turns = {each.id: WrongTurn(each.id, each.says, each.nudge, each.links) for each in catalogue(entry)}
         for name, diagnosis in found.items():

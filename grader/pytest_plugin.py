@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 
-from grader.assembly import Assembly, Exercise
 from grader.checks import Check
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.grading import Grading
-from grader.judge import Judge, Verdict
-from grader.outcome import Probe, observe
-from grader.random import Random
-from grader.reference import here
+from grader.judging.judge import Judge
+from grader.judging.reference import here
+from grader.judging.verdict import Verdict
+from grader.probing.assembly import Assembly, Exercise
+from grader.probing.outcome import Probe, observe
+from grader.probing.random import Random
 from grader.results import CheckResult
-from grader.suite import checks_of
-from grader.syllabus import Entry, load
 
 GRADING = pytest.StashKey[Grading]()
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from grader.errors import GraderError
+from grader.files import write_atomically
 
 Status = Literal["pass", "fail", "error", "blocked", "timeout", "todo"]
 Isolation = Literal["here", "full", "reduced", "none"]
@@ -172,25 +169,3 @@ def _check(data: Mapping[str, Any]) -> CheckResult:
         turns = tuple(WrongTurn(**{**turn, "links": tuple(turn["links"])}) for turn in named["of"])
         named = Named(named["kind"], turns)
     return CheckResult(**{**data, "misconception": named, "evidence": Evidence(**data["evidence"])})
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step: a crash leaves the old content, never half of the new.
-
-    Raises:
-        GraderError: the file can't be written.
-    """
-    target = path.resolve()  # a link stays a link
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise GraderError(f"Can't write {path}: {error.strerror or error}.") from None

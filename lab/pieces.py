@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.assembly import Exercise
+from grader.content.syllabus import load
 from grader.errors import GraderError
 from grader.grading import assemble
-from grader.reference import reference_assembly
-from grader.syllabus import load
+from grader.judging.reference import reference_assembly
+from grader.probing.assembly import Exercise
 from lab.errors import LabError
 
 

@@ -12,18 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grader.checks import (
-    Exercise,
-    Random,
-    check,
-    close,
-    filled,
-    gradients,
-    loaded,
-    overheard,
-    parameters,
-    raised,
-)
+from grader.checks import Exercise, Random, check, close, filled, gradients, loaded, overheard, parameters, raised
 
 SIZES = {"src_vocab": 11, "tgt_vocab": 13, "d_model": 12, "n_heads": 3, "n_layers": 2, "d_ff": 20, "max_len": 16}
 BOS, EOS = 1, 2

@@ -13,8 +13,8 @@ from grader.cli.app import exercises_option, main, plain_option, say
 from grader.errors import GraderError
 
 if TYPE_CHECKING:
-    from grader.grading import Written
     from grader.sandbox.runner import IsolatedRunner
+    from grader.written import Written
 
 
 @main.command()
@@ -40,11 +40,11 @@ def test(
 
     Exit code 0 when nothing that was attempted fails, 1 when something does, 2 when the command can't run.
     """
+    from grader.content.syllabus import find
     from grader.grading import Grading
     from grader.progress import record
-    from grader.report import Report
     from grader.results import ExerciseResult
-    from grader.syllabus import find
+    from grader.screens.run import Report
 
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise GraderError(f"Can't write {json_file}: there is no folder {json_file.parent}.")
@@ -77,7 +77,8 @@ def test(
 
 def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Written]:
     """What it takes to grade a folder in the sandbox: a runner, and the sources, read with care."""
-    from grader.sandbox.runner import IsolatedRunner, read_untrusted
+    from grader.sandbox.runner import IsolatedRunner
+    from grader.written import read_untrusted
 
     runner = IsolatedRunner(seed)
     click.echo(f"Isolation: {runner.level.name}", err=True)
@@ -89,9 +90,9 @@ def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Writte
 @main.command("list")
 def list_() -> None:
     """The exercises, with their points."""
-    from grader.release.manifest import part
-    from grader.suite import checks_of, withheld
-    from grader.syllabus import load
+    from grader.content.edition import part
+    from grader.content.suite import checks_of, withheld
+    from grader.content.syllabus import load
 
     for entry in load():
         infos, released = checks_of(entry.suite), part(entry.stem)

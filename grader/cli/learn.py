@@ -19,10 +19,10 @@ from grader.errors import GraderError
 @plain_option
 def hint(ex: str, name: str | None, tier: int, plain: bool) -> None:
     """A hint for an exercise, or for one NAME in it."""
-    from grader.console import Printer
-    from grader.hints import hints_of
+    from grader.content.hints import hints_of
+    from grader.content.syllabus import find
     from grader.progress import note
-    from grader.syllabus import find
+    from grader.screens.console import Printer
 
     (entry,) = find([ex])
     hints = hints_of(entry)
@@ -44,12 +44,10 @@ def hint(ex: str, name: str | None, tier: int, plain: bool) -> None:
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def reset(ex: str, yes: bool) -> None:
     """Start an exercise over: its file becomes the stub again, and a dated backup of yours is kept."""
-    from grader import stubs
-    from grader.backups import back_up
-    from grader.judge import shown
+    from grader.content import stubs
+    from grader.content.syllabus import find
+    from grader.files import back_up, shown, write_atomically
     from grader.progress import note
-    from grader.results import write_atomically
-    from grader.syllabus import find
 
     (entry,) = find([ex])
     path = shown(str(entry.stub))
@@ -75,9 +73,9 @@ def reset(ex: str, yes: bool) -> None:
 @plain_option
 def solution(ex: str, name: str | None, diff: bool, lesson: bool, give_up: bool, plain: bool) -> None:
     """The reference's solution of an exercise, or of one NAME in it: after a pass, or when you give up."""
-    from grader import solutions
+    from grader.content.syllabus import find
     from grader.progress import note
-    from grader.syllabus import find
+    from grader.screens import solution as solutions
 
     (entry,) = find([ex])
     pieces = solutions.reference(entry)

@@ -16,11 +16,11 @@ from grader.cli.app import main, plain_option, say
 @plain_option
 def recall(ex: str, new: bool, contract: bool, plain: bool) -> None:
     """Closed book: write an exercise, or a whole model (gpt), from memory. The first call hands out, the next grade."""
-    from grader import recall as closed_book
-    from grader.judge import shown
+    from grader.files import shown
+    from grader.learning import recall as closed_book
     from grader.progress import History, note
-    from grader.progress.screen import clock
-    from grader.report import Report
+    from grader.screens.progress import clock
+    from grader.screens.run import Report
 
     task = closed_book.find_task(ex)
     if contract:
@@ -70,9 +70,9 @@ def recall(ex: str, new: bool, contract: bool, plain: bool) -> None:
 @plain_option
 def quiz(ex: tuple[str, ...], count: int, seed: int | None, plain: bool) -> None:
     """Questions with new numbers each time, on what you have worked through or on the exercises named."""
+    from grader.content.syllabus import find
+    from grader.learning.quiz.session import begun, hold
     from grader.progress import History
-    from grader.quiz.session import begun, hold
-    from grader.syllabus import find
 
     entries = find(ex) if ex else begun(History().events())
     say(hold(entries, count, seed, plain).notes)

@@ -18,9 +18,9 @@ from grader.cli.app import main, plain_option, say
 @plain_option
 def progress(merge: Path | None, as_json: bool, plain: bool) -> None:
     """Where you stand: points, state, time and hints of each exercise, and the next one to do."""
+    from grader.learning.quiz.boxes import places
     from grader.progress import History, survey
-    from grader.progress.screen import show
-    from grader.quiz.boxes import places
+    from grader.screens.progress import show
 
     history = History()
     if merge is not None:
@@ -46,7 +46,7 @@ def progress(merge: Path | None, as_json: bool, plain: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> None:
     """What this machine has and lacks, and how to mend it. Exit code 1 when something is wrong."""
-    from grader import doctor as examination
+    from grader.learning import doctor as examination
 
     if not as_json:
         sys.exit(examination.main(click.echo))
@@ -62,8 +62,8 @@ def doctor(as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what is new and whether it fits; change nothing.")
 def update(keep: tuple[str, ...], remote: str | None, branch: str | None, dry_run: bool) -> None:
     """Bring in new lessons and checks, and keep what you wrote. Exit code 1 when they contradict each other."""
-    from grader import update as updating
-    from grader.syllabus import find, load
+    from grader.content.syllabus import find, load
+    from grader.learning import update as updating
 
     kept = find(keep) if keep else ()
     sys.exit(not updating.update(load(), kept, click.echo, remote=remote, branch=branch, dry_run=dry_run))

@@ -22,8 +22,8 @@ def watch(ex: str | None, exercises: Path, poll: bool, auto_advance: bool, seed:
 
     Begins with EX, or with the first exercise that does not pass.
     """
-    from grader.syllabus import find
-    from grader.watch.loop import Watch
+    from grader.content.syllabus import find
+    from grader.learning.watch.loop import Watch
 
     begin = find([ex])[0] if ex is not None else None
     try:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from grader.errors import GraderError
-from grader.syllabus import ROOT
+from grader.files import ROOT
 
 FILE = "release.json"
 FORMAT = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.syllabus import Entry
 
 TIERS = ("question", "concept", "nearly")
 

@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from grader.stubs import BEGIN, END
+from grader.content.stubs import BEGIN, END
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 PLACEHOLDER = 'raise NotImplementedError("from memory")'

@@ -10,12 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from grader.assembly import Source
-from grader.backups import back_up
+from grader.content.edition import SKELETONS
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
-from grader.release.manifest import SKELETONS
-from grader.results import write_atomically
-from grader.syllabus import ROOT, Entry, load
+from grader.files import ROOT, back_up, write_atomically
+from grader.probing.assembly import Source
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 FOLDER = ROOT / "exercises"

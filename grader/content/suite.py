@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from grader.content.edition import part
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.release.manifest import part
-from grader.syllabus import Entry
 
 DEFAULT_LIMIT = 20.0
 

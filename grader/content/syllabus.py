@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from grader.errors import GraderError
-
-ROOT = Path(__file__).resolve().parent.parent
+from grader.files import ROOT
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from grader.assembly import Assembly, Exercise
-from grader.comparison import number
+from grader.judging.comparison import number
+from grader.probing.assembly import Assembly, Exercise
 
 CALLS_KEPT = 3
 NUMBERS_SHOWN = 5

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from grader.observation import Array, Opaque, Raised
+from grader.probing.observation import Array, Opaque, Raised
 
 TOLERANCES = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 2e-2}
 FLOORS = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from grader.checks import Check
-from grader.comparison import Comparison
-from grader.judge import Seen
-from grader.misconceptions.sketch import sketch
-from grader.observation import Raised
+from grader.judging.comparison import Comparison
+from grader.judging.sketch import sketch
+from grader.judging.verdict import Seen
+from grader.probing.observation import Raised
 
 Kind = Literal["one", "one of", "both"]
 Ids = tuple[str, ...]

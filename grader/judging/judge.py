@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
-import re
-import signal
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from grader.assembly import Assembly, Exercise
-from grader.beside import beside
-from grader.calls import CALLS_KEPT, Calls
 from grader.checks import Check
-from grader.comparison import Comparison
-from grader.observation import thaw
-from grader.outcome import Failure, Guard, Outcome, Place, attempt, no_limit, observe
-from grader.output import clean
-from grader.random import derive
-from grader.reference import Reference
+from grader.files import shown
+from grader.judging.calls import CALLS_KEPT, Calls
+from grader.judging.comparison import Comparison
+from grader.judging.reference import Reference
+from grader.judging.side_by_side import beside
+from grader.judging.verdict import Seen, Verdict
+from grader.probing.assembly import Assembly, Exercise
+from grader.probing.observation import thaw
+from grader.probing.outcome import Failure, Guard, Outcome, Place, attempt, no_limit, observe
+from grader.probing.random import derive
 from grader.results import Evidence, Status
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the judge says of one check. Part of the message may be the learner's code's: it moves no cursor."""
-
-    status: Status
-    message: str = ""
-    seconds: float = 0.0
-    evidence: Evidence = field(default_factory=Evidence)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "message", clean(self.message))
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was seen of one check, for a diagnosis: the status, what is wrong with the observation, the outcome."""
-
-    status: Status
-    message: str
-    outcome: Outcome
 
 
 class Judge:
@@ -248,48 +224,6 @@ def defined_at(text: str, name: str) -> int:
             break
         line, body = found.lineno, found.body
     return line
-
-
-def shown(filename: str) -> str:
-    """A path as a learner would type it: relative to the folder they are in, if it is below it."""
-    try:
-        relative = os.path.relpath(filename)
-    except ValueError:  # another drive
-        return filename
-    return filename if relative.startswith("..") else relative
-
-
-def autopsy(trace: str, code: int, limit: float, what: str, files: Mapping[str, str], time: str = "") -> Failure:
-    """What ended a process that ran code under test, from what the interpreter wrote down last.
-
-    Args:
-        trace: what it wrote; it begins with "Timeout" when the process had to be stopped.
-        code: its exit code, or minus a signal's number.
-        limit: how many seconds it was given.
-        what: what it was doing.
-        files: the learner's own files: the names that stand in the trace, and the real ones.
-        time: "of processor time", if that is what ran out.
-    """
-    line = next(
-        (
-            f" at {shown(files[file])}:{number}"
-            for file, number in re.findall(r'^  File "(.+?)", line (\d+)', trace, re.MULTILINE)
-            if file in files
-        ),
-        "",
-    )
-    if trace.startswith("Timeout") or "\nTimeout (" in trace:
-        hint = f" It was{line}: does that loop end?" if line else " Does every loop end?"
-        return Failure("timeout", "", message=f"Stopped after {limit:g} seconds {time}({what}).{hint}")
-    ended = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    return Failure("died", "", message=f"The Python process that runs your code {ended}{line} ({what}).")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _nudge(text: str) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from grader.calls import Calls
 from grader.checks import Check
 from grader.errors import GraderError
-from grader.observation import Array, pack, unpack
-from grader.results import write_atomically
+from grader.files import write_atomically
+from grader.judging.calls import Calls
+from grader.probing.observation import Array, pack, unpack
 
 MANY = 500  # numbers: what is larger and not looked at is not written down
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from grader.assembly import Assembly, Exercise, Source
-from grader.calls import Calls
 from grader.checks import Check
+from grader.content.edition import OBSERVATIONS, TRACES, Manifest
+from grader.content.syllabus import Entry, find
 from grader.errors import GraderError
-from grader.process import Worker
-from grader.release.manifest import OBSERVATIONS, TRACES, Manifest
-from grader.remembered import unpack_observation
-from grader.syllabus import ROOT, Entry, find
+from grader.files import ROOT
+from grader.judging.calls import Calls
+from grader.judging.observation_store import unpack_observation
+from grader.probing.assembly import Assembly, Exercise, Source
 
 
 class Recorded:
     """The reference of a release: recorded observations, and the code of such solutions as were released, too."""
+
+    records = False
 
     def __init__(self, manifest: Manifest, code: Assembly, root: Path = ROOT) -> None:
         self.manifest = manifest
@@ -71,13 +73,7 @@ class Recorded:
         """The recorded file."""
         return self._path(OBSERVATIONS, stem).read_text(encoding="utf-8")
 
-    def known(
-        self,
-        entry: Entry,
-        seed: int,  # noqa: ARG002
-        launch: Callable[[], Worker],  # noqa: ARG002
-        puzzle: object = None,  # noqa: ARG002
-    ) -> Path | None:
+    def recorded_traces(self, entry: Entry) -> Path | None:
         """The recorded traces."""
         path = self._path(TRACES, entry.stem)
         return path if path.is_file() else None

@@ -1,6 +1,6 @@
 """The reference as the engine sees it: what it returns from a probe, and what can be borrowed of it.
 
-It is code where the project holds its solutions, and recorded numbers in a release for students (`grader.release`).
+It is code where the project holds its solutions, and recorded numbers in a release for students (`recorded`).
 """
 
 from __future__ import annotations
@@ -8,28 +8,26 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
-from grader.assembly import Assembly, Exercise, Source, read_folder
-from grader.calls import Calls
 from grader.checks import Check
+from grader.content.syllabus import Entry, find
 from grader.errors import ReferenceBroken
-from grader.outcome import observe
-from grader.process import Worker
-from grader.remembered import Memory
-from grader.syllabus import ROOT, Entry, find
-from grader.verdicts import fingerprint
-
-if TYPE_CHECKING:
-    from grader.misconceptions.known import Puzzle
+from grader.files import ROOT
+from grader.judging.calls import Calls
+from grader.judging.observation_store import Memory
+from grader.probing.assembly import Assembly, Exercise, Source, read_folder
+from grader.probing.outcome import observe
+from grader.store import fingerprint
 
 
 class Reference(Protocol):
     """What a judge compares with. Use it as a context manager before asking for observations."""
 
     sources: Mapping[str, Source]  # what can be borrowed, by stem
+    records: bool  # whether the traces of mistakes can be recorded with it
 
     def __enter__(self) -> Self: ...
 
@@ -63,8 +61,8 @@ class Reference(Protocol):
         """A text that is another one whenever the reference of an exercise is."""
         ...
 
-    def known(self, entry: Entry, seed: int, launch: Callable[[], Worker], puzzle: Puzzle | None = None) -> Path | None:
-        """The traces of an exercise's misconceptions, in a file, of pairs too for a puzzle; None if there are none."""
+    def recorded_traces(self, entry: Entry) -> Path | None:
+        """The traces of an exercise's misconceptions that came with the reference; None if none did."""
         ...
 
 
@@ -74,6 +72,8 @@ LONG = 0.5  # seconds: an observation that takes longer is remembered
 
 class Code:
     """The reference as code. With a memory, what takes long is done once and not in each process."""
+
+    records = True
 
     def __init__(self, assembly: Assembly, memory: Memory | None = None) -> None:
         self.assembly = assembly
@@ -139,11 +139,9 @@ class Code:
         """Its source."""
         return self.sources[stem].text
 
-    def known(self, entry: Entry, seed: int, launch: Callable[[], Worker], puzzle: Puzzle | None = None) -> Path | None:
-        """The traces as they were recorded before, or are recorded now."""
-        from grader.misconceptions.known import known_file
-
-        return known_file(entry, seed, self.sources, launch, puzzle)
+    def recorded_traces(self, entry: Entry) -> Path | None:  # noqa: ARG002
+        """None: code records them when they are asked for."""
+        return None
 
 
 def reference_assembly() -> Assembly:
@@ -160,8 +158,8 @@ def here(remember: bool = False) -> Reference:
     Raises:
         GraderError: this is a release, and its manifest is damaged.
     """
-    from grader.release.manifest import manifest
-    from grader.release.recorded import Recorded
+    from grader.content.edition import manifest
+    from grader.judging.recorded import Recorded
 
     code = reference_assembly()
     released = manifest()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grader.comparison import Difference, number
+from grader.judging.comparison import Difference, number
 
 WINDOW = 6  # numbers shown in a row
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from grader.observation import Array
+from grader.probing.observation import Array
 
 KEPT = 16  # an array of so many numbers is kept as it is
 SUMS = 8  # numbers in the sketch of a larger one

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grader.judge import Seen
-from grader.misconceptions.diagnosis import Traces, failed
-from grader.misconceptions.sketch import sketch
-from grader.observation import pack, unpack
-from grader.outcome import Failure, Outcome
+from grader.judging.diagnosis import Traces, failed
+from grader.judging.sketch import sketch
+from grader.judging.verdict import Seen
+from grader.probing.observation import pack, unpack
+from grader.probing.outcome import Failure, Outcome
 
 
 def read_traces(path: Path) -> tuple[dict[str, Traces], dict[tuple[str, str], Traces]]:

@@ -1,6 +1,6 @@
 """What a learner's machine has and lacks, and how to mend it. It needs nothing but Python, so that it always runs.
 
-`python -m grader.doctor` works before anything is installed, `python -m grader doctor` afterwards.
+`python -m grader.learning.doctor` works before anything is installed, `python -m grader doctor` afterwards.
 """
 
 from __future__ import annotations

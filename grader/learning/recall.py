@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from grader import bare
-from grader.assembly import Source
-from grader.backups import free, stamp
+from grader.content import outline as bare
+from grader.content.stubs import FOLDER as EXERCISES
+from grader.content.stubs import skeleton
+from grader.content.suite import CheckInfo, checks_of
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
+from grader.files import ROOT, free, shown, stamp, write_atomically
 from grader.grading import Grading
-from grader.judge import shown
+from grader.probing.assembly import Source
 from grader.progress import Event
-from grader.results import ExerciseResult, write_atomically
-from grader.stubs import FOLDER as EXERCISES
-from grader.stubs import skeleton
-from grader.suite import CheckInfo, checks_of
-from grader.syllabus import ROOT, Entry, find, load
+from grader.results import ExerciseResult
 
 FOLDER = ROOT / "recall"
 IN_FULL = 3  # problems shown of one exercise

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grader import backups
+from grader import files as backups
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.merging import merge
-from grader.results import write_atomically
-from grader.syllabus import ROOT, Entry
+from grader.files import ROOT, write_atomically
+from grader.learning.merging import merge
 
 REMOTES = ("upstream", "origin")  # the first that there is
 

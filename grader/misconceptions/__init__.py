@@ -1,1 +1,1 @@
-"""Known wrong turns: the catalogue, what each looks like, how one is recognised, and the trial of the suite by them."""
+"""Known wrong turns: the catalogue, and recordings of what each looks like."""

@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grader.assembly import Source
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.syllabus import ROOT, Entry
+from grader.files import ROOT
+from grader.probing.assembly import Source
 
 FOLDER = ROOT / "tests" / "misconceptions"
 

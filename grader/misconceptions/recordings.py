@@ -9,19 +9,29 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from grader.assembly import Source
+from grader.content.suite import CheckInfo, checks_of
+from grader.content.syllabus import Entry
+from grader.files import ROOT, write_atomically
+from grader.judging.reference import Reference
 from grader.misconceptions.catalogue import Misconception, catalogue, mistaken
-from grader.process import Worker, WorkerProcess
-from grader.results import write_atomically
-from grader.runner import Runner
-from grader.suite import CheckInfo, checks_of
-from grader.syllabus import ROOT, Entry
-from grader.verdicts import fingerprint
+from grader.probing.assembly import Source
+from grader.store import fingerprint
+from grader.workers.process import Worker, WorkerProcess
+from grader.workers.runner import Runner
 
 CACHE = ROOT / ".stubformer" / "known"
 PAIRS = 40  # that are tried for one puzzle
 KEPT = 4  # files of one exercise, for as many seeds or states of its suite
 LIMIT = 5.0  # seconds for one check; what takes longer is not worth comparing with
+
+
+def traces_file(
+    reference: Reference, entry: Entry, seed: int, launch: Callable[[], Worker], puzzle: Puzzle | None = None
+) -> Path | None:
+    """The traces that came with the reference, or those that its code leaves; None if there are none."""
+    if not reference.records:
+        return reference.recorded_traces(entry)
+    return known_file(entry, seed, reference.sources, launch, puzzle)
 
 
 def known_file(

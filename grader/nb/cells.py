@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from grader.stubs import BEGIN, generated, skeleton, without_markers
-from grader.syllabus import Entry
+from grader.content.stubs import BEGIN, generated, skeleton, without_markers
+from grader.content.syllabus import Entry
 
 PREFIX = "solution-"
 Places = Mapping[str, tuple[int, int]]  # by the name of a cell: its first and its last line in the module

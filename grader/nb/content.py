@@ -13,11 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from grader.content.edition import part
+from grader.content.suite import CheckInfo, checks_of, withheld
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.release.manifest import part
+from grader.files import ROOT
 from grader.results import CheckResult
-from grader.suite import CheckInfo, checks_of, withheld
-from grader.syllabus import ROOT, Entry
 
 FOLDER = ROOT / "exercises" / "notebooks"
 MARKING = ROOT / "tests" / "marking"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from grader.failure import known
 from grader.results import CheckResult, ExerciseResult
+from grader.screens.failure import known
 
 LIMIT = 8000  # characters of one check's feedback; some formats allow a megabyte in all
 UNPRINTABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML can't hold either

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from grader.assembly import Assembly, Exercise, Source
+from grader.content.edition import manifest
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.grading import Grading, Written, built_on, missing_needs, read_written
+from grader.grading import Grading, built_on, missing_needs
+from grader.nb.cells import Places, cell_lines, code_of, pieces, rebuilt
 from grader.nb.content import HIDDEN, content
-from grader.nb.pieces import Places, cell_lines, code_of, pieces, rebuilt
 from grader.nb.report import report
-from grader.process import Worker, WorkerDied, WorkerProcess
-from grader.release.manifest import manifest
-from grader.syllabus import Entry, find, load
+from grader.probing.assembly import Assembly, Exercise, Source
+from grader.workers.process import Worker, WorkerDied, WorkerProcess
+from grader.written import Written, read_written
 
 
 def begin(stem: str, cells: bool = False) -> Check:

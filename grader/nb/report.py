@@ -6,11 +6,11 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from grader.export.feedback import feedback
+from grader.content.syllabus import Entry
+from grader.nb.cells import Places
 from grader.nb.content import HIDDEN, Group
-from grader.nb.pieces import Places
+from grader.nb.feedback import feedback
 from grader.results import CheckResult
-from grader.syllabus import Entry
 
 
 def report(entry: Entry, group: Group, checks: Sequence[CheckResult], places: Places | None = None) -> str:

@@ -20,11 +20,11 @@ from typing import Any, Literal, Never
 
 import numpy as np
 
-from grader.assembly import Assembly, Exercise
 from grader.errors import MissingName
-from grader.observation import freeze
-from grader.output import OutputFlood, Tape
-from grader.random import Random
+from grader.probing.assembly import Assembly, Exercise
+from grader.probing.observation import freeze
+from grader.probing.prints import OutputFlood, Tape
+from grader.probing.random import Random
 
 Guard = Callable[[float], Any]  # a context manager that stops what runs too long
 Probe = Callable[[Exercise, Random], Any]

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from grader.assembly import Source
+from grader.content.stubs import FOLDER
+from grader.content.syllabus import load
 from grader.errors import GraderError
+from grader.probing.assembly import Source
 from grader.progress.history import Event, History
 from grader.progress.standing import Standing, following, prints, sources, survey
 from grader.results import ExerciseResult
-from grader.stubs import FOLDER
-from grader.syllabus import load
 
 __all__ = ["Event", "History", "Standing", "following", "note", "record", "standings", "survey"]
 

@@ -20,10 +20,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from grader.backups import back_up
 from grader.errors import GraderError
-from grader.results import write_atomically
-from grader.syllabus import ROOT
+from grader.files import ROOT, back_up, write_atomically
 
 SCHEMA = 1
 PATIENCE = 10.0  # seconds to wait for another process that is writing

@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from grader import stubs
-from grader.assembly import Source
+from grader.content import stubs
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, load
 from grader.errors import SourceUnreadable
+from grader.probing.assembly import Source
 from grader.progress.history import Event
-from grader.suite import checks_of
-from grader.syllabus import Entry, load
 
 State = Literal["todo", "started", "passing", "stale"]
 

@@ -11,17 +11,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from grader.assembly import Assembly
 from grader.checks import Check
-from grader.judge import Judge, autopsy
-from grader.outcome import Failure, Guard, Outcome, no_limit
-from grader.reference import Reference
-from grader.sandbox import limits, wire
-from grader.sandbox.child import warm_up
+from grader.judging.judge import Judge
+from grader.judging.reference import Reference
+from grader.probing.assembly import Assembly
+from grader.probing.outcome import Failure, Guard, Outcome, no_limit
+from grader.sandbox.inside import limits, wire
+from grader.sandbox.inside.child import warm_up
 from grader.sandbox.launchers import Launcher, launcher
 from grader.sandbox.probes import probe_source
 from grader.sandbox.process import TOP, Allowance, Cause, Gone, Process
-from grader.worker import Worker, send, serve, stopwatch, streams
+from grader.workers.autopsy import autopsy
+from grader.workers.here import Worker, send, serve, stopwatch, streams
 
 COMPARISON_LIMIT = 60.0  # seconds that the judge takes to compare, whatever it was sent
 JUDGE_MEMORY = 8 << 30  # bytes of address space that the judge may take on top of what it starts with

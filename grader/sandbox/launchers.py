@@ -15,7 +15,8 @@ import tempfile
 from typing import Any, Protocol
 
 from grader.errors import GraderError
-from grader.sandbox import levels, linux, shipment
+from grader.sandbox import levels, shipment
+from grader.sandbox.inside import linux
 from grader.sandbox.process import TOP, Allowance, Gone, Process
 
 ENVIRONMENT = {

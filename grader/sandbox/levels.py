@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from grader.sandbox import landlock, seccomp, shipment
+from grader.sandbox import shipment
+from grader.sandbox.inside import landlock, seccomp
 
 LevelName = Literal["full", "reduced", "none"]
 Layer = Literal["bubblewrap", "landlock", "seccomp", "limits", "user", "capabilities"]

@@ -6,7 +6,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from grader.suite import checks_of
+from grader.content.suite import checks_of
 
 
 @cache

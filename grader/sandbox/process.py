@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from grader.sandbox import wire
+from grader.sandbox.inside import wire
 
 Cause = Literal["wall", "cpu", "output", "died", "protocol"]
 

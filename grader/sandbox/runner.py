@@ -6,22 +6,16 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from grader.assembly import Source
-from grader.errors import SourceUnreadable
-from grader.grading import Written
-from grader.judge import Verdict
-from grader.process import WorkerProcess
+from grader.content.suite import CheckInfo
+from grader.content.syllabus import Entry
+from grader.judging.verdict import Verdict
+from grader.probing.assembly import Source
 from grader.results import Isolation
-from grader.runner import PATIENCE, Runner
 from grader.sandbox.levels import Level
-from grader.suite import CheckInfo
-from grader.syllabus import Entry
-
-FILE_LIMIT = 1 << 20  # bytes of one source file
-FILES_LIMIT = 200
+from grader.workers.process import WorkerProcess
+from grader.workers.runner import PATIENCE, Runner
 
 
 @dataclass(frozen=True)
@@ -114,25 +108,3 @@ class IsolatedRunner(Runner):
 def fresh_seed() -> int:
     """A seed that nobody knows beforehand."""
     return secrets.randbelow(2**31)
-
-
-def read_untrusted(folder: Path) -> Written:
-    """Read the sources in a folder that somebody else has filled.
-
-    No link is followed (it could lead to the reference), nothing but plain files is opened, and no more than a source
-    can sensibly have is read.
-    """
-    sources, unreadable = written = Written({}, {})
-    for path in sorted(folder.glob("*.py"))[:FILES_LIMIT]:
-        if not path.stem.isidentifier():
-            continue
-        if path.is_symlink() or not path.is_file():
-            unreadable[path.stem] = f"{path} is not a plain file, so it is not read."
-        elif path.stat().st_size > FILE_LIMIT:
-            unreadable[path.stem] = f"{path} is larger than {FILE_LIMIT >> 20} MiB, so it is not read."
-        else:
-            try:
-                sources[path.stem] = Source.read(path, "learner")
-            except (SourceUnreadable, OSError) as error:
-                unreadable[path.stem] = str(error)
-    return written

@@ -16,30 +16,32 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from grader.syllabus import ROOT
+from grader.files import ROOT
 
 MODULES = (  # each one after those that it imports
     "grader.errors",
-    "grader.random",
-    "grader.observation",
-    "grader.assembly",
-    "grader.output",
-    "grader.outcome",
+    "grader.probing",
+    "grader.probing.random",
+    "grader.probing.observation",
+    "grader.probing.assembly",
+    "grader.probing.prints",
+    "grader.probing.outcome",
     "grader.checks",
     "grader.sandbox",
-    "grader.sandbox.syscalls",
-    "grader.sandbox.linux",
-    "grader.sandbox.landlock",
-    "grader.sandbox.seccomp",
-    "grader.sandbox.limits",
-    "grader.sandbox.wire",
-    "grader.sandbox.shortcuts",
-    "grader.sandbox.child",
-    "grader.sandbox.server",
+    "grader.sandbox.inside",
+    "grader.sandbox.inside.syscalls",
+    "grader.sandbox.inside.linux",
+    "grader.sandbox.inside.landlock",
+    "grader.sandbox.inside.seccomp",
+    "grader.sandbox.inside.limits",
+    "grader.sandbox.inside.wire",
+    "grader.sandbox.inside.shortcuts",
+    "grader.sandbox.inside.child",
+    "grader.sandbox.inside.server",
 )
 LIBRARIES = ("torch", "numpy", "safetensors")  # with all that they require
-SERVER = "grader.sandbox.server"
-LONE_CHILD = "grader.sandbox.child"
+SERVER = "grader.sandbox.inside.server"
+LONE_CHILD = "grader.sandbox.inside.child"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Libraries:
 
 def boot() -> str:
     """The program that unpacks a parcel."""
-    return module_file("grader.sandbox.boot").read_text(encoding="utf-8")
+    return module_file("grader.sandbox.inside.boot").read_text(encoding="utf-8")
 
 
 def parcel(main: str, **options: Any) -> bytes:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.text import Text
 
-from grader.console import Printer
-from grader.judge import shown
+from grader.content.syllabus import Entry, load
+from grader.files import shown
 from grader.results import CheckResult, ExerciseResult, Named
-from grader.syllabus import Entry, load
+from grader.screens.console import Printer
 
 OTHERS = 4  # further problems that are named
 FAILING = ("fail", "error", "timeout")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from grader.console import Printer
-from grader.judge import shown
+from grader.content.syllabus import Entry, load
+from grader.files import shown
 from grader.progress.standing import Standing, State, following
-from grader.syllabus import Entry, load
+from grader.screens.console import Printer
 
 MARKS: dict[State, tuple[str, str, str, str]] = {  # state -> (mark, the same in ASCII, word, style)
     "todo": ("○", ".", "to do", "dim"),

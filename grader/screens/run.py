@@ -6,13 +6,13 @@ from pathlib import Path
 
 from rich.text import Text
 
-from grader.console import Printer, console
-from grader.failure import FailureScreen
-from grader.judge import shown
-from grader.release.manifest import manifest
+from grader.content.edition import manifest
+from grader.content.suite import withheld
+from grader.content.syllabus import Entry, load
+from grader.files import shown
 from grader.results import ExerciseResult, Result, Status
-from grader.suite import withheld
-from grader.syllabus import Entry, load
+from grader.screens.console import Printer, console
+from grader.screens.failure import FailureScreen
 
 __all__ = ["Report", "console"]
 

@@ -7,15 +7,15 @@ import difflib
 
 from rich.syntax import Syntax
 
-from grader import bare
-from grader.assembly import Source
-from grader.console import Printer
+from grader.content import outline as bare
+from grader.content.stubs import BEGIN, END, FOLDER
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
+from grader.files import shown
 from grader.grading import Grading
-from grader.judge import shown
+from grader.probing.assembly import Source
 from grader.progress import History
-from grader.stubs import BEGIN, END, FOLDER
-from grader.syllabus import Entry
+from grader.screens.console import Printer
 
 STYLES = {"+": "green", "-": "red", "@": "cyan"}
 

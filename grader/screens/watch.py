@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.text import Text
 
-from grader.hints import TIERS
-from grader.judge import shown
-from grader.report import Report
+from grader.content.hints import TIERS
+from grader.content.suite import withheld
+from grader.content.syllabus import Entry, load
+from grader.files import shown
 from grader.results import ExerciseResult
-from grader.suite import withheld
-from grader.syllabus import Entry, load
+from grader.screens.run import Report
 
 KEYS = (
     ("h", "int"),

@@ -20,12 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
-from grader.assembly import Assembly, Source
 from grader.checks import Check
-from grader.judge import Judge, Verdict
-from grader.misconceptions.diagnosis import diagnose
-from grader.misconceptions.traces import pack_traces, read_traces
-from grader.reference import Reference, here
+from grader.judging.diagnosis import diagnose
+from grader.judging.judge import Judge
+from grader.judging.reference import Reference, here
+from grader.judging.traces import pack_traces, read_traces
+from grader.judging.verdict import Verdict
+from grader.probing.assembly import Assembly, Source
 from grader.results import SCHEMA_VERSION
 
 

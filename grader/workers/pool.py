@@ -8,8 +8,8 @@ import threading
 from typing import Any
 
 from grader.errors import GraderError
-from grader.process import WorkerDied, WorkerProcess, kill_group
-from grader.warm_worker import ONCE
+from grader.workers.process import WorkerDied, WorkerProcess, kill_group
+from grader.workers.warm import ONCE
 
 WARM_UP = 120.0  # seconds that a worker may take to import everything
 GOODBYE = 5.0  # seconds in which a copy has to end
@@ -20,7 +20,7 @@ class WarmWorker(WorkerProcess):
     """A worker that warms up while nobody waits for it."""
 
     def __init__(self, once: bool = False) -> None:
-        super().__init__("grader.warm_worker", *([ONCE] if once else []))
+        super().__init__("grader.workers.warm", *([ONCE] if once else []))
         self._forks: bool | None = None
 
     def forks(self) -> bool:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from typing import IO, Any, Protocol
 
-from grader.syllabus import ROOT
+from grader.files import ROOT
 
 
 class WorkerDied(Exception):
@@ -51,7 +51,7 @@ class WorkerProcess:
     `close` ends it for good, and with it what code under test has started in there.
     """
 
-    def __init__(self, module: str = "grader.worker", *arguments: str) -> None:
+    def __init__(self, module: str = "grader.workers.here", *arguments: str) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the worker
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from grader.assembly import Source
+from grader.content.suite import CheckInfo
+from grader.content.syllabus import Entry
 from grader.errors import GraderError, ReferenceBroken
-from grader.judge import Verdict, autopsy
-from grader.misconceptions.diagnosis import Diagnosis
-from grader.process import Worker, WorkerDied, WorkerProcess
+from grader.judging.diagnosis import Diagnosis
+from grader.judging.verdict import Verdict
+from grader.probing.assembly import Source
 from grader.results import Evidence, Isolation
-from grader.suite import CheckInfo
-from grader.syllabus import Entry
+from grader.workers.autopsy import autopsy
+from grader.workers.process import Worker, WorkerDied, WorkerProcess
 
 IMPORT_LIMIT = 20.0
 PATIENT = 2  # checks of an exercise that may run out of time before the others have less of it

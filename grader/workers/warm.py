@@ -15,9 +15,9 @@ import os
 import sys
 from typing import TextIO
 
-from grader.process import kill_group
-from grader.syllabus import load
-from grader.worker import Worker, claim, send, serve, streams
+from grader.content.syllabus import load
+from grader.workers.here import Worker, claim, send, serve, streams
+from grader.workers.process import kill_group
 
 ONCE = "--once"  # serve one run and no more, as where forks are not safe
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Exercise, Source
-from grader.reference import reference_assembly
-from grader.stubs import generated
-from grader.syllabus import find, load
+from grader.content.stubs import generated
+from grader.content.syllabus import find, load
+from grader.judging.reference import reference_assembly
+from grader.probing.assembly import Exercise, Source
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Assembly, Source, read_folder
 from grader.errors import MissingName, SourceUnreadable
+from grader.probing.assembly import Assembly, Source, read_folder
 
 ONE = "def f():\n    return 'one'\n\n\ndef broken():\n    return 1 / 0\n"
 TWO = "from .one import f\n\n\ndef g():\n    return f() + ' two'\n"

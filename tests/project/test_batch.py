@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Source
+from grader.content.syllabus import find
+from grader.files import ROOT
+from grader.probing.assembly import Source
 from grader.sandbox.levels import probe
-from grader.syllabus import ROOT, find
 
 pytestmark = pytest.mark.skipif(
     (level := probe()).name != "full", reason=f"code can't be isolated in full here: {'; '.join(level.missing)}"
@@ -222,8 +223,8 @@ def test_a_cluster_grades_on_when_a_worker_is_killed(tmp_path: Path):
 
 def test_no_cluster_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("distributed")
-    from grader.batch import cluster
     from grader.errors import GraderError
+    from grader.staff.batch import cluster
 
     monkeypatch.setattr(cluster, "CONNECT_LIMIT", "0.2s")
     with pytest.raises(GraderError, match="no cluster at"):

@@ -11,10 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Source
-from grader.batch.intake import FILE_LIMIT, Submission, Unusable, find_submissions, student_of, take, without_magics
-from grader.batch.similar import similar
 from grader.errors import GraderError
+from grader.probing.assembly import Source
+from grader.staff.batch.intake import (
+    FILE_LIMIT,
+    Submission,
+    Unusable,
+    find_submissions,
+    student_of,
+    take,
+    without_magics,
+)
+from grader.staff.batch.similar import similar
 
 STEM = "ex01_softmax"
 CODE = "def softmax(x, axis=-1):\n    return 'ä'\n"

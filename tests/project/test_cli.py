@@ -11,8 +11,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from grader.content.syllabus import load
+from grader.files import ROOT
 from grader.results import SCHEMA_FILE, STATUSES
-from grader.syllabus import ROOT, load
 from tests.project.conftest import Folder
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from grader.comparison import Comparison
-from grader.observation import Raised, freeze, raised
+from grader.judging.comparison import Comparison
+from grader.probing.observation import Raised, freeze, raised
 
 
 def explain(got: object, want: object, tolerance: float | None = None, **axes: str) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import doctor
+from grader.learning import doctor
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,17 @@ import jsonschema
 import pytest
 import xmlschema
 
-from grader.cli.publishing import FORMATS, VISIBILITIES
+from grader.cli.staff.publishing import FORMATS, VISIBILITIES
+from grader.content.syllabus import find
 from grader.errors import GraderError
-from grader.export.feedback import LIMIT, feedback
-from grader.export.formats import read, written
-from grader.export.gradescope import Visibility, gradescope, refusal
-from grader.export.junit import junit
-from grader.export.package import write_package
-from grader.export.prairielearn import prairielearn
+from grader.files import ROOT
+from grader.nb.feedback import LIMIT, feedback
 from grader.results import STATUSES, CheckResult, Evidence, ExerciseResult, Named, Result, Status, WrongTurn
-from grader.syllabus import ROOT, find
+from grader.staff.exports.formats import read, written
+from grader.staff.exports.gradescope import Visibility, gradescope, refusal
+from grader.staff.exports.junit import junit
+from grader.staff.exports.package import write_package
+from grader.staff.exports.prairielearn import prairielearn
 
 SCHEMAS = Path(__file__).with_name("schemas")
 TURN = WrongTurn("no-scale", "the scores are not divided by sqrt(d)", "How large do they get?", ("Section 3.2.1",))

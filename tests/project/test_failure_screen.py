@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grader.beside import beside
-from grader.calls import CALLS_KEPT, Calls, describe
-from grader.comparison import Comparison, Difference
-from grader.console import Printer, hyperlinks
-from grader.failure import FailureScreen
+from grader.content.syllabus import find, load
 from grader.grading import Grading
-from grader.judge import defined_at
-from grader.observation import freeze
-from grader.report import Report
+from grader.judging.calls import CALLS_KEPT, Calls, describe
+from grader.judging.comparison import Comparison, Difference
+from grader.judging.judge import defined_at
+from grader.judging.side_by_side import beside
+from grader.probing.observation import freeze
 from grader.results import CheckResult, Evidence, ExerciseResult, Named, WrongTurn
-from grader.syllabus import find, load
+from grader.screens.console import Printer, hyperlinks
+from grader.screens.failure import FailureScreen
+from grader.screens.run import Report
 from tests.project.conftest import Folder
 
 (EX,) = find(["01"])
@@ -114,7 +114,7 @@ def test_a_hidden_check_shows_neither_its_input_nor_what_the_code_says_of_it(fol
 
 def test_an_error_that_should_name_the_input_does_not_name_it_for_a_hidden_check():
     def probe(text: str) -> object:
-        from grader.observation import raised
+        from grader.probing.observation import raised
 
         def call() -> None:
             raise ValueError(text)
@@ -284,6 +284,6 @@ def test_in_a_release_it_is_said_that_hidden_checks_are_still_to_come(
     passed = ExerciseResult(EX.stem, "pass", 20, 20, [], [])
     Report(Path("exercises"), plain=True).row(passed)
     assert "hidden" not in capsys.readouterr().out
-    monkeypatch.setattr("grader.report.withheld", lambda _: 5)
+    monkeypatch.setattr("grader.screens.run.withheld", lambda _: 5)
     Report(Path("exercises"), plain=True).row(passed)
     assert "public checks passed; 5 hidden checks run when it is graded" in capsys.readouterr().out

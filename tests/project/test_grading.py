@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from grader import runner, verdicts
+from grader import verdict_cache as verdicts
+from grader.content.suite import checks_of
+from grader.content.syllabus import find
 from grader.grading import Grading, assemble
 from grader.results import CheckResult, ExerciseResult
-from grader.suite import checks_of
-from grader.syllabus import find
+from grader.workers import runner
 from tests.project.conftest import Folder
 
 SOFTMAX = "def softmax("

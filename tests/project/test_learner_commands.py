@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from grader import bare
-from grader.assembly import Source
-from grader.stubs import generated
-from grader.syllabus import ROOT, Entry, find, load
+from grader.content import outline as bare
+from grader.content.stubs import generated
+from grader.content.syllabus import Entry, find, load
+from grader.files import ROOT
+from grader.probing.assembly import Source
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -259,7 +260,7 @@ def whole_model(names: dict[str, list[str]]) -> str:
 
 
 def test_a_whole_model_from_one_empty_file(copy: Copy):
-    from grader.recall import groups, names_used, within
+    from grader.learning.recall import groups, names_used, within
 
     task = groups()["gpt"]
     for entry, names in task.parts.items():
@@ -339,7 +340,7 @@ def test_doctor_looks_at_everything_and_says_how_to_mend_it(copy: Copy):
 
 def test_doctor_runs_where_nothing_is_installed(copy: Copy):
     done = subprocess.run(
-        [sys.executable, "-S", "-E", "-m", "grader.doctor"],  # -S: without site-packages
+        [sys.executable, "-S", "-E", "-m", "grader.learning.doctor"],  # -S: without site-packages
         cwd=copy.root,
         capture_output=True,
         text=True,

@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grader.assembly import read_folder
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
+from grader.files import ROOT
 from grader.grading import Grading
-from grader.judge import Seen
+from grader.judging.diagnosis import Diagnosis, diagnose
+from grader.judging.traces import pack_traces, unpack_traces
+from grader.judging.verdict import Seen
 from grader.misconceptions.catalogue import FOLDER, catalogue, mistaken
-from grader.misconceptions.diagnosis import Diagnosis, diagnose
-from grader.misconceptions.known import known_file
-from grader.misconceptions.traces import pack_traces, unpack_traces
-from grader.misconceptions.trials import VARIANTS
-from grader.observation import Array, Opaque, Raised, freeze, pack, unpack
-from grader.outcome import Failure, Outcome
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, find, load
-from grader.worker import import_suite
+from grader.misconceptions.recordings import known_file
+from grader.probing.assembly import read_folder
+from grader.probing.observation import Array, Opaque, Raised, freeze, pack, unpack
+from grader.probing.outcome import Failure, Outcome
+from grader.staff.mutants.trials import VARIANTS
+from grader.workers.here import import_suite
 
 ENTRIES = pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.stem)
 REFERENCE = read_folder(ROOT / "solutions", "reference")
@@ -262,7 +263,7 @@ def test_code_that_does_not_run_gets_no_name(names: Callable):
 
 
 def test_the_traces_are_recorded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from grader.misconceptions import known
+    from grader.misconceptions import recordings as known
 
     monkeypatch.setattr(known, "CACHE", tmp_path)
     entry = find(["01"])[0]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Source, read_folder
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.misconceptions.mutation import Equivalent, equivalents, mutations
-from grader.misconceptions.table import MutationReport
-from grader.misconceptions.trials import Trial
+from grader.files import ROOT
+from grader.probing.assembly import Source, read_folder
 from grader.results import Status
-from grader.syllabus import ROOT, Entry, find, load
+from grader.staff.mutants.mutation import Equivalent, equivalents, mutations
+from grader.staff.mutants.table import MutationReport
+from grader.staff.mutants.trials import Trial
 
 REFERENCE = read_folder(ROOT / "solutions", "reference")
 

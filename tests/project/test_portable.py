@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.syllabus import ROOT
+from grader.files import ROOT
 
 MODULES = {"fcntl", "termios", "tty", "pty", "resource", "pwd", "grp", "curses", "readline", "syslog", "posix"}
 NAMES = {

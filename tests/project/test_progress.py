@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from grader import progress, stubs
-from grader.backups import FOLDER as BACKUPS
+from grader import progress
+from grader.content import stubs
+from grader.content.syllabus import find, load
 from grader.errors import GraderError
+from grader.files import FOLDER as BACKUPS
+from grader.files import ROOT, write_atomically
 from grader.progress import history as storage
 from grader.progress.history import Event, History, Newer, read
-from grader.progress.screen import clock, show
 from grader.progress.standing import prints, sources, survey, working_time
-from grader.results import ExerciseResult, write_atomically
-from grader.syllabus import ROOT, find, load
+from grader.results import ExerciseResult
+from grader.screens.progress import clock, show
 from tests.project.conftest import Folder
 
 ONE, TWO = find(["01", "02"])

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.suite import checks_of
-from grader.syllabus import ROOT, find
+from grader.content.suite import checks_of
+from grader.content.syllabus import find
+from grader.files import ROOT
 from tests.project.conftest import Folder
 
 (EX,) = find(["01"])

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Exercise
-from grader.console import Printer
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
+from grader.judging.reference import reference_assembly
+from grader.learning.quiz import Ask, Question, changed, replies
+from grader.learning.quiz.boxes import DAYS, Place, choose, places
+from grader.learning.quiz.questions import FOLDER, path_of, questions_of
+from grader.learning.quiz.session import Sitting, begun, pick
+from grader.probing.assembly import Exercise
+from grader.probing.random import Random, derive
 from grader.progress import Event, History
-from grader.quiz import Ask, Question, changed, replies
-from grader.quiz.boxes import DAYS, Place, choose, places
-from grader.quiz.questions import FOLDER, path_of, questions_of
-from grader.quiz.session import Sitting, begun, pick
-from grader.random import Random, derive
-from grader.reference import reference_assembly
-from grader.syllabus import Entry, find, load
+from grader.screens.console import Printer
 
 ONE = find(["01"])[0]
 ALL = [
@@ -64,7 +64,7 @@ def test_questions_know_the_engine_by_one_module(path: Path):
     assert path in [path_of(entry) for entry in load()]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("grader"):
-            assert node.module == "grader.quiz"
+            assert node.module == "grader.learning.quiz"
 
 
 def test_answers_come_from_the_code_and_not_from_the_text(reference: Reference):
@@ -92,7 +92,7 @@ def test_an_answer_must_be_among_the_choices():
 
 
 def test_a_damaged_file_of_questions_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("grader.quiz.questions.FOLDER", tmp_path)
+    monkeypatch.setattr("grader.learning.quiz.questions.FOLDER", tmp_path)
     assert questions_of(ONE) == ()
     (tmp_path / f"{ONE.stem}.py").write_text("import nothing_of_the_kind\n")
     with pytest.raises(GraderError, match=ONE.stem):

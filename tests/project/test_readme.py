@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from grader.syllabus import ROOT
+from grader.files import ROOT
 from lab import baselines, corpora
 from tests.project.conftest import Folder
 

@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Source
+from grader.content.edition import FILE, manifest
+from grader.content.stubs import BEGIN, END, generated
+from grader.content.suite import checks_of, hidden_lines
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
+from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
-from grader.release import build as building
-from grader.release.build import Plan, build, check_free, write_files
-from grader.release.leaks import leaks
-from grader.release.manifest import FILE, manifest
-from grader.stubs import BEGIN, END, generated
-from grader.suite import checks_of, hidden_lines
-from grader.syllabus import ROOT, Entry, find, load
+from grader.probing.assembly import Source
+from grader.staff.release import build as building
+from grader.staff.release.build import Plan, build, check_free, write_files
+from grader.staff.release.leaks import leaks
 
 UNTIL, SOLVED = "ex05", "ex02-ex03"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -130,9 +131,8 @@ def test_nothing_for_authors_is_in_it(released: Path):
         "docs/grading.md",
         "bench",
         ".ci",
-        "grader/batch",
-        "grader/export/gradescope.py",
-        "grader/nb/autograde.py",
+        "grader/staff",
+        "grader/cli/staff",
         "tests/marking",
     ):
         assert not (released / name).exists(), name

@@ -11,25 +11,25 @@ import numpy as np
 import pytest
 import torch
 
-from grader import bare
-from grader.assembly import Assembly
-from grader.calls import Calls
 from grader.checks import Check, check
-from grader.comparison import Comparison
+from grader.content import outline as bare
+from grader.content.stubs import make_skeleton, make_stub, skeleton
+from grader.content.suite import checks_of
+from grader.content.syllabus import find, load
 from grader.errors import GraderError
-from grader.judge import Judge
-from grader.misconceptions.sketch import KEPT, SUMS, sketch
-from grader.observation import freeze
-from grader.random import derive
-from grader.reference import Code, reference_assembly
-from grader.release.cutting import marked, named_misconceptions, public_checks
-from grader.release.recorded import Recorded
-from grader.release.recording import text
-from grader.remembered import hollow, looked_at, needed, pack_observation, unpack_observation
-from grader.stubs import make_skeleton, make_stub, skeleton
-from grader.suite import checks_of
-from grader.syllabus import find, load
-from grader.worker import import_suite
+from grader.judging.calls import Calls
+from grader.judging.comparison import Comparison
+from grader.judging.judge import Judge
+from grader.judging.observation_store import hollow, looked_at, needed, pack_observation, unpack_observation
+from grader.judging.recorded import Recorded
+from grader.judging.reference import Code, reference_assembly
+from grader.judging.sketch import KEPT, SUMS, sketch
+from grader.probing.assembly import Assembly
+from grader.probing.observation import freeze
+from grader.probing.random import derive
+from grader.staff.release.cutting import marked, named_misconceptions, public_checks
+from grader.staff.release.recording import text
+from grader.workers.here import import_suite
 
 # ---- cutting --------------------------------------------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ def test_without_code_a_measure_that_fails_is_said_to_be_the_students():
 
 
 def test_a_release_with_all_solutions_of_an_exercise_measures_with_them(tmp_path):
-    from grader.release.manifest import Manifest
+    from grader.content.edition import Manifest
 
     (entry,) = find(["ex05"])
     everything = reference_assembly().sources

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from grader import reference
-from grader.assembly import Assembly, Source
-from grader.judge import Judge, Verdict
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, find
+from grader.judging import reference
+from grader.judging.judge import Judge
+from grader.judging.observation_store import Memory
+from grader.judging.reference import Code, reference_assembly
+from grader.judging.verdict import Verdict
 from grader.misconceptions.catalogue import catalogue
-from grader.reference import Code, reference_assembly
-from grader.remembered import Memory
-from grader.suite import checks_of
-from grader.syllabus import Entry, find
-from grader.worker import import_suite
+from grader.probing.assembly import Assembly, Source
+from grader.workers.here import import_suite
 
 
 @pytest.fixture(autouse=True)

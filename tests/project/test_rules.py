@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.rules import violations
+from grader.judging.rules import violations
 
 FORBIDS = ["torch.nn.LayerNorm", "torch.nn.functional.gelu", "torch.optim.Adam*", "tiktoken", "tiktoken.*"]
 

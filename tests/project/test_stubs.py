@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from grader import stubs
+from grader.content import stubs
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
-from grader.syllabus import Entry, load
 
 EX = load()[0]
 

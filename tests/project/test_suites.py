@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Assembly, Source
 from grader.checks import Check
-from grader.hints import hints_of
-from grader.judge import Judge
-from grader.reference import Code, reference_assembly
-from grader.rules import violations
-from grader.stubs import BEGIN, END, FOLDER, generated, is_untouched, leaks, survey
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, load
-from grader.worker import import_suite
+from grader.content.hints import hints_of
+from grader.content.stubs import BEGIN, END, FOLDER, generated, is_untouched, leaks, survey
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, load
+from grader.files import ROOT
+from grader.judging.judge import Judge
+from grader.judging.reference import Code, reference_assembly
+from grader.judging.rules import violations
+from grader.probing.assembly import Assembly, Source
+from grader.workers.here import import_suite
 
 ENTRIES = pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.stem)
 SECTIONS = ("The picture", "The intuition", "The mathematics", "By hand", "What to build", "See it again")

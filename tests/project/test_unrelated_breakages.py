@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from grader.assembly import Source, read_folder
-from grader.misconceptions.trials import Bench, Candidate
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, load
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, load
+from grader.files import ROOT
+from grader.probing.assembly import Source, read_folder
+from grader.staff.mutants.trials import Bench, Candidate
 
 REFERENCE = read_folder(ROOT / "solutions", "reference")
 

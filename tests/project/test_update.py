@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from grader import update as updating
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
-from grader.merging import merge
-from grader.syllabus import Entry, load
+from grader.learning import update as updating
+from grader.learning.merging import merge
 
 ONE, TWO = load()[:2]
 STUB = '''"""Lesson one."""

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from grader.runner import IMPORT_LIMIT
-from grader.syllabus import ROOT, find
+from grader.content.syllabus import find
+from grader.files import ROOT
+from grader.workers.runner import IMPORT_LIMIT
 from tests.project.conftest import Folder, marked
 
 PATIENCE = 180  # seconds; nothing here is timed, this only ends a test that hangs
@@ -329,7 +330,8 @@ def test_the_terminal_is_as_it_was_after_a_signal(terminal: Callable[..., Termin
 def test_the_terminal_is_as_it_was_after_an_error_of_ours(folder: Folder):
     pexpect = pytest.importorskip("pexpect")
     code = (
-        "from pathlib import Path; import sys; from grader.watch.loop import Watch; from grader.syllabus import load\n"
+        "from pathlib import Path; import sys; from grader.learning.watch.loop import Watch\n"
+        "from grader.content.syllabus import load\n"
         "Watch._hint = lambda self: 1 / 0\n"
         f"Watch(Path({str(folder.path)!r}), load()[1]).run()"
     )

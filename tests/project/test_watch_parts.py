@@ -15,19 +15,20 @@ from typing import Any
 
 import pytest
 
+from grader.content.syllabus import Entry, find
 from grader.errors import GraderError
 from grader.grading import Grading
-from grader.process import Worker, WorkerDied, WorkerProcess
+from grader.learning.watch import files, loop
+from grader.learning.watch.editor import command
+from grader.learning.watch.events import Begin, Dropped, Event, Graded, Saved, Trouble
+from grader.learning.watch.files import Saves
+from grader.learning.watch.loop import Watch
+from grader.learning.watch.work import Job, Work
 from grader.results import ExerciseResult
-from grader.runner import QUICK
-from grader.syllabus import Entry, find
-from grader.watch import files, loop, warm
-from grader.watch.editor import command
-from grader.watch.events import Begin, Dropped, Event, Graded, Saved, Trouble
-from grader.watch.files import Saves
-from grader.watch.loop import Watch
-from grader.watch.warm import Fork, Pool, WarmWorker
-from grader.watch.work import Job, Work
+from grader.workers import pool as warm
+from grader.workers.pool import Fork, Pool, WarmWorker
+from grader.workers.process import Worker, WorkerDied, WorkerProcess
+from grader.workers.runner import QUICK
 from tests.project.conftest import Folder, marked
 
 (EX,) = find(["01"])
@@ -132,7 +133,7 @@ SPOILT = "import os, sys, builtins, json, math\nimport numpy as np\n" + "\n".joi
     [
         "np.exp = np.max = np.sum = None",
         "np.random.seed = None",
-        "sys.modules['grader.judge'].shown = None",
+        "sys.modules['grader.judging.judge'].shown = None",
         "os.environ['PATH'] = ''",
         "builtins.len = lambda x: 7",
         "",
@@ -226,7 +227,7 @@ def test_a_loop_without_end_is_stopped_at_its_line(
     folder: Folder, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
-    monkeypatch.setattr("grader.runner.IMPORT_LIMIT", 1.0)
+    monkeypatch.setattr("grader.workers.runner.IMPORT_LIMIT", 1.0)
     path = folder.write("01", "while True:\n    pass\n")
     result = grade(folder, pool)
     assert result.status == "timeout"
@@ -373,7 +374,7 @@ def test_a_worker_that_cannot_start_is_no_fault_of_the_learners(monkeypatch: pyt
 
 
 def test_a_worker_forks_only_with_a_single_thread(monkeypatch: pytest.MonkeyPatch):
-    from grader import warm_worker
+    from grader.workers import warm as warm_worker
 
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
@@ -491,7 +492,7 @@ def test_what_could_not_be_written_down_is_said_once(watch: Watch, capsys: pytes
 
 def test_a_full_disk_is_told_with_the_verdict(folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
-    monkeypatch.setattr("grader.watch.work.record", lambda *_: ["not written down: disk full"])
+    monkeypatch.setattr("grader.learning.watch.work.record", lambda *_: ["not written down: disk full"])
     folder.solve("01")
     found: list[Event] = []
     with Pool() as pool:

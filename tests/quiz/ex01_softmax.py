@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grader.quiz import Ask, Exercise, Random, changed, question
+from grader.learning.quiz import Ask, Exercise, Random, changed, question
 
 
 @question("softmax by hand")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grader.quiz import Ask, Exercise, Random, question
+from grader.learning.quiz import Ask, Exercise, Random, question
 
 WORDS = ("banana", "bandana", "abracadabra", "ananas", "mississippi", "barbara", "papaya", "tartar")
 

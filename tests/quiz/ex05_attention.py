@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from grader.quiz import Ask, Exercise, Random, changed, multiplications, question
+from grader.learning.quiz import Ask, Exercise, Random, changed, multiplications, question
 
 
 @question("the shape of the weights")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from grader.quiz import Ask, Exercise, Random, multiplications, question
+from grader.learning.quiz import Ask, Exercise, Random, multiplications, question
 
 
 @question("the shape after splitting")

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from grader.quiz import Ask, Exercise, Random, question
+from grader.learning.quiz import Ask, Exercise, Random, question
 
 
 @question("what the decoder is fed")

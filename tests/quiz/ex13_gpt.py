@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from grader.quiz import Ask, Exercise, Random, changed, question
+from grader.learning.quiz import Ask, Exercise, Random, changed, question
 
 
 def small(ex: Exercise, rng: Random, **options: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from grader.quiz import Ask, Exercise, Random, question
+from grader.learning.quiz import Ask, Exercise, Random, question
 
 
 @question("where a window can start")

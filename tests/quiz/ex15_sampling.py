@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from grader.quiz import Ask, Exercise, Random, question
+from grader.learning.quiz import Ask, Exercise, Random, question
 
 
 def chances(rng: Random) -> list[int]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from grader.quiz import Ask, Exercise, Random, multiplications, question
+from grader.learning.quiz import Ask, Exercise, Random, multiplications, question
 
 
 @question("what is held out")

@@ -24,7 +24,7 @@ from grader.cli.app import main, plain_option
 )
 def stubs(check: bool, leaks: bool, force: bool, exercises: Path) -> None:
     """Write the stubs in exercises/ from the solutions (for authors)."""
-    from grader import stubs as make
+    from grader.content import stubs as make
 
     if check or leaks:
         bad = (
@@ -58,9 +58,9 @@ def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, pl
 
     Exit code 1 if a mistake survives, a variant loses a point, or fewer than 95 % of the mistakes are named.
     """
-    from grader.misconceptions.table import MutantsReport
-    from grader.misconceptions.trials import Bench, mistakes, variants
-    from grader.syllabus import find
+    from grader.content.syllabus import find
+    from grader.staff.mutants.table import MutantsReport
+    from grader.staff.mutants.trials import Bench, mistakes, variants
 
     entries = find(ex)
     with Bench(seed, jobs) as bench:
@@ -82,9 +82,9 @@ def mutate(ex: tuple[str, ...], jobs: int | None, seed: int, plain: bool) -> Non
 
     Exit code 1 if fewer than 95 % of the changes are noticed or recorded as equivalent.
     """
-    from grader.misconceptions.table import MutationReport
-    from grader.misconceptions.trials import Bench
-    from grader.syllabus import find
+    from grader.content.syllabus import find
+    from grader.staff.mutants.table import MutationReport
+    from grader.staff.mutants.trials import Bench
 
     with Bench(seed, jobs) as bench:
         report = MutationReport(find(ex), bench.reference, plain)

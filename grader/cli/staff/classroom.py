@@ -14,8 +14,8 @@ from grader.cli.app import main, plain_option
 from grader.errors import GraderError
 
 if TYPE_CHECKING:
-    from grader.batch.run import Batch, Pool, Record
     from grader.sandbox.levels import Level
+    from grader.staff.batch.run import Batch, Pool, Record
 
 
 @main.command()
@@ -51,10 +51,10 @@ def grade(
 
     Exit code 0 when every submission was graded, 1 when some could not be, 2 when the command can't run.
     """
-    from grader.batch.run import Batch
+    from grader.content.syllabus import find
     from grader.sandbox.levels import probe
     from grader.sandbox.runner import Budget
-    from grader.syllabus import find
+    from grader.staff.batch.run import Batch
 
     level = probe()
     _require(level, allow_unsandboxed)
@@ -87,10 +87,10 @@ def _require(level: Level, allowed: bool) -> None:
 
 def _pool(jobs: int | None, cluster: str | None) -> Pool:
     if cluster is not None:
-        from grader.batch.cluster import ClusterPool
+        from grader.staff.batch.cluster import ClusterPool
 
         return ClusterPool(cluster)
-    from grader.batch.run import LocalPool
+    from grader.staff.batch.run import LocalPool
 
     return LocalPool(jobs or os.cpu_count() or 1)
 
@@ -99,7 +99,7 @@ def _with_progress(batch: Batch, pool: Pool, plain: bool) -> list[Record]:
     """Run the batch with a progress bar on a terminal, and with a line for each student elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from grader.console import console
+    from grader.screens.console import console
 
     out = console(plain, stderr=True)
     columns = (
@@ -128,13 +128,13 @@ def _with_progress(batch: Batch, pool: Pool, plain: bool) -> list[Record]:
 
 
 def _write(batch: Batch, records: list[Record]) -> None:
-    from grader.assembly import Source
-    from grader.batch.intake import Unusable, find_submissions, take
-    from grader.batch.report import write_report
-    from grader.batch.similar import similar
-    from grader.batch.tables import write_tables
-    from grader.stubs import generated
-    from grader.syllabus import find
+    from grader.content.stubs import generated
+    from grader.content.syllabus import find
+    from grader.probing.assembly import Source
+    from grader.staff.batch.intake import Unusable, find_submissions, take
+    from grader.staff.batch.report import write_report
+    from grader.staff.batch.similar import similar
+    from grader.staff.batch.tables import write_tables
 
     entries = find(batch.plan.exercises)
     written: dict[str, dict[str, Source]] = {}

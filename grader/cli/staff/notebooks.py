@@ -24,11 +24,11 @@ from grader.errors import GraderError
 def notebooks(ex: tuple[str, ...], style: str, out: Path, force: bool) -> None:
     """Write an nbgrader course: an assignment for each exercise, or for those named (for instructors)."""
     try:
-        from grader.nb.course import write_course
+        from grader.staff.nbgrader.course import write_course
     except ModuleNotFoundError as error:
         raise GraderError(f"{error.name} is not installed. Add nbgrader: pip install -e '.[nbgrader]'") from None
+    from grader.content.syllabus import find
     from grader.nb.content import content
-    from grader.syllabus import find
 
     entries = find(ex)
     written = write_course(out, entries, style, force)  # type: ignore[arg-type]  # click has seen to it

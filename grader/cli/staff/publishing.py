@@ -32,7 +32,7 @@ def release(out: Path, until: str | None, solutions: str | None, seed: int) -> N
 
     OUT must not exist yet, or be empty. It becomes a git repository of its own with one commit.
     """
-    from grader.release.build import Plan, build
+    from grader.staff.release.build import Plan, build
 
     manifest = build(out, Plan.of(until, solutions, seed), lambda line: click.echo(f"  {line}"))
     hidden = sum(part.hidden for part in manifest.exercises.values())
@@ -49,8 +49,8 @@ def release(out: Path, until: str | None, solutions: str | None, seed: int) -> N
 @hidden_option
 def export(result: Path, target: str, out: Path | None, hidden: str) -> None:
     """Write a result document (make test ARGS="--json FILE"), or a student's file of a batch, in another format."""
-    from grader.export.formats import read, written
-    from grader.results import write_atomically
+    from grader.files import write_atomically
+    from grader.staff.exports.formats import read, written
 
     text = written(*read(result), target, hidden)
     if out is None:
@@ -69,8 +69,8 @@ def gradescope_zip(out: Path, ex: tuple[str, ...], hidden: str, pip: str) -> Non
 
     It holds the solutions and the hidden checks: keep it from students.
     """
-    from grader.export.package import write_package
-    from grader.syllabus import find
+    from grader.content.syllabus import find
+    from grader.staff.exports.package import write_package
 
     entries = find(ex)
     write_package(out, entries, hidden, pip)  # type: ignore[arg-type]  # click has seen to it
@@ -84,9 +84,9 @@ def gradescope_zip(out: Path, ex: tuple[str, ...], hidden: str, pip: str) -> Non
 @hidden_option
 def gradescope_grade(submission: Path, results: Path, ex: tuple[str, ...], hidden: str) -> None:
     """What run_autograder calls: grade one submission in the sandbox and write results.json."""
-    from grader.export.autograder import grade
-    from grader.results import write_atomically
-    from grader.syllabus import find
+    from grader.content.syllabus import find
+    from grader.files import write_atomically
+    from grader.staff.exports.autograder import grade
 
     if not results.parent.is_dir():
         raise GraderError(f"There is no folder {results.parent}.")

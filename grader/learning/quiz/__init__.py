@@ -3,8 +3,8 @@
 Files in tests/quiz import what they need from here.
 """
 
-from grader.assembly import Exercise
-from grader.quiz.questions import Ask, Question, changed, multiplications, question
-from grader.random import Random
+from grader.learning.quiz.questions import Ask, Question, changed, multiplications, question
+from grader.probing.assembly import Exercise
+from grader.probing.random import Random
 
 __all__ = ["Ask", "Exercise", "Question", "Random", "changed", "multiplications", "question"]

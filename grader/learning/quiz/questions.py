@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.assembly import Assembly, Exercise
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.random import Random
-from grader.syllabus import ROOT, Entry
+from grader.files import ROOT
+from grader.probing.assembly import Assembly, Exercise
+from grader.probing.random import Random
 
 Answer = bool | int | float | str | tuple[int, ...] | list[int] | frozenset[int]
 FOLDER = ROOT / "tests" / "quiz"

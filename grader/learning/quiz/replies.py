@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from grader.quiz.questions import Answer, Ask
+from grader.learning.quiz.questions import Answer, Ask
 
 YES, NO = ("y", "yes", "true", "t", "1"), ("n", "no", "false", "f", "0")
 LETTERS = "abcdefghij"

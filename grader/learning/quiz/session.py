@@ -6,17 +6,18 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 
-from grader.assembly import Assembly, read_folder
-from grader.console import Printer
+from grader.content.stubs import FOLDER
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
+from grader.files import ROOT
+from grader.learning.quiz import replies
+from grader.learning.quiz.boxes import Key, choose, places
+from grader.learning.quiz.questions import Ask, Question, questions_of
+from grader.probing.assembly import Assembly, read_folder
+from grader.probing.random import Random, derive
 from grader.progress import History, note, survey
 from grader.progress.history import Event
-from grader.quiz import replies
-from grader.quiz.boxes import Key, choose, places
-from grader.quiz.questions import Ask, Question, questions_of
-from grader.random import Random, derive
-from grader.stubs import FOLDER
-from grader.syllabus import ROOT, Entry, load
+from grader.screens.console import Printer
 
 QUIT, SKIP = ("quit", "exit"), ("skip",)
 TRIES = 3  # replies that can't be read, before the question is skipped

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from grader.watch.events import Crash, Event, Saved, Trouble
+from grader.learning.watch.events import Crash, Event, Saved, Trouble
 
 Mark = tuple[int, int, int]  # what tells that a file is another one: time in ns, size, inode
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from grader.watch.events import Event, Hangup, Inbox, Key
+from grader.learning.watch.events import Event, Hangup, Inbox, Key
 
 try:
     import termios

@@ -9,25 +9,25 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from grader import solutions
-from grader.assembly import Source
-from grader.bare import pieces
+from grader.content.hints import TIERS, hints_of
+from grader.content.outline import pieces
+from grader.content.stubs import FOLDER
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
-from grader.hints import TIERS, hints_of
-from grader.judge import shown
+from grader.files import ROOT, shown
+from grader.learning.watch import editor
+from grader.learning.watch.events import Begin, Crash, Dropped, Event, Graded, Hangup, Inbox, Key, Saved, Trouble
+from grader.learning.watch.files import Saves
+from grader.learning.watch.keys import Keys, open_keys
+from grader.learning.watch.work import Work
+from grader.probing.assembly import Source
+from grader.probing.random import derive
 from grader.progress import History, note, standings
-from grader.progress.screen import show as show_progress
-from grader.random import derive
 from grader.results import CheckResult, ExerciseResult
-from grader.stubs import FOLDER
-from grader.syllabus import ROOT, Entry, load
-from grader.watch import editor
-from grader.watch.events import Begin, Crash, Dropped, Event, Graded, Hangup, Inbox, Key, Saved, Trouble
-from grader.watch.files import Saves
-from grader.watch.keys import Keys, open_keys
-from grader.watch.screen import Screen
-from grader.watch.warm import Pool
-from grader.watch.work import Work
+from grader.screens import solution as solutions
+from grader.screens.progress import show as show_progress
+from grader.screens.watch import Screen
+from grader.workers.pool import Pool
 
 LONG = 0.7  # seconds after which it is said that something is being graded
 

@@ -9,19 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from grader import stubs
+from grader.content import stubs
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
+from grader.files import ROOT
 from grader.grading import Grading
-from grader.process import Interrupted, Worker, WorkerDied, WorkerProcess
+from grader.learning.watch.events import Begin, Crash, Dropped, Event, Graded, Trouble
 from grader.progress import record
 from grader.results import ExerciseResult
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, load
-from grader.verdicts import engine
-from grader.watch.events import Begin, Crash, Dropped, Event, Graded, Trouble
-from grader.watch.warm import Fork, Pool
+from grader.store import engine
+from grader.workers.pool import Fork, Pool
+from grader.workers.process import Interrupted, Worker, WorkerDied, WorkerProcess
 
-ENGINE = ("grader/*.py", "grader/watch/*.py")
+ENGINE = ("grader/**/*.py",)
 CHANGED = "The project itself has changed on disk (an update?). To use what is new: quit, and start the watch again."
 CONTENT = ("tests/test_*.py", "tests/misconceptions/*", "solutions/*.py", "exercises/syllabus.toml")
 

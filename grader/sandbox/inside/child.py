@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grader.assembly import Assembly, Source
-from grader.outcome import Outcome, attempt, observe
-from grader.sandbox import wire
-from grader.sandbox.shortcuts import Guard
+from grader.probing.assembly import Assembly, Source
+from grader.probing.outcome import Outcome, attempt, observe
+from grader.sandbox.inside import wire
+from grader.sandbox.inside.shortcuts import Guard
 
 ReadExactly = Callable[[int], bytes]
 Write = Callable[[bytes], None]
@@ -128,7 +128,7 @@ def write_to(descriptor: int) -> Write:
 
 def main(memory: int, cpu: int) -> None:
     """Serve by itself, without a fork server (where there is none): requests on stdin, answers on what was stdout."""
-    from grader.sandbox import limits
+    from grader.sandbox.inside import limits
 
     requests, answers, null = os.dup(0), os.dup(1), os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.sandbox.linux import syscall
+from grader.sandbox.inside.linux import syscall
 
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1

@@ -8,7 +8,7 @@ import signal
 import struct
 import sys
 
-from grader.sandbox.linux import (
+from grader.sandbox.inside.linux import (
     PR_CAPBSET_DROP,
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,

@@ -7,7 +7,7 @@ import os
 from functools import cache
 from typing import Any
 
-from grader.sandbox.syscalls import this_machine
+from grader.sandbox.inside.syscalls import this_machine
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4

@@ -12,8 +12,8 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from grader.sandbox.linux import PR_GET_NAME, PR_SET_NAME, syscall
-from grader.sandbox.syscalls import ALLOWED, Machine, this_machine
+from grader.sandbox.inside.linux import PR_GET_NAME, PR_SET_NAME, syscall
+from grader.sandbox.inside.syscalls import ALLOWED, Machine, this_machine
 
 SET_MODE_FILTER, GET_ACTION_AVAIL = 1, 2
 

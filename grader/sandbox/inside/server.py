@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from grader.sandbox import landlock, limits, seccomp
-from grader.sandbox.child import read_from, serve, warm_up, write_to
-from grader.sandbox.syscalls import this_machine
+from grader.sandbox.inside import landlock, limits, seccomp
+from grader.sandbox.inside.child import read_from, serve, warm_up, write_to
+from grader.sandbox.inside.syscalls import this_machine
 
 WIRE, RULES = 3, 4  # file descriptors of a child: the socket to the judge, and Landlock's rules
 

@@ -18,8 +18,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from grader.observation import Array, Opaque, Raised
-from grader.outcome import Failure, Outcome, Place
+from grader.probing.observation import Array, Opaque, Raised
+from grader.probing.outcome import Failure, Outcome, Place
 
 HEADER = struct.Struct("<4sQIQ")
 MAGIC = b"SFW1"

@@ -6,10 +6,10 @@ import importlib
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from grader.batch.intake import Submission
-from grader.batch.run import TRIES, Record
-from grader.batch.unit import Task, grade_submission
 from grader.errors import GraderError
+from grader.staff.batch.intake import Submission
+from grader.staff.batch.run import TRIES, Record
+from grader.staff.batch.unit import Task, grade_submission
 
 CONNECT_LIMIT = "30s"
 

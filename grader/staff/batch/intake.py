@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from grader.assembly import Source
+from grader.content.syllabus import find, load
 from grader.errors import GraderError
-from grader.nb.pieces import code_of
-from grader.syllabus import find, load
+from grader.nb.cells import code_of
+from grader.probing.assembly import Source
 
 FILE_LIMIT = 1 << 20  # bytes of one source; the longest reference has 20,000
 TOTAL_LIMIT = 16 << 20  # bytes of everything that is taken from one submission

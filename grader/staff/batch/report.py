@@ -11,10 +11,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from grader.batch.run import Plan, Record
-from grader.batch.similar import Pair
-from grader.results import write_atomically
-from grader.syllabus import Entry
+from grader.content.syllabus import Entry
+from grader.files import write_atomically
+from grader.staff.batch.run import Plan, Record
+from grader.staff.batch.similar import Pair
 
 BINS = 10
 HARDEST = 15

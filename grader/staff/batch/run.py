@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from grader.batch import unit
-from grader.batch.intake import Submission, Unusable, find_submissions, student_of, take
-from grader.batch.unit import RECORD_VERSION, Task
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.results import write_atomically
+from grader.files import ROOT, write_atomically
 from grader.sandbox.runner import Budget, fresh_seed
-from grader.syllabus import ROOT, Entry
-from grader.verdicts import fingerprint
+from grader.staff.batch import unit
+from grader.staff.batch.intake import Submission, Unusable, find_submissions, student_of, take
+from grader.staff.batch.unit import RECORD_VERSION, Task
+from grader.store import fingerprint
 
 Record = dict[str, Any]
 TRIES = 3  # for a unit whose worker died: a machine may fail, and a submission must not be able to stop the batch

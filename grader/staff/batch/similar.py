@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from grader.assembly import Source
+from grader.probing.assembly import Source
 
 SHINGLE = 6  # tokens
 COMMON = 0.15  # a shingle that this share of the class has written says nothing

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from grader.batch.run import Record
-from grader.results import write_atomically
+from grader.files import write_atomically
+from grader.staff.batch.run import Record
 
 Row = Sequence[Any]
 

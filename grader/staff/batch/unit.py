@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.batch.intake import Submission
-from grader.grading import Grading, Written
+from grader.content.syllabus import find
+from grader.grading import Grading
 from grader.results import Result
 from grader.sandbox.runner import Budget, IsolatedRunner
-from grader.syllabus import find
+from grader.staff.batch.intake import Submission
+from grader.written import Written
 
 RECORD_VERSION = 1
 _local = threading.local()

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from grader.batch.intake import Unusable, take
-from grader.export.gradescope import Visibility, gradescope, refusal
-from grader.grading import Grading, Written
+from grader.content.syllabus import Entry
+from grader.grading import Grading
 from grader.sandbox.runner import IsolatedRunner
-from grader.syllabus import Entry
+from grader.staff.batch.intake import Unusable, take
+from grader.staff.exports.gradescope import Visibility, gradescope, refusal
+from grader.written import Written
 
 
 def grade(

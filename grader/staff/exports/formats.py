@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from grader.batch.tables import as_csv, checks
 from grader.errors import GraderError
-from grader.export.gradescope import gradescope
-from grader.export.junit import junit
-from grader.export.prairielearn import prairielearn
 from grader.results import Result
+from grader.staff.batch.tables import as_csv, checks
+from grader.staff.exports.gradescope import gradescope
+from grader.staff.exports.junit import junit
+from grader.staff.exports.prairielearn import prairielearn
 
 
 def read(path: Path) -> tuple[str, Result]:

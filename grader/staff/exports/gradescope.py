@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from grader.export.feedback import feedback, summary
+from grader.nb.feedback import feedback, summary
 from grader.results import CheckResult, Result
 
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]

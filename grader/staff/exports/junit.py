@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from grader.export.feedback import clean, feedback
+from grader.nb.feedback import clean, feedback
 from grader.results import CheckResult, ExerciseResult, Result, Status
 
 ELEMENTS: dict[Status, str] = {

@@ -7,9 +7,10 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.export.gradescope import Visibility
-from grader.syllabus import ROOT, Entry
+from grader.files import ROOT
+from grader.staff.exports.gradescope import Visibility
 
 INCLUDED = (
     "README.md",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grader.export.feedback import feedback, summary
+from grader.nb.feedback import feedback, summary
 from grader.results import CheckResult, ExerciseResult, Result
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from grader.assembly import Source
+from grader.content.stubs import BEGIN, END
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
 from grader.misconceptions.catalogue import FOLDER
-from grader.stubs import BEGIN, END
-from grader.syllabus import Entry
+from grader.probing.assembly import Source
 
 EQUIVALENT = FOLDER / "equivalent"
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from rich.markup import escape
 from rich.text import Text
 
-from grader.assembly import Source
-from grader.misconceptions.mutation import Mutation, equivalents, mutations
-from grader.misconceptions.trials import Candidate, Trial, superfluous
-from grader.report import console
-from grader.syllabus import Entry
+from grader.content.syllabus import Entry
+from grader.probing.assembly import Source
+from grader.screens.run import console
+from grader.staff.mutants.mutation import Mutation, equivalents, mutations
+from grader.staff.mutants.trials import Candidate, Trial, superfluous
 
 ENOUGH = 0.95
 

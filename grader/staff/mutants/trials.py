@@ -10,15 +10,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from grader.assembly import Source, read_folder
+from grader.content.suite import CheckInfo, checks_of
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
+from grader.files import ROOT
+from grader.judging.diagnosis import Diagnosis
 from grader.misconceptions.catalogue import catalogue
-from grader.misconceptions.diagnosis import Diagnosis
-from grader.misconceptions.known import known_file
+from grader.misconceptions.recordings import known_file
+from grader.probing.assembly import Source, read_folder
 from grader.results import Status
-from grader.runner import Runner
-from grader.suite import CheckInfo, checks_of
-from grader.syllabus import ROOT, Entry
+from grader.workers.runner import Runner
 
 VARIANTS = ROOT / "tests" / "variants"
 LIMIT = 10.0  # seconds for a check that usually takes a fraction of one

@@ -19,17 +19,18 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import ClearSolutions, NbGraderPreprocessor
 from traitlets import Bool, Dict, Float, Integer
 
-from grader.batch.intake import COPY, NOTEBOOK_LIMIT
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
+from grader.files import write_atomically
+from grader.nb.cells import PREFIX, Places, answers, pieces
 from grader.nb.content import Group, grouped
-from grader.nb.judging import Handed, warm
-from grader.nb.notebook import CHECK, QUESTION
-from grader.nb.pieces import PREFIX, Places, answers, pieces
 from grader.nb.report import report
-from grader.results import CheckResult, Result, write_atomically
+from grader.results import CheckResult, Result
 from grader.sandbox.levels import probe
 from grader.sandbox.runner import Budget, fresh_seed
-from grader.syllabus import Entry, load
+from grader.staff.batch.intake import COPY, NOTEBOOK_LIMIT
+from grader.staff.nbgrader.judging import Handed, warm
+from grader.staff.nbgrader.notebook import CHECK, QUESTION
 
 RECORDS = "judged"  # the folder of the course with a result document for each submission
 TEX_THAT_ACTS = ("href", "url", "class", "cssId", "style", "require", "html\\w*", "data")  # on the page around it

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grader.syllabus import load
+from grader.content.syllabus import load
 
 
 def configure(c: Any) -> None:
@@ -18,7 +18,7 @@ def configure(c: Any) -> None:
     """
     from nbgrader.converters import Autograde, GenerateAssignment
 
-    from grader.nb.autograde import (
+    from grader.staff.nbgrader.autograde import (
         ClearOtherSolutions,
         Deadlines,
         Judge,

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.backups import back_up
+from grader.content.stubs import fingerprint, generated
+from grader.content.syllabus import Entry
 from grader.errors import GraderError
+from grader.files import back_up, write_atomically
 from grader.nb.content import content, scheme
-from grader.nb.notebook import Style, notebook
-from grader.results import write_atomically
-from grader.stubs import fingerprint, generated
-from grader.syllabus import Entry
+from grader.staff.nbgrader.notebook import Style, notebook
 
 RECORD = "generated.json"
 CONFIG = "nbgrader_config.py"

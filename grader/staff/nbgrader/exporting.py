@@ -1,7 +1,7 @@
 """Exports that nbgrader lacks: a row for each student and question, and a row for each student and check.
 
-nbgrader export --exporter=grader.nb.exporting.ByQuestion --to=questions.csv
-nbgrader export --exporter=grader.nb.exporting.ByCheck --to=checks.csv
+nbgrader export --exporter=grader.staff.nbgrader.exporting.ByQuestion --to=questions.csv
+nbgrader export --exporter=grader.staff.nbgrader.exporting.ByCheck --to=checks.csv
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from nbgrader.api import MissingEntry
 from nbgrader.plugins import ExportPlugin
 
 from grader.errors import GraderError
-from grader.nb.autograde import RECORDS
 from grader.results import Result
+from grader.staff.nbgrader.autograde import RECORDS
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

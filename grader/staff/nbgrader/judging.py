@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.batch.intake import Submission, Unusable, take
-from grader.batch.run import suite_fingerprint
-from grader.batch.unit import Task, close, grade_submission
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.nb.pieces import PREFIX, Places, answers, cell_lines, rebuilt
-from grader.process import WorkerDied, WorkerProcess
+from grader.nb.cells import PREFIX, Places, answers, cell_lines, rebuilt
 from grader.sandbox.runner import Budget
-from grader.syllabus import Entry, find, load
-from grader.worker import send, streams
+from grader.staff.batch.intake import Submission, Unusable, take
+from grader.staff.batch.run import suite_fingerprint
+from grader.staff.batch.unit import Task, close, grade_submission
+from grader.workers.here import send, streams
+from grader.workers.process import WorkerDied, WorkerProcess
 
 SLACK = 300.0  # seconds on top of a submission's budget: the reference's own side, a slow machine
 TRIES = 2  # a machine may fail, but a submission must not be able to stop the run

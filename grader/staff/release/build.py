@@ -15,19 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader.checks import Check
+from grader.content.edition import FILE, OBSERVATIONS, SKELETONS, TRACES, Manifest, Part
+from grader.content.stubs import RECORD, generated, skeleton
+from grader.content.stubs import fingerprint as stub_fingerprint
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
+from grader.files import ROOT
+from grader.judging.recorded import fingerprint
+from grader.judging.reference import Code, reference_assembly
 from grader.misconceptions.catalogue import catalogue
 from grader.nb.content import notebook_file
-from grader.reference import Code, reference_assembly
-from grader.release import cutting, recording
-from grader.release.leaks import leaks
-from grader.release.manifest import FILE, OBSERVATIONS, SKELETONS, TRACES, Manifest, Part
-from grader.release.recorded import fingerprint
-from grader.stubs import RECORD, generated, skeleton
-from grader.stubs import fingerprint as stub_fingerprint
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, find, load
-from grader.worker import import_suite
+from grader.staff.release import cutting, recording
+from grader.staff.release.leaks import leaks
+from grader.workers.here import import_suite
 
 CONTENTS = Path(__file__).with_name("contents.toml")
 Say = Callable[[str], None]

@@ -7,9 +7,9 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
 
+from grader.content.suite import hidden_lines
 from grader.errors import GraderError
 from grader.misconceptions.catalogue import Misconception
-from grader.suite import hidden_lines
 
 MARKER = re.compile(
     r"\s*(?:<!--|#)?\s*(?P<edge>BEGIN|END) (?P<what>WHOLE|RELEASE|WITH)\b\s*(?P<labels>[\w ]*?)\s*(?:-->)?\s*"

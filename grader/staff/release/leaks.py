@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.assembly import Source
+from grader.content.stubs import BEGIN, END, skeleton
+from grader.content.syllabus import Entry
 from grader.misconceptions.catalogue import catalogue
-from grader.release.cutting import public_checks, sections
-from grader.stubs import BEGIN, END, skeleton
-from grader.syllabus import Entry
+from grader.probing.assembly import Source
+from grader.staff.release.cutting import public_checks, sections
 
 LONG = 15  # characters: a line of fewer gives nothing away
 RUN = 3  # lines in a row: two may be an idiom

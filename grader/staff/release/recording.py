@@ -8,14 +8,14 @@ from itertools import combinations
 from typing import Any
 
 from grader.checks import Check
+from grader.content.syllabus import Entry
+from grader.judging.observation_store import needed, pack_observation
+from grader.judging.reference import Code
 from grader.misconceptions.catalogue import catalogue
-from grader.misconceptions.known import quick_checks, traces_of
-from grader.process import WorkerProcess
-from grader.random import derive
-from grader.reference import Code
-from grader.remembered import needed, pack_observation
-from grader.runner import Runner
-from grader.syllabus import Entry
+from grader.misconceptions.recordings import quick_checks, traces_file, traces_of
+from grader.probing.random import derive
+from grader.workers.process import WorkerProcess
+from grader.workers.runner import Runner
 
 
 def observations(stem: str, checks: Mapping[str, Check], reference: Code, seed: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def traces(entry: Entry, checks: Mapping[str, Check], reference: Code, seed: int
 
     The whole project records pairs when it meets a riddle; a release can't, and so has them all.
     """
-    known = reference.known(entry, seed, WorkerProcess)
+    known = traces_file(reference, entry, seed, WorkerProcess)
     if known is None:
         return None
     everything = json.loads(known.read_text(encoding="utf-8"))["singles"]

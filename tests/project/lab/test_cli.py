@@ -18,7 +18,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from grader.assembly import Assembly, read_folder
+from grader.probing.assembly import Assembly, read_folder
 from lab import corpora, demo, pieces, runs
 from lab.cli import main
 from lab.console import Meter

@@ -15,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from grader.assembly import Assembly, read_folder
+from grader.probing.assembly import Assembly, read_folder
 from lab import runs
 from lab.attention import cross_attention
 from lab.cli import main

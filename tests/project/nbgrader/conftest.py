@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from grader.assembly import Source
+from grader.content.syllabus import Entry, find
 from grader.misconceptions.catalogue import catalogue
-from grader.syllabus import Entry, find
+from grader.probing.assembly import Source
 
 (ENTRY,) = find(["01"])
 SEED = 0
@@ -27,7 +27,7 @@ class Course:
     def __init__(
         self, root: Path, style: str = "files", copied: Path | None = None, entries: Sequence[Entry] = (ENTRY,)
     ) -> None:
-        from grader.nb.course import write_course
+        from grader.staff.nbgrader.course import write_course
 
         self.root = root
         self.name = entries[0].stem  # the assignment that all methods are about

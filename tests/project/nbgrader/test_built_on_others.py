@@ -11,11 +11,12 @@ import pytest
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -e '.[nbgrader]'")
 
-from grader.assembly import Source
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, find
+from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
+from grader.probing.assembly import Source
 from grader.sandbox.levels import probe
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, find
 from tests.project.nbgrader.conftest import SECONDS, SEED, Course
 
 LEVEL = probe()

@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -e '.[nbgrader]'")
 
-from grader.nb.pieces import PREFIX
+from grader.files import ROOT
+from grader.nb.cells import PREFIX
 from grader.sandbox.levels import probe
-from grader.syllabus import ROOT
 from tests.project.nbgrader.conftest import ENTRY, SECONDS, SEED, Course, solution, wrong
 from tests.project.nbgrader.submissions import about, broken
 

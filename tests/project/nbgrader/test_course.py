@@ -10,16 +10,16 @@ import pytest
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -e '.[nbgrader]'")
 
+from grader.content.stubs import generated
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
+from grader.nb.cells import code_of
 from grader.nb.content import content, scheme
-from grader.nb.course import course_files, write_course
-from grader.nb.notebook import Style, notebook
-from grader.nb.pieces import code_of
-from grader.nb.prose import sections
-from grader.release.leaks import leaks
-from grader.stubs import generated
-from grader.suite import checks_of
-from grader.syllabus import Entry, find, load
+from grader.staff.nbgrader.course import course_files, write_course
+from grader.staff.nbgrader.notebook import Style, notebook
+from grader.staff.nbgrader.prose import sections
+from grader.staff.release.leaks import leaks
 
 STYLES: tuple[Style, ...] = ("files", "cells")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
+from grader.content.syllabus import Entry, load
 from grader.nb.content import content
 from grader.nb.inplace import begin
-from grader.syllabus import Entry, load
 
 
 @pytest.mark.parametrize("entry", [pytest.param(entry, id=entry.label) for entry in load()])

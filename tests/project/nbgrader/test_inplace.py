@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install -e '.[nbgrader]'")
 
+from grader.content.syllabus import find
 from grader.errors import GraderError
 from grader.grading import Grading
 from grader.nb.content import content
 from grader.nb.inplace import begin
-from grader.syllabus import find
 from tests.project.nbgrader.conftest import ENTRY, solution, wrong
 
 (NEXT,) = find(["05"])

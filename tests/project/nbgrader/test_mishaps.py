@@ -15,12 +15,12 @@ import pytest
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -e '.[nbgrader]'")
 
-from grader.batch.intake import NOTEBOOK_LIMIT
-from grader.nb.autograde import harmless
-from grader.nb.course import write_course
+from grader.content.suite import checks_of
+from grader.files import ROOT
 from grader.sandbox.levels import probe
-from grader.suite import checks_of
-from grader.syllabus import ROOT
+from grader.staff.batch.intake import NOTEBOOK_LIMIT
+from grader.staff.nbgrader.autograde import harmless
+from grader.staff.nbgrader.course import write_course
 from tests.project.nbgrader.conftest import ENTRY, Course, solution
 from tests.project.nbgrader.submissions import answer
 

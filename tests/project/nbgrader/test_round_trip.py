@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -e '.[nbgrader]'")
 
+from grader.content.suite import checks_of
+from grader.files import ROOT
 from grader.sandbox.levels import probe
-from grader.suite import checks_of
-from grader.syllabus import ROOT
 from tests.project.nbgrader.conftest import ENTRY, SECONDS, SEED, Course
 from tests.project.nbgrader.submissions import ATTACKS, hand_in_all
 
@@ -112,7 +112,7 @@ def test_the_instructor_has_the_whole_result(graded: Class) -> None:
 def test_exports(graded: Class, tmp_path: Path) -> None:
     from nbgrader.plugins import CsvExportPlugin
 
-    from grader.nb.exporting import ByCheck, ByQuestion
+    from grader.staff.nbgrader.exporting import ByCheck, ByQuestion
 
     def table(plugin: type) -> list[dict[str, str]]:
         path = tmp_path / f"{plugin.__name__}.csv"

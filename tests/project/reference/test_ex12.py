@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from grader.assembly import Exercise
 from grader.checks import filled
-from grader.random import Random
+from grader.probing.assembly import Exercise
+from grader.probing.random import Random
 
 SIZES = {"d_model": 12, "n_heads": 3, "n_layers": 2, "d_ff": 20}
 

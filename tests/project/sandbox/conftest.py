@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.outcome import Outcome
-from grader.sandbox import levels, wire
+from grader.probing.outcome import Outcome
+from grader.sandbox import levels
+from grader.sandbox.inside import wire
 from grader.sandbox.launchers import ForkServer
 from grader.sandbox.levels import Layer
 from grader.sandbox.process import Allowance, Gone

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from grader.assembly import Assembly, Source
-from grader.judge import Verdict
-from grader.reference import Code, reference_assembly
-from grader.runner import Runner
+from grader.content.suite import checks_of
+from grader.content.syllabus import find
+from grader.judging.reference import Code, reference_assembly
+from grader.judging.verdict import Verdict
+from grader.probing.assembly import Assembly, Source
 from grader.sandbox.judging import IsolatedJudge
 from grader.sandbox.launchers import ForkServer
-from grader.suite import checks_of
-from grader.syllabus import find
-from grader.worker import import_suite
+from grader.workers.here import import_suite
+from grader.workers.runner import Runner
 from tests.project.sandbox.conftest import table
 
 (ENTRY,) = find(["01"])
@@ -46,13 +46,13 @@ CHEATS = table(
     """
 ## patches the comparison
 import sys, numpy as np
-names = sys.modules.get('grader.comparison')
+names = sys.modules.get('grader.judging.comparison')
 if names: names.Comparison.structure = names.Comparison.values = lambda *_: None
 def softmax(x, axis=-1): return EVEN
 
 ## patches the judge
 import sys
-names = sys.modules.get('grader.judge')
+names = sys.modules.get('grader.judging.judge')
 if names: names.Judge.compare = lambda *_: None
 def softmax(x, axis=-1): return x
 
@@ -72,13 +72,13 @@ class Fake(np.ndarray):
 def softmax(x, axis=-1): return x.view(Fake)
 
 ## replaces what takes its results apart
-import sys, grader.outcome
-freeze = grader.outcome.freeze
+import sys, grader.probing.outcome
+freeze = grader.probing.outcome.freeze
 def found(value):
     frame = sys._getframe()
     while frame and 'want' not in frame.f_locals: frame = frame.f_back
     return frame.f_locals['want'] if frame else freeze(value)
-grader.outcome.freeze = found
+grader.probing.outcome.freeze = found
 def softmax(x, axis=-1): return x
 
 ## finds the reference among all objects
@@ -128,7 +128,7 @@ def softmax(x, axis=-1):
 
 ## asks the grader for the reference
 def softmax(x, axis=-1):
-    from grader.reference import reference_assembly
+    from grader.judging.reference import reference_assembly
     with reference_assembly() as reference: return reference.module('ex01_softmax').softmax(x, axis)
 """
 )

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from grader.sandbox import landlock, seccomp
-from grader.sandbox.syscalls import AARCH64, ALLOWED, NUMBERS, X86_64, Machine
+from grader.sandbox.inside import landlock, seccomp
+from grader.sandbox.inside.syscalls import AARCH64, ALLOWED, NUMBERS, X86_64, Machine
 
 PID = 4321
 MACHINES = pytest.mark.parametrize("machine", [X86_64, AARCH64], ids=lambda machine: machine.name)

@@ -13,20 +13,22 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from grader.assembly import Assembly, Source, read_folder
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, find, load
+from grader.files import ROOT
 from grader.grading import Grading
-from grader.judge import Verdict
-from grader.reference import Code, reference_assembly
+from grader.judging.reference import Code, reference_assembly
+from grader.judging.verdict import Verdict
+from grader.probing.assembly import Assembly, Source, read_folder
 from grader.results import SCHEMA_FILE
 from grader.sandbox import levels, shipment
 from grader.sandbox.judging import IsolatedJudge
 from grader.sandbox.launchers import ForkServer, Launcher, Spawner
 from grader.sandbox.probes import probe_source
 from grader.sandbox.process import Allowance
-from grader.sandbox.runner import Budget, IsolatedRunner, read_untrusted
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, find, load
-from grader.worker import import_suite
+from grader.sandbox.runner import Budget, IsolatedRunner
+from grader.workers.here import import_suite
+from grader.written import read_untrusted
 from tests.project.conftest import Folder
 from tests.project.sandbox.conftest import LEVEL
 

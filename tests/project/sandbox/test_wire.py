@@ -13,10 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
-from grader.comparison import Comparison
-from grader.observation import Array, Opaque, Raised, freeze
-from grader.outcome import Failure, Outcome, Place
-from grader.sandbox import wire
+from grader.judging.comparison import Comparison
+from grader.probing.observation import Array, Opaque, Raised, freeze
+from grader.probing.outcome import Failure, Outcome, Place
+from grader.sandbox.inside import wire
 
 
 def through(outcome: Outcome, own: dict[str, int] | None = None) -> Outcome:

@@ -1,0 +1,1 @@
+"""Commands for authors and instructors; a release has none of them."""

@@ -1,0 +1,1 @@
+"""What runs beside the learner's code: assemblies, seeded inputs, observations. It imports no other room."""

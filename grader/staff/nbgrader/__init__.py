@@ -1,0 +1,1 @@
+"""Courses for nbgrader, written by one command and graded by this project's judge."""

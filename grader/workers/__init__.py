@@ -1,0 +1,1 @@
+"""Processes in which checks run, and how they are asked."""
