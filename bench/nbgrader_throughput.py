@@ -57,7 +57,10 @@ class Attack:
 
 
 ATTACKS = (
-    Attack("replaces the comparison", after="import grader.judging.judge as judge\njudge.Judge.compare = lambda *_, **__: None"),
+    Attack(
+        "replaces the comparison",
+        after="from grader.judging.judge import Judge\nJudge.compare = lambda *_, **__: None",
+    ),
     Attack("replaces check", after="check = lambda group: None"),
     Attack("blanks later cells by an input transformer", after=BLANK),
     Attack(

@@ -16,8 +16,7 @@ from grader import progress
 from grader.content import stubs
 from grader.content.syllabus import find, load
 from grader.errors import GraderError
-from grader.files import FOLDER as BACKUPS
-from grader.files import ROOT, write_atomically
+from grader.files import BACKUPS, ROOT, write_atomically
 from grader.progress import history as storage
 from grader.progress.history import Event, History, Newer, read
 from grader.progress.standing import prints, sources, survey, working_time
