@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from grader.assembly import Source, read_folder
+from grader.content.stubs import generated
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, load
+from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
-from grader.runner import Runner
-from grader.stubs import generated
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, load
+from grader.probing.assembly import Source, read_folder
+from grader.workers.runner import Runner
 
 FOLDER = ROOT / "tests" / "clauses"
 LISTED = pytest.mark.parametrize(

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from grader.assembly import Assembly, Source, read_folder
 from grader.checks import Check
-from grader.judge import Judge
+from grader.content.suite import checks_of
+from grader.content.syllabus import Entry, load
+from grader.files import ROOT
+from grader.judging.judge import Judge
+from grader.judging.reference import Code, reference_assembly
 from grader.misconceptions.catalogue import catalogue
-from grader.misconceptions.trials import variants
-from grader.observation import thaw
-from grader.reference import Code, reference_assembly
-from grader.suite import checks_of
-from grader.syllabus import ROOT, Entry, load
-from grader.worker import import_suite
+from grader.probing.assembly import Assembly, Source, read_folder
+from grader.probing.observation import thaw
+from grader.staff.mutants.trials import variants
+from grader.workers.here import import_suite
 
 Edits = Sequence[tuple[str, str]]
 Claims = Mapping[str, Mapping[str, Callable[..., Any]]]
