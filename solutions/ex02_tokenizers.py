@@ -202,7 +202,7 @@ class CharTokenizer:
             The text, one character for each id.
 
         Raises:
-            ValueError: an id is outside 0..vocab_size-1; the message names `ids` and that id.
+            ValueError: an id is outside 0..vocab_size-1; the message names that id.
         """
         ### BEGIN SOLUTION
         for token_id in ids:
@@ -249,7 +249,7 @@ class BPETokenizer:
             without overlap; of several such pairs the one whose pair of byte strings sorts first.
 
         Raises:
-            ValueError: `vocab_size` is below 256; the message names it and its value.
+            ValueError: `vocab_size` is below 256; the message names its value.
         """
         ### BEGIN SOLUTION
         if vocab_size < 256:
@@ -304,7 +304,7 @@ class BPETokenizer:
             The text, with U+FFFD where the bytes are not UTF-8.
 
         Raises:
-            ValueError: an id is outside 0..vocab_size-1; the message names `ids` and that id.
+            ValueError: an id is outside 0..vocab_size-1; the message names that id.
         """
         ### BEGIN SOLUTION
         for token_id in ids:

@@ -28,7 +28,7 @@ FOLDER = ROOT / "tests" / "clauses"
 LISTED = pytest.mark.parametrize(
     "entry", [entry for entry in load() if (FOLDER / f"{entry.stem}.toml").is_file()], ids=lambda entry: entry.stem
 )
-HEADERS = ("Args:", "Returns:", "Raises:", "Yields:")
+HEADERS = ("Args:", "Attributes:", "Returns:", "Raises:", "Yields:")
 LIMIT = 10.0  # seconds for a check of wrong code
 
 
@@ -76,8 +76,7 @@ def _documented(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, s
 def _sentences(text: str) -> Iterator[str]:
     source = False
     for line in inspect.cleandoc(text).splitlines():
-        if line and line[0] != " ":
-            source = line.startswith("Source:")
+        source = line.startswith("Source:") or (source and bool(line))
         if not source and line.strip() not in HEADERS:
             yield line
 
@@ -202,7 +201,7 @@ def shown(x):
         Numbers. x is left alone.
 
     Source: nobody 1999, who
-        wrote much.
+    wrote much.
     """
 
 def _hidden(x):
