@@ -195,7 +195,7 @@ class CharTokenizer:
             The text, one character for each id.
 
         Raises:
-            ValueError: an id is outside 0..vocab_size-1; the message names `ids` and that id.
+            ValueError: an id is outside 0..vocab_size-1; the message names that id.
         """
         # Your code here. (The reference needs 4 lines.)
         raise NotImplementedError("not written yet")
@@ -238,7 +238,7 @@ class BPETokenizer:
             without overlap; of several such pairs the one whose pair of byte strings sorts first.
 
         Raises:
-            ValueError: `vocab_size` is below 256; the message names it and its value.
+            ValueError: `vocab_size` is below 256; the message names its value.
         """
         # Your code here. (The reference needs 20 lines.)
         raise NotImplementedError("not written yet")
@@ -266,7 +266,7 @@ class BPETokenizer:
             The text, with U+FFFD where the bytes are not UTF-8.
 
         Raises:
-            ValueError: an id is outside 0..vocab_size-1; the message names `ids` and that id.
+            ValueError: an id is outside 0..vocab_size-1; the message names that id.
         """
         # Your code here. (The reference needs 4 lines.)
         raise NotImplementedError("not written yet")
