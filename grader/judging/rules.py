@@ -1,15 +1,17 @@
-"""Static rules: what an exercise forbids, found in the syntax tree wherever it is used under any name.
+"""Static rules: what an exercise forbids, found wherever it or what it imports uses it, under any name.
 
-Names are followed through imports, aliases, assignments and `getattr` with a constant; comments, strings and the
-learner's own functions and classes of the same name are left alone.
+Only what is used counts: an import that nothing uses, a question with `isinstance`, an annotation and what stands under
+`if __name__ == "__main__"` are told and cost nothing. A file that is not imported is not looked at.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from grader.names import FOLDER, OWN, UNUSED, Meaning, Module, chain
 
 DEPTH_LIMIT = 150
 TOO_DEEP = f"something is nested more than {DEPTH_LIMIT} deep. Take it apart: name the pieces and put them together."
@@ -17,192 +19,153 @@ TOO_DEEP = f"something is nested more than {DEPTH_LIMIT} deep. Take it apart: na
 
 @dataclass(frozen=True)
 class Violation:
-    """A forbidden name, spelt out in full, and the line that uses it."""
+    """A forbidden name, spelt out in full, with the file and the line that mention it.
 
+    `idle` says how, if it has no effect: it is told then, and costs nothing.
+    """
+
+    stem: str
     line: int
     name: str
+    idle: str = ""
 
 
 class TooDeep(ValueError):
-    """A source is nested too deeply to be read: nothing that a person writes is."""
+    """A source is nested too deeply to be read: nothing that a person writes is. `stem` says which one."""
+
+    def __init__(self, stem: str) -> None:
+        super().__init__(TOO_DEEP)
+        self.stem = stem
 
 
-def violations(text: str, forbids: Sequence[str]) -> list[Violation]:
-    """The forbidden names that a source uses, by line. One that doesn't parse has none: importing it tells more.
+class Rules:
+    """The sources that an exercise is made of: its own, and those that it imports, in whichever order it reaches them."""
+
+    def __init__(self, stem: str, sources: Mapping[str, str], forbids: Sequence[str], asked: Collection[str] = ()):
+        """
+        Args:
+            stem: the exercise.
+            sources: the texts that it may import, by stem, and its own.
+            forbids: the names that are off limits; * matches the rest of a name.
+            asked: the names that are asked of the exercise from outside.
+
+        Raises:
+            TooDeep: in one of them an expression or a block stands inside of too many others to be looked at.
+        """
+        self.stem = stem
+        self.forbids = tuple(forbids)
+        self.modules: dict[str, Module] = {}
+        self._sources = sources
+        self._asked = frozenset(asked)
+        self._public = self._asked
+        self._reach(stem)
+
+    def violations(self) -> list[Violation]:
+        """The forbidden names that are used, by file and line: those of the exercise first."""
+        found = [each for each in self._mentions() if not each.idle]
+        return found + [each for each in self._handed_out() if each not in found]
+
+    def mentions(self) -> list[Violation]:
+        """The forbidden names that are mentioned without any effect, each of them once in a file."""
+        every = self._mentions()
+        told = {(each.stem, each.name) for each in every if not each.idle}
+        found = []
+        for each in sorted(every, key=lambda each: each.idle == UNUSED):  # how it is mentioned tells more
+            if each.idle and (each.stem, each.name) not in told:
+                told.add((each.stem, each.name))
+                found.append(each)
+        return found
+
+    def _reach(self, first: str) -> None:
+        trees: dict[str, ast.Module] = {}
+        waiting = [first]
+        while waiting:
+            stem = waiting.pop(0)
+            if stem in trees or stem not in self._sources:
+                continue
+            tree = parsed(stem, self._sources[stem])
+            trees[stem] = tree
+            waiting += Module(tree, self._sources).imports
+        self._public |= {name for tree in trees.values() for name in _names_of_others(tree)}
+        for stem in reversed(trees):  # what is imported comes first, since `import *` asks for its names
+            self.modules[stem] = Module(trees[stem], self._sources, self._public, self._stars)
+        self.modules = {stem: self.modules[stem] for stem in trees}
+
+    def _stars(self, module: str) -> Meaning:
+        """What `from MODULE import *` brings along: all of a neighbour, and of a library what is off limits."""
+        if module.startswith("."):
+            known = self.modules.get(module[1:])
+            return OWN if known is None else frozenset(f"{module}.{name}" for name in known.names if name[:1] != "_")
+        return frozenset(each for each in self.forbids if each.rpartition(".")[0] == module and "*" not in each)
+
+    def _mentions(self) -> list[Violation]:
+        found: dict[Violation, None] = {}
+        for stem, module in self.modules.items():
+            for use in sorted(module.uses, key=lambda use: use.line):
+                for name in self._off_limits({use.name}):
+                    found[Violation(stem, use.line, name, use.idle)] = None
+        return list(found)
+
+    def _handed_out(self) -> Iterable[Violation]:
+        """What is asked of the exercise, and is somebody else's under its name."""
+        module = self.modules.get(self.stem)
+        for name in sorted(self._asked & (module.names.keys() if module else set())):
+            assert module is not None
+            for full in self._off_limits(module.names[name]):
+                yield Violation(self.stem, module.lines.get(name, 1), full)
+
+    def _off_limits(self, names: Iterable[str]) -> list[str]:
+        """The forbidden names among those that some names stand for."""
+        found: dict[str, None] = {}
+        for name in sorted(self._resolved(frozenset(names))):
+            for part in chain(name):
+                if any(fnmatchcase(part, pattern) for pattern in self.forbids):
+                    found[part] = None
+                    break
+        return list(found)
+
+    def _resolved(self, names: Meaning, depth: int = 0) -> Meaning:
+        """The names with those of neighbours replaced by what stands behind them."""
+        found: set[str] = set()
+        for name in names:
+            if name.startswith(f"{FOLDER}."):
+                name = name.removeprefix(FOLDER)  # noqa: PLW2901
+            if not name.startswith(".") or depth > len(self.modules):
+                found.add(name)
+                continue
+            stem, _, rest = name[1:].partition(".")
+            first, _, more = rest.partition(".")
+            meaning = self.modules[stem].names.get(first, OWN) if stem in self.modules else OWN
+            found |= self._resolved(frozenset(f"{each}.{more}" if more else each for each in meaning), depth + 1)
+        return frozenset(found)
+
+
+def parsed(stem: str, text: str) -> ast.Module:
+    """The syntax tree of a source; an empty one if it doesn't parse: importing it tells more.
 
     Raises:
-        TooDeep: an expression or a block stands inside of too many others to be looked at.
+        TooDeep: it is nested too deeply.
     """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        return []
+        return ast.Module([], [])
     except (RecursionError, MemoryError):
-        raise TooDeep(TOO_DEEP) from None
-    _measure(tree)
-    visitor = _Uses()
-    for statement in tree.body:  # so that a function sees imports that stand below it
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            visitor.visit(statement)
-    visitor.visit(tree)
-    found = {Violation(line, name) for line, name in visitor.uses if _forbidden(name, forbids)}
-    return sorted(found, key=lambda violation: (violation.line, len(violation.name)))
-
-
-def _measure(tree: ast.AST) -> None:
-    """Go through a tree level by level, which no tree is too deep for."""
-    level = [tree]
-    for _ in range(DEPTH_LIMIT):
+        raise TooDeep(stem) from None
+    level: list[ast.AST] = [tree]
+    for _ in range(DEPTH_LIMIT):  # level by level, which no tree is too deep for
         level = [child for node in level for child in ast.iter_child_nodes(node)]
         if not level:
-            return
-    raise TooDeep(TOO_DEEP)
+            return tree
+    raise TooDeep(stem)
 
 
-def _forbidden(name: str, forbids: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in forbids)
-
-
-class _Uses(ast.NodeVisitor):
-    """Collects every dotted name that leads back to an import: `F.gelu` becomes `torch.nn.functional.gelu`."""
-
-    def __init__(self) -> None:
-        self.uses: list[tuple[int, str]] = []
-        self.scopes: list[dict[str, str | None]] = [{}]  # name -> what it stands for; None for something of their own
-        self.stars: list[str] = []
-
-    # What binds a name.
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self.uses.append((node.lineno, alias.name))
-            if alias.asname:
-                self.scopes[-1][alias.asname] = alias.name
-            else:
-                top = alias.name.partition(".")[0]
-                self.scopes[-1][top] = top
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.level or node.module is None:
-            return
-        for alias in node.names:
-            if alias.name == "*":
-                self.stars.append(node.module)
-                continue
-            full = f"{node.module}.{alias.name}"
-            self.uses.append((node.lineno, full))
-            self.scopes[-1][alias.asname or alias.name] = full
-
-    def visit_Assign(self, node: ast.Assign) -> None:
-        self.visit(node.value)
-        for target in node.targets:
-            self._bind(target, node.value)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self.visit(node.annotation)
-        if node.value is not None:
-            self.visit(node.value)
-        self._bind(node.target, node.value)
-
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        self.visit(node.value)
-        self._bind(node.target, node.value)
-
-    def _bind(self, target: ast.expr, value: ast.expr | None) -> None:
-        if isinstance(target, ast.Name):
-            self.scopes[-1][target.id] = self._resolve(value) if value is not None else None
-        elif isinstance(target, ast.Tuple | ast.List):
-            values = value.elts if isinstance(value, ast.Tuple | ast.List) else []
-            for index, inner in enumerate(target.elts):
-                matched = values[index] if len(values) == len(target.elts) else None
-                self._bind(inner, matched)
-        else:
-            self.visit(target)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self.scopes[-1][node.name] = None
-        for part in (*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)):
-            self.visit(part)
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        arguments += [extra for extra in (node.args.vararg, node.args.kwarg) if extra is not None]
-        for annotation in (*(argument.annotation for argument in arguments), node.returns):
-            if annotation is not None:
-                self.visit(annotation)
-        self._inner(node.body, [argument.arg for argument in arguments])
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self.visit_FunctionDef(node)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-        self._inner([node.body], names)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self.scopes[-1][node.name] = None
-        for part in (*node.decorator_list, *node.bases, *node.keywords):
-            self.visit(part)
-        self._inner(node.body, [])
-
-    def visit_For(self, node: ast.For) -> None:
-        self.visit(node.iter)
-        values = node.iter.elts if isinstance(node.iter, ast.Tuple | ast.List) else [None]
-        self._bind(node.target, values[0])
-        for part in (*node.body, *node.orelse):
-            self.visit(part)
-
-    def _inner(self, body: Sequence[ast.AST], names: Sequence[str]) -> None:
-        self.scopes.append(dict.fromkeys(names))
-        for part in body:
-            self.visit(part)
-        self.scopes.pop()
-
-    # What uses one.
-
-    def visit_Name(self, node: ast.Name) -> None:
-        self._use(node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        if self._use(node) is None:
-            self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        self._use(node)
-        self.generic_visit(node)
-
-    def _use(self, node: ast.expr) -> str | None:
-        names = list(self._candidates(node))
-        self.uses += [(node.lineno, name) for name in names]
-        return names[0] if names else None
-
-    def _candidates(self, node: ast.expr) -> Iterator[str]:
-        name = self._resolve(node)
-        if name is not None:
-            yield name
-        elif isinstance(node, ast.Name) and not any(node.id in scope for scope in self.scopes):
-            yield from (f"{module}.{node.id}" for module in self.stars)
-
-    def _resolve(self, node: ast.expr) -> str | None:
-        """The full dotted name that an expression stands for, as far as that can be told."""
-        if isinstance(node, ast.Name):
-            for scope in reversed(self.scopes):
-                if node.id in scope:
-                    return scope[node.id]
-            return None
-        if isinstance(node, ast.Attribute):
-            base = self._resolve(node.value)
-            return None if base is None else f"{base}.{node.attr}"
-        if isinstance(node, ast.Call):
-            return self._resolve_call(node)
-        return None
-
-    def _resolve_call(self, node: ast.Call) -> str | None:
-        constants = [a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) else None for a in node.args]
-        function = self._resolve(node.func)
-        if function is None and isinstance(node.func, ast.Name):
-            function = node.func.id
-        if function in ("getattr", "builtins.getattr") and len(constants) > 1 and constants[1] is not None:
-            base = self._resolve(node.args[0])
-            return None if base is None else f"{base}.{constants[1]}"
-        if function in ("importlib.import_module", "__import__") and constants and constants[0] is not None:
-            return constants[0] if function != "__import__" else constants[0].partition(".")[0]
-        return None
+def _names_of_others(tree: ast.Module) -> set[str]:
+    """The names that a source takes from other modules, as far as they can be such."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+    return found
