@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.content import stubs
-from grader.content.suite import CheckInfo, checks_of
+from grader.content.suite import CheckInfo, asked_of, checks_of
 from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.files import ROOT, shown
-from grader.judging import rules
 from grader.judging.reference import here
+from grader.judging.rules import Rules, TooDeep, Violation
 from grader.judging.verdict import Verdict
 from grader.misconceptions.catalogue import catalogue
 from grader.misconceptions.recordings import Puzzle, traces_file
@@ -87,7 +87,8 @@ class Grading:
     def grade(self, entry: Entry) -> ExerciseResult:
         """Run all checks of one exercise."""
         attempt = self.attempt(entry)
-        result = ExerciseResult.of(entry.stem, map(attempt.check, checks_of(entry.suite)), attempt.borrowed)
+        checks = [attempt.check(info) for info in checks_of(entry.suite)]
+        result = ExerciseResult.of(entry.stem, checks, attempt.borrowed, attempt.notes)
         self._passes[entry.stem] = result.status == "pass"
         if result.status in ("fail", "error"):
             self._diagnose(entry, result)
@@ -176,6 +177,7 @@ class Attempt:
         self.entry = entry
         self.sources, self.borrowed = grading.sources(entry)
         self.ran = False
+        self.notes: list[str] = []  # what is to be told and costs nothing
         self._infos = {info.name: info for info in checks_of(entry.suite)}
         self._results: dict[str, CheckResult] = {}
         self._obstacle: Verdict | None = None
@@ -234,22 +236,28 @@ class Attempt:
         return self._broken_rule() or self._missing_need() or self._failed_import()
 
     def _broken_rule(self) -> Verdict | None:
-        """The first use of something forbidden, in the exercise or in a helper module of the learner's own."""
-        helpers = [source for stem, source in self.sources.items() if stem not in self.entry.needs]
-        for source in sorted(helpers, key=lambda source: source.stem != self.entry.stem):
-            path = shown(str(source.path))
-            try:
-                found = rules.violations(source.text, self.entry.forbids)
-            except rules.TooDeep as error:
-                return Verdict("error", f"{path}: {error}")
-            for violation in found:
-                return Verdict(
-                    "fail",
-                    f"{path}:{violation.line} uses {violation.name}, which is off limits here since you build it "
-                    f"yourself. Nothing in {self.entry.label} counts until it is gone.",
-                    evidence=Evidence(f"{path}:{violation.line}"),
-                )
+        """The first use of something forbidden, in the exercise or in what it imports of the learner's own."""
+        own = {stem: source.text for stem, source in self.sources.items() if source.origin != "reference"}
+        try:
+            rules = Rules(self.entry.stem, own, self.entry.forbids, asked_of(self.entry.suite))
+        except TooDeep as error:
+            return Verdict("error", f"{shown(str(self.sources[error.stem].path))}: {error}")
+        self.notes = [
+            f"{self._spot(each)} mentions {each.name}, which is off limits in {self.entry.label}, {each.idle}: "
+            "that costs nothing."
+            for each in rules.mentions()
+        ]
+        for each in rules.violations():
+            return Verdict(
+                "fail",
+                f"{self._spot(each)} uses {each.name}, which is off limits in {self.entry.label} since you build it "
+                f"yourself. Nothing in {self.entry.label} counts until it is gone.",
+                evidence=Evidence(self._spot(each)),
+            )
         return None
+
+    def _spot(self, violation: Violation) -> str:
+        return f"{shown(str(self.sources[violation.stem].path))}:{violation.line}"
 
     def _missing_need(self) -> Verdict | None:
         """An earlier exercise that this one is built on, which does not pass and can't be borrowed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -81,7 +81,10 @@ class CheckResult:
 
 @dataclass
 class ExerciseResult:
-    """What came of one exercise, with the pieces that were borrowed from the reference to grade it."""
+    """What came of one exercise, with the pieces that were borrowed from the reference to grade it.
+
+    `notes` are sentences on the sources that no check depends on.
+    """
 
     stem: str
     status: Status
@@ -89,14 +92,17 @@ class ExerciseResult:
     max_points: int
     borrowed: list[str] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, stem: str, checks: Iterable[CheckResult], borrowed: Iterable[str]) -> ExerciseResult:
+    def of(
+        cls, stem: str, checks: Iterable[CheckResult], borrowed: Iterable[str], notes: Sequence[str] = ()
+    ) -> ExerciseResult:
         """Add up the checks; the exercise has the most severe status among them."""
         checks = list(checks)
         status = min((check.status for check in checks), key=SEVERITY.index)
         points, most = sum(check.points for check in checks), sum(check.max_points for check in checks)
-        return cls(stem, status, points, most, list(borrowed), checks)
+        return cls(stem, status, points, most, list(borrowed), checks, list(notes))
 
     def check(self, name: str) -> CheckResult:
         """One check's result, by the name of its function."""

@@ -672,7 +672,7 @@ class Tied(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(5, 3)
+        self.embedding = nn.Linear(3, 5, bias=False)  # a table of the same shape
         self.head = nn.Linear(3, 5, bias=False)
         self.head.weight = self.embedding.weight
         self.convolution = nn.Conv1d(2, 4, 3)

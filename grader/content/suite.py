@@ -57,6 +57,12 @@ def checks_of(path: Path) -> tuple[CheckInfo, ...]:
     return tuple(found)
 
 
+@cache
+def asked_of(path: Path) -> frozenset[str]:
+    """The names that the probes of a test file take from an exercise."""
+    return frozenset(re.findall(r"\bex\.([A-Za-z_]\w*)", path.read_text(encoding="utf-8")))
+
+
 def hidden_lines(text: str) -> set[int]:
     """The numbers of the lines between the markers of hidden tests."""
     lines, inside = set(), False

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from grader.names import FOLDER, OWN, UNUSED, Meaning, Module, chain
+from grader.judging.names import FOLDER, OWN, UNUSED, Meaning, Module, chain
 
 DEPTH_LIMIT = 150
 TOO_DEEP = f"something is nested more than {DEPTH_LIMIT} deep. Take it apart: name the pieces and put them together."
@@ -39,7 +39,7 @@ class TooDeep(ValueError):
 
 
 class Rules:
-    """The sources that an exercise is made of: its own, and those that it imports, in whichever order it reaches them."""
+    """The sources that an exercise is made of: its own and those that it imports, in whichever order it does."""
 
     def __init__(self, stem: str, sources: Mapping[str, str], forbids: Sequence[str], asked: Collection[str] = ()):
         """
@@ -127,9 +127,8 @@ class Rules:
     def _resolved(self, names: Meaning, depth: int = 0) -> Meaning:
         """The names with those of neighbours replaced by what stands behind them."""
         found: set[str] = set()
-        for name in names:
-            if name.startswith(f"{FOLDER}."):
-                name = name.removeprefix(FOLDER)  # noqa: PLW2901
+        for written in names:
+            name = written.removeprefix(FOLDER) if written.startswith(f"{FOLDER}.") else written
             if not name.startswith(".") or depth > len(self.modules):
                 found.add(name)
                 continue

@@ -37,4 +37,4 @@ def summary(exercise: ExerciseResult) -> str:
     line = f"{exercise.stem}: {exercise.points} of {exercise.max_points} points ({exercise.status})"
     if exercise.borrowed:
         line += f", graded with the reference's {', '.join(exercise.borrowed)}"
-    return line
+    return "\n".join([line, *exercise.notes])

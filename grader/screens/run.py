@@ -41,6 +41,8 @@ class Report:
             names = ", ".join(stem.partition("_")[0] for stem in result.borrowed)
             line.append(f"   with the reference's {names}", style="dim")
         self.out.line(line)
+        for note in result.notes:
+            self.out.block(note, 4)
         more = withheld(entry)
         if result.status == "pass" and more:
             checks = f"{more} hidden {'check runs' if more == 1 else 'checks run'}"

@@ -213,3 +213,53 @@ def test_an_assembly_takes_what_passes_and_says_what_it_borrowed(folder: Folder)
     assert "ex05_attention" in assembled.borrowed
     with assembled.assembly as assembly:
         assert assembly.module("ex01_softmax").__file__ == str(folder.path / "ex01_softmax.py")
+
+
+# ---- what is off limits ----------------------------------------------------------------------------------------------
+
+
+def test_a_stray_file_costs_nothing(folder: Folder):
+    folder.solve("01")
+    (folder.path / "scratch.py").write_text("import torch\nprint(torch.softmax(torch.ones(2), 0))\n")
+    (result,) = grade(folder, "01")
+    assert result.status == "pass"
+    assert result.notes == []
+
+
+def test_a_helper_is_under_the_rules_of_what_imports_it(folder: Folder):
+    folder.solve("00")
+    folder.solve("01", (HEADER, HEADER + "from . import between\n"))
+    (folder.path / "between.py").write_text("from .helpers import x\n")
+    (folder.path / "helpers.py").write_text("import torch\nx = torch.ones(2)\n")
+    free, bound = grade(folder, "00", "01")
+    assert free.status == "pass"
+    assert (bound.status, bound.points) == ("fail", 0)
+    assert "helpers.py:2 uses torch" in bound.checks[0].message
+
+
+def test_an_earlier_exercise_is_under_the_rules_of_what_imports_it(folder: Folder):
+    for ex in ("07", "08", "10"):
+        folder.solve(ex)
+    folder.solve("09", (HEADER, HEADER + "import torch\nNORM = torch.nn.TransformerEncoderLayer(4, 1)\n"))
+    early, late = grade(folder, "09", "10")
+    assert early.status == "pass"
+    assert (late.status, late.points) == ("fail", 0)
+    assert f"ex09_feed_forward.py:{line_of(folder.path / 'ex09_feed_forward.py', 'NORM =')}" in late.checks[0].message
+    assert "off limits in ex10" in late.checks[0].message
+
+
+def test_what_has_no_effect_is_told_and_costs_nothing(folder: Folder):
+    text = folder.solve("01", (HEADER, HEADER + "import torch\n")).read_text()
+    folder.write("01", text + "\n\nif __name__ == '__main__':\n    print(torch.ones(2))\n")
+    (result,) = grade(folder, "01")
+    assert result.status == "pass"
+    (note,) = [note for note in result.notes if "torch.ones" in note]
+    assert "only where the file is run by itself: that costs nothing" in note
+
+
+def test_a_star_import_loses_to_ones_own_piece(folder: Folder):
+    text = folder.solve("08").read_text()
+    assert "import torch" in text
+    folder.write("08", text.replace("import torch\n", "import torch\nfrom torch.nn import *\n", 1))
+    (result,) = grade(folder, "08")
+    assert result.status == "pass"

@@ -1,10 +1,10 @@
-"""What an exercise forbids is found under any name; what merely looks like it is not, and what has no effect is told."""
+"""What an exercise forbids is found under any name; what merely looks like it is not, what has no effect is told."""
 
 from __future__ import annotations
 
 import pytest
 
-from grader.rules import Rules, TooDeep, Violation
+from grader.judging.rules import Rules, TooDeep, Violation
 
 FORBIDS = ["torch.nn.LayerNorm", "torch.nn.functional.gelu", "torch.optim.Adam*", "tiktoken", "tiktoken.*"]
 
@@ -39,6 +39,7 @@ def violations(text: str, asked: tuple[str, ...] = (), **others: str) -> list[Vi
         "import torch\ntorch.nn.LayerNorm.forward(self, x)",
         "import torch\nN = torch.nn.LayerNorm\ndef f():\n    return N(4)",
         "import torch\nNORMS = (torch.nn.LayerNorm, torch.nn.Linear)\nNORMS[0](4)",
+        "import torch\nN = torch.nn.LayerNorm",
         "import torch\nnorms = {'layer': torch.nn.LayerNorm}",
         "import torch\nisinstance(torch.nn.functional.gelu(x), int)",
         "import torch\nif torch.nn.functional.gelu(x) > 0:\n    pass",
@@ -46,7 +47,8 @@ def violations(text: str, asked: tuple[str, ...] = (), **others: str) -> list[Vi
         "def gelu(x):\n    return x\nfrom torch.nn.functional import *\ngelu(1)",
         "try:\n    from torch.nn import LayerNorm\nexcept ImportError:\n    LayerNorm = None\nLayerNorm(4)",
         "import torch\nif flag:\n    from torch.nn import LayerNorm as N\nelse:\n    N = own\nN(4)",
-        "import torch\ndef f():\n    return torch.nn.LayerNorm(4)\nif __name__ == '__main__':\n    pass\nelse:\n    f()",
+        "import torch\ndef f():\n    return torch.nn.LayerNorm(4)\n"
+        "if __name__ == '__main__':\n    pass\nelse:\n    f()",
         "import torch\nif __name__ != '__main__':\n    torch.nn.LayerNorm(4)",
         "import torch\ndef norm():\n    return torch.nn.LayerNorm(4)\nx = norm()\n"
         "if __name__ == '__main__':\n    norm()",
@@ -111,7 +113,6 @@ def test_left_alone(text: str):
         ("import tiktoken", "nothing uses it"),
         ("from torch.nn import LayerNorm", "nothing uses it"),
         ("from tiktoken.load import load_tiktoken_bpe", "nothing uses it"),
-        ("import torch\nN = torch.nn.LayerNorm", "nothing uses it"),
         ("from torch.nn import LayerNorm\nfrom .ex08 import LayerNorm\nLayerNorm(4)", "nothing uses it"),
         ("import torch\nisinstance(x, torch.nn.LayerNorm)", "whether something is one"),
         ("from torch.nn import LayerNorm\nisinstance(x, (int, LayerNorm))", "whether something is one"),

@@ -14,12 +14,12 @@ import pytest
 from grader.checks import Check
 from grader.content.hints import hints_of
 from grader.content.stubs import BEGIN, END, FOLDER, generated, is_untouched, leaks, survey
-from grader.content.suite import checks_of
+from grader.content.suite import asked_of, checks_of
 from grader.content.syllabus import Entry, load
 from grader.files import ROOT
 from grader.judging.judge import Judge
 from grader.judging.reference import Code, reference_assembly
-from grader.judging.rules import violations
+from grader.judging.rules import Rules
 from grader.probing.assembly import Assembly, Source
 from grader.workers.here import import_suite
 
@@ -130,7 +130,18 @@ def test_every_public_name_has_a_docstring_and_hints(entry: Entry):
 
 @ENTRIES
 def test_the_reference_breaks_no_rule_of_its_own(entry: Entry):
-    assert violations(entry.solution.read_text(), entry.forbids) == []
+    sources = {each.stem: each.solution.read_text() for each in load()}
+    rules = Rules(entry.stem, sources, entry.forbids, asked_of(entry.suite))
+    assert rules.violations() == []
+    assert rules.mentions() == []
+
+
+@ENTRIES
+def test_a_suite_uses_nothing_that_is_off_limits_in_its_exercise(entry: Entry):
+    """Whatever is off limits is taken away where learner's code runs, and with it where probes do."""
+    text = entry.suite.read_text()
+    forbids = [name for name in entry.forbids if not name.startswith(("torch._", "torch.ops")) and name != "torch.*"]
+    assert Rules("suite", {"suite": text}, [n for n in forbids if n != "torch"]).violations() == []
 
 
 @ENTRIES

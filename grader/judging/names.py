@@ -25,6 +25,7 @@ UNUSED = "and nothing uses it"
 
 QUESTIONS = ("isinstance", "issubclass")
 IMPORTERS = ("importlib.import_module", "importlib.__import__", "__import__", "builtins.__import__")
+ALIAS = "alias "  # with its name; an assignment is a use, unless one only ever asks with it whether something is one
 FOLDER = "exercises"
 GETTERS = ("getattr", "builtins.getattr", "hasattr", "builtins.hasattr")
 
@@ -42,7 +43,7 @@ class Module:
     """What one source mentions, and what its names stand for once it has been imported.
 
     `uses` are the mentions, `imports` the stems of its neighbours that it imports, in its order, `lines` where its
-    names for other people's things are bound. The name of a neighbour's is written with a dot in front: `.ex13_gpt.GPT`.
+    names for other people's things are bound. A neighbour's name has a dot in front: `.ex13_gpt.GPT`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class _Reader:
         self.idle = ""
         self.function = ""  # the function at the top of the file that is being read
         self.mentions: list[tuple[str, Use]] = []  # with the function that they stand in
+        self.loads: dict[str, list[str]] = {}  # of names for other people's things: how idle
         self.calls: list[tuple[str, str, str]] = []  # of functions at the top: in which one, how idle, which one
 
     def run(self, tree: ast.Module) -> None:
@@ -97,16 +99,17 @@ class _Reader:
         top = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
         scripts = self._only_in_scripts(top - self.module.public)
         for function, use in self.mentions:
-            idle = use.idle or (SCRIPT if function in scripts else "")
-            self.module.uses.append(Use(use.line, use.name, idle))
+            idle = use.idle
+            if idle.startswith(ALIAS):
+                loads = self.loads.get(idle.removeprefix(ALIAS), [""])
+                idle = next((load for load in loads if not load), loads[0])
+            self.module.uses.append(Use(use.line, use.name, idle or (SCRIPT if function in scripts else "")))
 
     def _only_in_scripts(self, top: set[str]) -> set[str]:
         """The functions that are called, but nowhere else than where the file is run by itself."""
         called = {name for _, _, name in self.calls} & top
         while True:
-            live = {
-                name for function, idle, name in self.calls if idle != SCRIPT and (not function or function not in called)
-            } & called
+            live = {name for function, idle, name in self.calls if idle != SCRIPT and function not in called} & called
             if not live:
                 return called
             called -= live
@@ -243,7 +246,7 @@ class _Reader:
         if plain and self._is_alias(value):
             meaning = self.meaning(value)
             for target in targets:
-                self._alias(target.id, target.lineno, meaning)  # type: ignore[attr-defined]
+                self._alias(target.id, target.lineno, meaning, ALIAS)  # type: ignore[attr-defined]
             return
         self.load(value)
         for target in targets:
@@ -258,12 +261,12 @@ class _Reader:
         return isinstance(item, ast.Name | ast.Attribute | ast.Call) and bool(self.meaning(item))
 
     def _bind_value(self, target: ast.expr, value: ast.expr) -> None:
-        if isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List):
-            if len(target.elts) == len(value.elts):
+        match target, value:
+            case ast.Tuple() | ast.List(), ast.Tuple() | ast.List() if len(target.elts) == len(value.elts):
                 for inner, part in zip(target.elts, value.elts, strict=True):
                     self._bind_value(inner, part)
-                return
-        self.bind(target, self.meaning(value))
+            case _:
+                self.bind(target, self.meaning(value))
 
     def bind(self, target: ast.expr, meaning: Meaning) -> None:
         """A target of an assignment gets a new meaning."""
@@ -280,12 +283,12 @@ class _Reader:
                     if isinstance(child, ast.expr):
                         self.load(child)
 
-    def _alias(self, name: str, line: int, meaning: Meaning) -> None:
-        """A name for other people's things: they are not used by that."""
+    def _alias(self, name: str, line: int, meaning: Meaning, idle: str = UNUSED) -> None:
+        """A name for other people's things: they are not used by that, yet."""
         self.scopes[-1][name] = meaning
         if len(self.scopes) == 1:
             self.module.lines[name] = line
-        self._mention(line, meaning, UNUSED)
+        self._mention(line, meaning, f"{idle}{name}" if idle == ALIAS else idle)
 
     def _import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -339,6 +342,8 @@ class _Reader:
                 return
             case ast.Name() | ast.Attribute() | ast.Subscript() if meaning := self.meaning(node):
                 self._mention(node.lineno, meaning, self.idle)
+                if isinstance(node, ast.Name):
+                    self.loads.setdefault(node.id, []).append(self.idle)
                 if isinstance(node, ast.Subscript):
                     self.load(node.slice)
             case ast.Name():
