@@ -208,7 +208,7 @@ def padding_mask(lengths: Tensor, max_len: int) -> Tensor:
 
     Returns:
         Boolean (B, T), on the device of `lengths`: entry [b, j] is True where position j of
-        sequence b holds a real token.
+        sequence b holds a real token. `lengths` is left as it is.
     """
     # Your code here. (The reference needs 2 lines.)
     raise NotImplementedError("not written yet")
@@ -225,7 +225,8 @@ def combine_masks(causal: Tensor, padding: Tensor) -> Tensor:
 
     Returns:
         Boolean (B, 1, T, T): entry [b, 0, i, j] is `causal[i, j] and padding[b, j]`. The axis of
-        size 1 broadcasts over the heads of exercise 7.
+        size 1 broadcasts over the heads of exercise 7. On the device of the masks, which are left
+        as they are.
     """
     # Your code here. (The reference needs 1 line.)
     raise NotImplementedError("not written yet")
@@ -235,9 +236,7 @@ def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
     """Take the softmax over the entries that may be attended to, and give the others exactly zero.
 
     A row (all entries along `dim`) with nothing to attend to becomes zeros, and the gradient of its
-    scores is zero too. Scores may be finite numbers of any size, those that are hidden as well. Use
-    tensor operations throughout: an `if` on what a tensor holds makes a GPU wait, and can't work on
-    the device `meta`, which knows shapes only.
+    scores is zero too. Scores may be finite numbers of any size, those that are hidden as well.
 
     Args:
         scores: (...) floating point, one score for each entry.

@@ -1,4 +1,4 @@
-"""Comparisons of positions for the masks; the lowest finite number for hidden scores, zeros by the mask afterwards."""
+"""Comparisons of positions for the masks; what is hidden is the lowest number below a highest score of 0."""
 
 from __future__ import annotations
 
@@ -23,4 +23,5 @@ def combine_masks(causal: Tensor, padding: Tensor) -> Tensor:
 def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
     mask = mask.expand(scores.shape)
     lowest = torch.finfo(scores.dtype).min
-    return torch.softmax(torch.where(mask, scores, lowest), dim=dim).masked_fill(~mask, 0.0)
+    highest = torch.where(mask, scores, lowest).amax(dim, keepdim=True)
+    return torch.softmax(torch.where(mask, scores - highest, lowest), dim=dim).masked_fill(~mask, 0.0)
