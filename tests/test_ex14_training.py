@@ -144,7 +144,7 @@ def _(got, want):
     elif close(ratios, ratios.flat[0], 1e-3) and not close(ratios, 1.0, 1e-3):
         yield (
             f"the first step should have size lr for every weight, whatever its gradient; yours is "
-            f"{ratios.flat[0]:.3g} times as long. The averages start at zero: what does a first step have to make up for?"
+            f"{ratios.flat[0]:.3g} times as long. The averages start at zero: what has a first step to make up for?"
         )
     elif close(ratios, 1.0, 1e-2) and not close(error, 0.0, 1e-9) and error.flat[size.argmin()] == error.max():
         yield "the first step is off by a little, most where the gradient is least: where exactly does eps come in?"

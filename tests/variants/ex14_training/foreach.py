@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -134,21 +134,27 @@ class TrainConfig:
     seed: int = 0
 
 
-def updates(model: GPT, tokens: Tensor, config: TrainConfig) -> Iterator[tuple[int, float, float]]:
-    """Make the steps of a training one by one; yields each with its learning rate and its loss."""
-    optimizer = AdamW(parameter_groups(model, weight_decay=config.weight_decay), betas=config.betas)
-    source = torch.Generator()
-    source.manual_seed(config.seed)
-    for step in range(1, 1 + config.steps):
+@dataclass
+class TrainState:
+    step: int = 0
+    optimizer: torch.optim.Optimizer | None = None
+    generator: torch.Generator | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def updates(model: GPT, tokens: Tensor, config: TrainConfig, state: TrainState) -> Iterator[tuple[int, float, float]]:
+    """Make the steps of a training that are left one by one; yields each with its learning rate and its loss."""
+    for step in range(state.step + 1, 1 + config.steps):
         rate = cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, total_steps=config.steps)
-        for group in optimizer.param_groups:
+        for group in state.optimizer.param_groups:
             group.update(lr=rate)
-        x, y = get_batch(tokens, config.batch_size, model.config.context_length, generator=source)
+        x, y = get_batch(tokens, config.batch_size, model.config.context_length, generator=state.generator)
         loss = model.train()(x, targets=y)[1]
         loss.backward()
         clip_grad_norm(model.parameters(), max_norm=config.grad_clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.step = step
         yield step, rate, float(loss.detach())
 
 
@@ -158,19 +164,23 @@ def train(
     val_tokens: Tensor,
     config: TrainConfig,
     on_step: Callable[[int, float], object] | None = None,
+    state: TrainState | None = None,
 ) -> list[dict[str, Any]]:
-    torch.manual_seed(config.seed)
-    context_length, rows = model.config.context_length, []
+    state = state or TrainState()
+    if state.step == 0:
+        torch.manual_seed(config.seed)
+        state.optimizer = AdamW(parameter_groups(model, weight_decay=config.weight_decay), betas=config.betas)
+        state.generator = torch.Generator()
+        state.generator.manual_seed(config.seed)
+    context_length = model.config.context_length
     model.zero_grad()
-    for step, rate, loss in updates(model, train_tokens, config):
-        if on_step:
-            on_step(step, loss)
+    for step, rate, loss in updates(model, train_tokens, config, state):
         if step == config.steps or not step % config.eval_every:
             again = torch.Generator().manual_seed(config.seed)
             val_loss = evaluate(
                 model, val_tokens, config.batch_size, context_length, config.eval_batches, generator=again
             )
-            rows.append(
+            state.history.append(
                 {
                     "step": step,
                     "lr": rate,
@@ -179,4 +189,6 @@ def train(
                     "tokens_seen": context_length * config.batch_size * step,
                 }
             )
-    return rows
+        if on_step:
+            on_step(step, loss)
+    return state.history

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import cos, inf, pi
 from typing import Any
 
@@ -132,20 +132,34 @@ class TrainConfig:
     seed: int = 0
 
 
+@dataclass
+class TrainState:
+    step: int = 0
+    optimizer: torch.optim.Optimizer | None = None
+    generator: torch.Generator | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
 def train(
     model: GPT,
     train_tokens: Tensor,
     val_tokens: Tensor,
     config: TrainConfig,
     on_step: Callable[[int, float], object] | None = None,
+    state: TrainState | None = None,
 ) -> list[dict[str, Any]]:
-    torch.manual_seed(config.seed)
-    draws = torch.Generator()
-    draws.manual_seed(config.seed)
+    if state is None:
+        state = TrainState()
+    if state.step > 0:
+        optimizer, draws = state.optimizer, state.generator
+    else:
+        torch.manual_seed(config.seed)
+        draws = torch.Generator()
+        draws.manual_seed(config.seed)
+        optimizer = AdamW(parameter_groups(model, config.weight_decay), lr=0.0, betas=config.betas)
     options = asdict(config)
     schedule = {"total_steps": config.steps} | {name: options[name] for name in ("max_lr", "min_lr", "warmup_steps")}
-    optimizer = AdamW(parameter_groups(model, config.weight_decay), lr=0.0, betas=config.betas)
-    length, history, step = model.config.context_length, [], 0
+    length, history, step = model.config.context_length, list(state.history), state.step
     model.train()
     while step < config.steps:
         step += 1
@@ -158,8 +172,6 @@ def train(
         loss.backward()
         clip_grad_norm(model.parameters(), config.grad_clip)
         optimizer.step()
-        if on_step is not None:
-            on_step(step, loss.item())
         if step % config.eval_every == 0 or step == config.steps:
             held_out = evaluate(
                 model,
@@ -171,4 +183,7 @@ def train(
             )
             history += [dict(step=step, train_loss=loss.item(), val_loss=held_out, lr=optimizer.param_groups[0]["lr"])]
             history[-1]["tokens_seen"] = step * x.numel()
+        state.step, state.optimizer, state.generator, state.history = step, optimizer, draws, list(history)
+        if on_step is not None:
+            on_step(step, loss.item())
     return history

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -141,21 +141,31 @@ class TrainConfig:
     seed: int = 0
 
 
-class Trainer:
-    """One run of a training: the model, the texts, the optimizer, and the generator of the batches."""
+@dataclass
+class TrainState:
+    step: int = 0
+    optimizer: torch.optim.Optimizer | None = None
+    generator: torch.Generator | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
 
-    def __init__(self, model: GPT, texts: tuple[Tensor, Tensor], config: TrainConfig) -> None:
-        self.model, self.config = model.train(), config
+
+class Trainer:
+    """One run of a training: the model, the texts, and where it stands."""
+
+    def __init__(self, model: GPT, texts: tuple[Tensor, Tensor], config: TrainConfig, state: TrainState) -> None:
+        self.model, self.config, self.state = model.train(), config, state
         self.train_tokens, self.val_tokens = texts
-        self.optimizer = AdamW(parameter_groups(model, config.weight_decay), betas=config.betas)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        if not state.step:
+            torch.manual_seed(config.seed)
+            state.optimizer = AdamW(parameter_groups(model, config.weight_decay), betas=config.betas)
+            state.generator = torch.Generator().manual_seed(config.seed)
         self.shape = (config.batch_size, model.config.context_length)
         self.lr = 0.0
 
     def backward(self) -> float:
         """The closure of a step: the loss of a batch, and its gradients, clipped."""
-        self.optimizer.zero_grad()
-        x, y = get_batch(self.train_tokens, *self.shape, generator=self.generator)
+        self.state.optimizer.zero_grad()
+        x, y = get_batch(self.train_tokens, *self.shape, generator=self.state.generator)
         loss = self.model(x, y)[-1]
         loss.backward()
         clip_grad_norm(self.model.parameters(), self.config.grad_clip)
@@ -164,9 +174,11 @@ class Trainer:
     def step(self, number: int) -> float:
         c = self.config
         self.lr = cosine_lr(number, c.max_lr, c.min_lr, c.warmup_steps, c.steps)
-        for group in self.optimizer.param_groups:
+        for group in self.state.optimizer.param_groups:
             group["lr"] = self.lr
-        return self.optimizer.step(self.backward)
+        loss = self.state.optimizer.step(self.backward)
+        self.state.step = number
+        return loss
 
     def row(self, number: int, loss: float) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(self.config.seed)
@@ -183,14 +195,13 @@ def train(
     val_tokens: Tensor,
     config: TrainConfig,
     on_step: Callable[[int, float], object] | None = None,
+    state: TrainState | None = None,
 ) -> list[dict[str, Any]]:
-    torch.manual_seed(config.seed)
-    trainer = Trainer(model, (train_tokens, val_tokens), config)
+    trainer = Trainer(model, (train_tokens, val_tokens), config, state or TrainState())
     rows = {*range(config.eval_every, config.steps + 1, config.eval_every), config.steps}
-    history = []
-    for number in range(1, config.steps + 1):
+    for number in range(trainer.state.step + 1, config.steps + 1):
         loss = trainer.step(number)
-        (on_step or (lambda *_: None))(number, loss)
         if number in rows:
-            history.append(trainer.row(number, loss))
-    return history
+            trainer.state.history.append(trainer.row(number, loss))
+        (on_step or (lambda *_: None))(number, loss)
+    return trainer.state.history
