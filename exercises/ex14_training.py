@@ -196,7 +196,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -226,8 +226,8 @@ def get_batch(
         follows x[b, t] in the corpus.
 
     Raises:
-        ValueError: the tokens are too few for one window and its y; names `tokens` and how many
-            there are.
+        ValueError: the tokens are too few for one window and its y; the message says how many there
+            are.
     """
     # Your code here. (The reference needs 9 lines.)
     raise NotImplementedError("not written yet")
@@ -249,8 +249,8 @@ class AdamW(torch.optim.Optimizer):
         weight_decay: the share of a weight that is taken off per step is lr * weight_decay.
 
     Raises:
-        ValueError: lr, eps or weight_decay is negative, or one of the betas is outside [0, 1);
-            names the argument and the value.
+        ValueError: lr, eps or weight_decay is negative, or one of the betas is outside [0, 1); the
+            message says which value came.
 
     Source: Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
     """
@@ -271,7 +271,7 @@ class AdamW(torch.optim.Optimizer):
         """Change every parameter that has a gradient, in place: the decay, then the Adam step.
 
         A parameter without a gradient (`grad` is None) is left alone: no decay, and its step count
-        stands still.
+        stands still. The gradients themselves are not changed.
 
         Args:
             closure: where given, it is called first, once and with gradients enabled; it
@@ -370,16 +370,29 @@ class TrainConfig:
     """How to train. The defaults suit a GPT of under a million parameters on a laptop's CPU."""
 
     steps: int = 2000
-    batch_size: int = 12
+    batch_size: int = 12  # windows in a batch, in training and in evaluation
     max_lr: float = 1e-3  # small models bear more than large ones: GPT-3 used 6e-5
     min_lr: float = 1e-4  # a tenth of max_lr
     warmup_steps: int = 100
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.99)  # v looks back 100 steps; 1000 would be half the run
     grad_clip: float = 1.0  # math.inf for no clipping
-    eval_every: int = 250
-    eval_batches: int = 20
+    eval_every: int = 250  # steps from one row of the history to the next
+    eval_batches: int = 20  # batches in each evaluation
     seed: int = 0
+
+
+@dataclass
+class TrainState:
+    """Where a training stands: all that `train` has to know to go on, besides the model itself.
+
+    A new one is empty. `train` fills it, and goes on from one that was filled before.
+    """
+
+    step: int = 0  # how many steps are done
+    optimizer: torch.optim.Optimizer | None = None
+    generator: torch.Generator | None = None  # what the training batches are drawn from
+    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def train(
@@ -388,6 +401,7 @@ def train(
     val_tokens: Tensor,
     config: TrainConfig,
     on_step: Callable[[int, float], object] | None = None,
+    state: TrainState | None = None,
 ) -> list[dict[str, Any]]:
     """Train a model, in place, out of the pieces above, and write down how it went.
 
@@ -397,27 +411,35 @@ def train(
 
     The same seed, weights and tokens give the same history, call after call. So the training
     batches come from one generator that starts at config.seed; torch's global generator, from which
-    dropout draws, is seeded with it too; and each evaluation draws from a new generator with that
-    seed, so that all of them see the same batches and none disturbs the training. (On several
-    threads the last digits may still differ: a sum of floats depends on its order, and whichever
-    thread comes first adds its part of a gradient first. torch.use_deterministic_algorithms(True)
-    settles that, too; `make train` uses it.)
+    dropout draws, is seeded with it too, when a new training begins; and each evaluation draws from
+    a new generator with that seed, so that all of them see the same batches and none disturbs the
+    training. (On several threads the last digits may still differ: a sum of floats depends on its
+    order, and whichever thread comes first adds its part of a gradient first.
+    torch.use_deterministic_algorithms(True) settles that, too; `make train` uses it.)
+
+    A training that was stopped after a step, in `on_step`, and resumed with the same model and
+    state has the history and the weights of one that was not.
 
     Args:
         model: `model(x, y)` returns the logits and the loss.
         train_tokens: (N,) what to learn from, on the model's device.
         val_tokens: (M,) held-out text, likewise.
         config: see `TrainConfig`.
-        on_step: called as on_step(step, loss) after every step, with the loss as a Python float.
+        on_step: called as on_step(step, loss) after every step, with the loss of that step's batch
+            as a Python float.
+        state: an empty `TrainState`, which is filled, or one that was filled before, which is gone
+            on from; a new one is made if None. Whenever `on_step` is called it is up to date, with
+            the number of that step in `step`.
 
     Returns:
         The history: one row after every eval_every steps, and one after the last step (one, not
         two, if these fall together). A row has the number of the `step`, `train_loss` (of the last
-        batch, or an estimate), `val_loss` (from `evaluate`), the `lr` of that step, and
-        `tokens_seen`, how many tokens of x the model was trained on so far.
+        batch, or an estimate) and `val_loss` (from `evaluate`, over eval_batches batches), both
+        Python floats, the `lr` of that step, and `tokens_seen`, how many tokens of x the model was
+        trained on so far. After a stop, the rows from before it come first.
 
     Raises:
         ValueError: a corpus is too short for one batch (from `get_batch`).
     """
-    # Your code here. (The reference needs 29 lines.)
+    # Your code here. (The reference needs 30 lines.)
     raise NotImplementedError("not written yet")
