@@ -208,5 +208,6 @@ def tracked_texts() -> Iterator[Path]:
 
 
 def test_no_file_is_so_long_that_it_is_two_things():
-    long = {str(path): count for path in tracked_texts() if (count := len(path.read_text().splitlines())) > 900}
-    assert long == {}
+    """A suite that grades is one file, however many functions its exercise has: it may be a third longer."""
+    lengths = {path: len(path.read_text().splitlines()) for path in tracked_texts()}
+    assert {str(path): n for path, n in lengths.items() if n > (1200 if path.match("tests/test_ex*.py") else 900)} == {}
