@@ -206,7 +206,8 @@ class EncoderLayer(nn.Module):
         d_model: D, the width of the residual stream.
         n_heads: H, the number of heads of the attention; D is a multiple of it.
         d_ff: F, the inner width of the feed-forward network.
-        dropout: how likely a number is dropped in training. All four parts get it.
+        dropout: the probability that a number is dropped in training. All four parts get it, and
+            nothing else drops.
         norm_first: True for pre-norm, False for post-norm. Note the default: as published in 2017.
 
     Attributes:
@@ -216,7 +217,7 @@ class EncoderLayer(nn.Module):
 
     Raises:
         ValueError: `d_model` is not divisible by `n_heads`, or `dropout` lies outside 0..1; the
-            message names the argument and its value. (The parts see to it.)
+            message names the value. (The parts see to it.)
 
     Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, figure 1 (both orders).
     """
@@ -234,7 +235,7 @@ class EncoderLayer(nn.Module):
         raise NotImplementedError("not written yet")
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Gather from everywhere, then think about it.
+        """Gather from everywhere, then process what was gathered.
 
         Args:
             x: (B, T, D) the residual stream; left as it is.
@@ -250,7 +251,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A stack of encoder layers: the same shape goes in and comes out, at every floor.
+    """A stack of encoder layers: the same shape goes in and comes out of every layer.
 
     Args:
         n_layers: N, how many layers there are.
