@@ -215,7 +215,8 @@ class DecoderLayer(nn.Module):
         d_model: D, the width of both streams.
         n_heads: H, the number of heads of each attention; D is a multiple of it.
         d_ff: F, the inner width of the feed-forward network.
-        dropout: how likely a number is dropped in training. All six parts get it.
+        dropout: the probability that a number is dropped in training. All six parts get it, and
+            nothing else drops.
         norm_first: True for pre-norm, False for post-norm. Note the default: as published in 2017.
 
     Attributes:
@@ -225,7 +226,7 @@ class DecoderLayer(nn.Module):
 
     Raises:
         ValueError: `d_model` is not divisible by `n_heads`, or `dropout` lies outside 0..1; the
-            message names the argument and its value. (The parts see to it.)
+            message names the value. (The parts see to it.)
 
     Source: Vaswani et al. 2017, section 3.1 ("Decoder") and figure 1.
     """
@@ -255,20 +256,21 @@ class DecoderLayer(nn.Module):
         self_mask: Tensor | None = None,
         memory_mask: Tensor | None = None,
     ) -> Tensor:
-        """Look back, look across, think.
+        """Look back, look across, then process what was found.
 
-        No mask is made in here: who does not want the layer to look ahead gives it a causal one.
+        No mask is made in here: a caller that does not want the layer to look ahead gives a causal one.
 
         Args:
             x: (B, T, D) the target's stream; left as it is.
-            memory: (B, S, D) what the encoder returned; it has had its norm and is used as it is.
+            memory: (B, S, D) what the encoder returned; it has had its norm, is used as it is and left
+                as it is.
             self_mask: boolean, broadcasts to (B, H, T, T), True means "may attend": which positions
                 of the target each position of the target may look at. None hides nothing.
             memory_mask: boolean, broadcasts to (B, H, T, S): which positions of the memory they may
                 look at. For a padded source, `padding_mask(...)[:, None, None, :]`.
 
         Returns:
-            (B, T, D) in the dtype and on the device of x.
+            (B, T, D) in the dtype and on the device of x and the memory.
         """
         ### BEGIN SOLUTION
         x = self.attention_residual(x, lambda h: self.self_attention(h, mask=self_mask))

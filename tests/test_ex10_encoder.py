@@ -153,7 +153,8 @@ def _(got, want):
                 f"`{name}` is the same parameter as `{mine['is']}`: one module is used in two places. "
                 "Which parts of a layer have something of their own to learn?"
             )
-        elif not close(got["numbers"][name], want["numbers"][name]):
+    for name, numbers in want["numbers"].items():
+        if not close(got["numbers"][name], numbers):
             yield f"`{name}` was given numbers, and holds others: does it go by another name as well?"
 
 
@@ -335,7 +336,8 @@ def _(got, want):
                 f"layers {one} and {other[1]} share `{other[2]}`: it is one and the same parameter. "
                 "`[layer] * n` lists one layer n times; how do you make n of them?"
             )
-        elif not close(got["numbers"][name], want["numbers"][name]):
+    for name, numbers in want["numbers"].items():
+        if not close(got["numbers"][name], numbers):
             yield f"`{name}` was given numbers, and holds others: is it the same as another one?"
 
 
