@@ -165,7 +165,7 @@ def split_heads(x: Tensor, n_heads: int) -> Tensor:
         n_heads: H, the number of heads.
 
     Returns:
-        (B, H, T, d) with d = D / H: head h holds columns h*d to (h+1)*d of x.
+        (B, H, T, d) with d = D / H: head h holds columns h*d to (h+1)*d - 1 of x.
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """
@@ -180,7 +180,7 @@ def merge_heads(x: Tensor) -> Tensor:
         x: (B, H, T, d).
 
     Returns:
-        (B, T, D) with D = H * d: columns h*d to (h+1)*d are those of head h.
+        (B, T, D) with D = H * d: columns h*d to (h+1)*d - 1 are those of head h.
 
     Source: Vaswani et al. 2017, section 3.2.2 ("Concat").
     """
@@ -192,17 +192,19 @@ class MultiHeadAttention(nn.Module):
     """Attend with several heads at once, each in a slice of its own of the projections.
 
     Attributes:
-        q_proj, k_proj, v_proj, out_proj: `nn.Linear` from D to D, with PyTorch's initial weights.
+        q_proj, k_proj, v_proj, out_proj: `nn.Linear` from D to D, each with random weights of its own
+            at the start (those that `nn.Linear` draws will do).
 
     Args:
         d_model: D, the width of what comes in and goes out.
         n_heads: H, the number of heads; each is D / H wide.
         bias: whether the four projections have a bias.
-        dropout: the probability with which a weight is set to zero in training.
+        dropout: the probability with which each attention weight, by itself, is set to zero in
+            training; those that are kept are divided by 1 - dropout.
 
     Raises:
         ValueError: `d_model` is not divisible by `n_heads`, or `dropout` is not between 0 and 1;
-            the message names the argument and its value.
+            the message holds the value that came.
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """
@@ -232,8 +234,9 @@ class MultiHeadAttention(nn.Module):
 
         Returns:
             out (B, T_q, D); with `return_weights` the pair of it and the weights (B, H, T_q, T_k)
-            as they were before dropout. Both keep the dtype and the device of the inputs; no
-            argument is changed.
+            as they were before dropout. All of it is finite for inputs of any finite size. Both keep
+            the dtype and the device of the inputs, and gradients reach the inputs and all parameters;
+            no argument is changed.
         """
         # Your code here. (The reference needs 10 lines.)
         raise NotImplementedError("not written yet")
