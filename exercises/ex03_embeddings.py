@@ -200,11 +200,12 @@ def embedding_lookup(weight: NDArray, ids: NDArray) -> NDArray:
         ids: (...) integers from 0 to V-1, in any shape.
 
     Returns:
-        (..., D) `out[i] = weight[ids[i]]` for every position i, in the dtype of `weight`.
+        (..., D) `out[i] = weight[ids[i]]` for every position i, in the dtype of `weight`. Neither
+        argument is changed.
 
     Raises:
         ValueError: if an id lies outside 0..V-1, be it negative or too large. The message names
-            `ids` and the offending id.
+            that id.
 
     Source: Vaswani et al. 2017, section 3.4.
     """
@@ -222,11 +223,11 @@ def embedding_grad(grad_out: NDArray, ids: NDArray, vocab_size: int) -> NDArray:
 
     Returns:
         (V, D) row v is the sum of the rows of `grad_out` whose id is v, and zero if there are none;
-        in the dtype of `grad_out`.
+        in the dtype of `grad_out`. Neither array is changed.
 
     Raises:
         ValueError: if an id lies outside 0..V-1, be it negative or too large. The message names
-            `ids` and the offending id.
+            that id.
     """
     # Your code here. (The reference needs 6 lines.)
     raise NotImplementedError("not written yet")
@@ -241,8 +242,9 @@ class TokenEmbedding(nn.Module):
         scale: whether to multiply what is read by sqrt(D), as the original transformer does.
 
     Attributes:
-        weight: (V, D) the table, an `nn.Parameter`, drawn from a normal distribution with mean 0
-            and standard deviation 0.02, whether `scale` is on or off.
+        weight: (V, D) the table, an `nn.Parameter`. Each entry of a new one is drawn by itself from
+            a normal distribution with mean 0 and standard deviation 0.02, whether `scale` is on or
+            off.
 
     Source: Vaswani et al. 2017, section 3.4; Radford et al. 2018, section 4.1, for N(0, 0.02).
     """
@@ -259,11 +261,11 @@ class TokenEmbedding(nn.Module):
 
         Returns:
             (B, T, D) the rows of `weight`, times sqrt(D) if `scale`; in the dtype and on the device
-            of `weight`.
+            of `weight`. Neither `weight` nor `ids` is changed.
 
         Raises:
             ValueError: if an id lies outside 0..V-1, be it negative or too large. The message names
-                `ids` and the offending id.
+                that id.
         """
         # Your code here. (The reference needs 6 lines.)
         raise NotImplementedError("not written yet")
