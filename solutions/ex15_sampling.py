@@ -192,7 +192,7 @@ def next_token_probs(
 
     Raises:
         ValueError: `temperature` is negative, `top_k` below 1 or `top_p` outside 0..1; the message
-            names the argument and its value.
+            says which value came.
 
     Source: Holtzman et al. 2020, section 3 (nucleus, top-k and temperature).
     """
