@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from grader.judging.names import FOLDER, OWN, UNUSED, Meaning, Module, chain
+from grader.judging.rules.meanings import OWN, Meaning, chain
+from grader.judging.rules.names import FOLDER, UNUSED, Module
 
 DEPTH_LIMIT = 150
 TOO_DEEP = f"something is nested more than {DEPTH_LIMIT} deep. Take it apart: name the pieces and put them together."
