@@ -7,7 +7,7 @@ judge makes between the learner's observation and the reference's. docs/adding-a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -57,6 +57,7 @@ class Check:
         compare: Compare,
         axes: Mapping[str, str] | None,
         after: Check | None,
+        free: Sequence[str] = (),
     ) -> None:
         self.probe = probe
         self.says = says
@@ -66,6 +67,7 @@ class Check:
         self.compare = compare
         self.axes = dict(axes or {})
         self.after = after
+        self.free = tuple(free)
         self.explanation: Callable[..., Iterable[str]] | None = None
         self.__name__ = probe.__name__
         self.__doc__ = says
@@ -92,6 +94,7 @@ def check(
     compare: Compare = "values",
     axes: Mapping[str, str] | None = None,
     after: Check | None = None,
+    free: Sequence[str] = (),
 ) -> Callable[[Probe], Check]:
     """Decorator: turn a probe `test_...(ex, rng)` into a check.
 
@@ -100,15 +103,18 @@ def check(
         points: what the check is worth.
         limit: seconds that the learner's probe may take before it is stopped.
         tolerance: how far values may be apart, relative to the expected ones (default: by dtype).
-        compare: "values" compares all; "structure" only types, shapes and dtypes (for random results, with an
-            `explain`); "nothing" leaves the verdict to `explain` alone.
+        compare: "values" compares all; "structure" only keys, lengths, types, shapes, dtypes and which numbers are
+            finite (for results that may differ, with an `explain`, which sees nothing that has another structure);
+            "nothing" is the same, but `explain` may word what is wrong with the structure.
         axes: names of the axes of an observed array, by its key: `{"weights": "batch query key"}`; a probe that
             returns one array uses the key "".
         after: a check that has to pass first; until it does, this one is reported as blocked.
+        free: where the structure may be another one if the values are not compared, as patterns of paths: `rows*` for
+            all of `rows`, `shapes.+` for entries of `shapes` that the reference has not.
     """
 
     def decorate(probe: Probe) -> Check:
-        return Check(probe, says, points, limit, tolerance, compare, axes, after)
+        return Check(probe, says, points, limit, tolerance, compare, axes, after, free)
 
     return decorate
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,9 @@ from grader.probing.observation import Array, Opaque, Raised
 TOLERANCES = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 2e-2}
 FLOORS = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}
 
-Rung = Literal["structure", "values"]
+PAIRS = 2000  # entries beside each other of which it is asked whether they are the same
+
+Rung = Literal["structure", "outline", "values"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,19 @@ class Difference:
 class Comparison:
     """How one check compares: its tolerance and the names of its axes.
 
-    `secret` is for hidden checks: messages leave out the values that a probe puts in. `difference` is set when the
-    first difference is found inside of an array.
+    `secret` is for hidden checks: messages leave out the values that a probe puts in. Below the entries in `free`
+    (patterns of paths such as `layers.*`), the structure is not compared. `difference` is set when the first difference
+    is found inside of an array.
     """
 
     def __init__(
-        self, tolerance: float | None = None, axes: Mapping[str, str] | None = None, secret: bool = False
+        self,
+        tolerance: float | None = None,
+        axes: Mapping[str, str] | None = None,
+        secret: bool = False,
+        free: Sequence[str] = (),
     ) -> None:
+        self.free = tuple(free)
         self.tolerance = tolerance
         self.secret = secret
         self.difference: Difference | None = None
@@ -46,6 +55,14 @@ class Comparison:
     def structure(self, got: Any, want: Any) -> str | None:
         """The first difference in kind, shape, dtype, device or finiteness, in words; None if there is none."""
         return next(self._walk(got, want, "", "structure"), None)
+
+    def outline(self, got: Any, want: Any) -> str | None:
+        """As `structure`, for observations whose values are not compared: lengths and errors have to agree as well."""
+        return next(self._walk(got, want, "", "outline"), None)
+
+    def alike(self, got: Any, want: Any) -> str | None:
+        """The first place of two observations of one outline where all is the same and should not be, in words."""
+        return next(self._alike(got, want, ""), None)
 
     def values(self, got: Any, want: Any) -> str | None:
         """The first difference in the values of two observations of one structure, in words."""
@@ -56,6 +73,8 @@ class Comparison:
         return self.axes.get(path.rpartition(".")[2].partition("[")[0], [])
 
     def _walk(self, got: Any, want: Any, path: str, rung: Rung) -> Iterator[str]:
+        if rung == "outline" and any(fnmatchcase(path, pattern) for pattern in self.free):
+            return
         if isinstance(want, dict) and isinstance(got, dict):
             for key in want:
                 inner = f"{path}.{key}" if path else key
@@ -64,10 +83,10 @@ class Comparison:
                 else:
                     yield from self._walk(got[key], want[key], inner, rung)
             extra = [key for key in got if key not in want]
-            if extra:
+            if extra and not (rung == "outline" and self._may_have_more(path)):
                 yield f"{name(path)} has an entry {extra[0]!r} that should not be there."
         elif isinstance(want, list) and isinstance(got, list):
-            if rung == "structure" and not _plain(want):
+            if rung == "outline" or (rung == "structure" and not _plain(want)):
                 if len(got) != len(want):
                     yield f"{name(path)} holds {_count(len(got), 'item')} where {len(want)} are expected."
                 for index, (one, other) in enumerate(zip(got, want, strict=False)):
@@ -78,10 +97,10 @@ class Comparison:
                 for index, (one, other) in enumerate(zip(got, want, strict=True)):
                     yield from self._walk(one, other, f"{path}[{index}]", rung)
         elif isinstance(want, Array) and isinstance(got, Array):
-            compare = self._array_structure if rung == "structure" else self._array_values
+            compare = self._array_values if rung == "values" else self._array_structure
             yield from compare(got, want, path)
         elif isinstance(want, Raised) and isinstance(got, Raised):
-            if rung == "values":
+            if rung != "structure":
                 yield from _errors(got, want, path, self.secret)
         elif isinstance(want, bool) or isinstance(got, bool) or want is None or got is None:
             if type(got) is not type(want):
@@ -91,10 +110,40 @@ class Comparison:
         elif isinstance(want, int | float) and isinstance(got, int | float):
             if rung == "values":
                 yield from self._numbers(got, want, path)
+            elif rung == "outline" and _finite(got) != _finite(want):
+                yield f"{name(path)} is {number(got)}; expected {number(want)}."
         elif type(got) is not type(want):
             yield f"{name(path)} is {describe(got)}; expected {describe(want)}.{_type_hint(got, want)}"
         elif rung == "values" and got != want:
             yield from _texts(got, want, path)
+
+    def _alike(self, got: Any, want: Any, path: str) -> Iterator[str]:
+        if any(fnmatchcase(path, pattern) for pattern in self.free):
+            return
+        if isinstance(want, Array) and isinstance(got, Array):
+            if not _numerous(want, got):
+                return
+            for axis, size in enumerate(want.shape):
+                if size > 1 and _repeats(got, axis) and not _repeats(want, axis):
+                    yield f"{name(path)} is the same all along {self._axis(axis, path)}; it should not be."
+        elif isinstance(want, dict | list) and type(got) is type(want):
+            keys = list(want) if isinstance(want, dict) else list(range(min(len(got), len(want))))
+            inner = {key: f"{path}.{key}" if path else key for key in keys} if isinstance(want, dict) else None
+            paths = {key: inner[key] if inner else f"{path}[{key}]" for key in keys}
+            for key in keys:
+                yield from self._alike(got[key], want[key], paths[key])
+            arrays = [key for key in keys if isinstance(want[key], Array) and _numerous(want[key], got[key])]
+            for one, other in itertools.islice(itertools.combinations(arrays, 2), PAIRS):
+                if _equal(got[one], got[other]) and not _equal(want[one], want[other]):
+                    yield f"`{paths[one]}` and `{paths[other]}` are the same; they should not be."
+            numbers = [key for key in keys if isinstance(want[key], float) and isinstance(got[key], float)]
+            if len(numbers) > 2 and len({got[key] for key in numbers}) == 1 < len({want[key] for key in numbers}):
+                yield f"all numbers of {name(path)} are the same; they should not be."
+
+    def _may_have_more(self, path: str) -> bool:
+        """Whether a dict may hold further entries: it is free as to these."""
+        more = f"{path}.+" if path else "+"
+        return any(fnmatchcase(more, pattern) for pattern in self.free)
 
     def _numbers(self, got: float, want: float, path: str) -> Iterator[str]:
         if isinstance(want, int) and not isinstance(got, int) and got != want:
@@ -243,6 +292,34 @@ class Comparison:
 
     def _list(self, axes: list[int], path: str) -> str:
         return " and ".join(self._axis(axis, path) for axis in axes)
+
+
+def _finite(value: float) -> bool:
+    """Whether a number is neither NaN nor infinite; a whole number never is, however large."""
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _numerous(*arrays: Array) -> bool:
+    """Whether all of these hold several numbers; of whole ones so many that they are alike by no accident."""
+    return all(
+        isinstance(each, Array)
+        and each.values is not None
+        and each.values.dtype.kind in "fi"
+        and each.values.size > (1 if each.values.dtype.kind == "f" else 7)
+        for each in arrays
+    )
+
+
+def _repeats(array: Array, axis: int) -> bool:
+    """Whether an array is the same everywhere along an axis."""
+    assert array.values is not None
+    return bool(
+        np.array_equal(array.values, np.broadcast_to(array.values.take([0], axis), array.shape), equal_nan=True)
+    )
+
+
+def _equal(one: Array, other: Array) -> bool:
+    return bool(np.array_equal(one.values, other.values))  # type: ignore[arg-type]
 
 
 def name(path: str) -> str:

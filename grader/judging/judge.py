@@ -23,6 +23,8 @@ from grader.probing.outcome import Failure, Guard, Outcome, Place, attempt, no_l
 from grader.probing.random import derive
 from grader.results import Evidence, Status
 
+UNJUDGED = "What your code returned can't be judged"
+
 
 class Judge:
     """Judges the checks of one exercise: `learner` is the assembly under test, `reference` what to compare with.
@@ -99,19 +101,30 @@ class Judge:
         return self.run_reference(check, hidden=True)[0]
 
     def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> str | None:
-        """The first thing that is wrong with an observation, in words; None if all is well."""
-        comparison = Comparison(check.tolerance, check.axes, hidden)
-        message = comparison.structure(got, want) if check.compare != "nothing" else None
-        if message is None and check.explanation is not None:
-            message = self._explain(check, got, want)
-        if message is None and check.compare == "values":
-            message = comparison.values(got, want)
-        return message
+        """The first thing that is wrong with an observation, in words; None if all is well.
+
+        Whatever is raised on the way is an answer, too: the observation can't be judged.
+        """
+        try:
+            return self._difference(check, got, want, Comparison(check.tolerance, check.axes, hidden, check.free))
+        except Exception as error:
+            return f"What your code returned can't be compared with what is expected: {type(error).__name__}."
+
+    def _difference(self, check: Check, got: Any, want: Any, comparison: Comparison) -> str | None:
+        if check.compare == "values":
+            message = comparison.structure(got, want) or self._explain(check, got, want)
+            return message or comparison.values(got, want)
+        message = comparison.outline(got, want)
+        if message is None:
+            return self._explain(check, got, want) or comparison.alike(got, want)
+        said = self._explain(check, got, want) if check.compare == "nothing" else None
+        return message if said is None or said.startswith(UNJUDGED) else said
 
     def _explain(self, check: Check, got: Any, want: Any) -> str | None:
-        assert check.explanation is not None
+        if check.explanation is None:
+            return None
         arguments: list[Any] = [thaw(got), thaw(want)]
-        what = "What your code returned can't be judged"
+        what = UNJUDGED
         if len(inspect.signature(check.explanation).parameters) == 3:
             instrument = self.reference.exercise(self.stem)
             if instrument is None and check.compare == "values":
@@ -131,8 +144,10 @@ class Judge:
     def _beside(self, check: Check, got: Any, want: Any) -> list[str]:
         """The learner's numbers beside the expected ones, if there is an array of the right shape that differs."""
         comparison = Comparison(check.tolerance, check.axes)
-        if check.compare == "nothing" or comparison.structure(got, want) is None:
-            _ = check.compare == "values" and comparison.values(got, want)
+        if check.compare != "values":
+            comparison.outline(got, want)
+        elif comparison.structure(got, want) is None:
+            comparison.values(got, want)
         found = comparison.difference
         return [] if found is None else beside(found, comparison.axes_of(found.path))
 
