@@ -795,7 +795,12 @@ def _(got, want):
     yield from judge_groups(got, want)
 
 
-@check("evaluate: evaluation mode, no graph, a number; then the mode from before", points=1, compare="nothing")
+@check(
+    "evaluate: evaluation mode, no graph, a number; then the mode from before",
+    points=1,
+    compare="nothing",
+    free=("*.calls*",),
+)
 def test_evaluate_mode(ex: Exercise, rng: Random):
     tokens = rng.ids(6, 40)
     observed = {}
@@ -977,6 +982,7 @@ def two_texts(rng: Random) -> tuple[Tensor, Tensor]:
     "train: evaluations all see the same batches, and how often there is one changes nothing in the training",
     points=1,
     compare="nothing",
+    free=("*.calls*",),
 )
 def test_train_undisturbed(ex: Exercise, rng: Random):
     train_tokens, val_tokens = two_texts(rng)
@@ -1013,7 +1019,12 @@ def _(got, want):
         yield "with another config.seed an evaluation reads the same windows: which seed does its generator start at?"
 
 
-@check("train: in training mode on the training text; evaluated on the held-out text", points=1, compare="nothing")
+@check(
+    "train: in training mode on the training text; evaluated on the held-out text",
+    points=1,
+    compare="nothing",
+    free=("calls*",),
+)
 def test_train_mode(ex: Exercise, rng: Random):
     train_tokens, val_tokens = two_texts(rng)
     model = filled(Bigram(2 * HELD_OUT, 5, dropout=0.5), rng).eval()

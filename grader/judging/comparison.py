@@ -73,8 +73,12 @@ class Comparison:
         return self.axes.get(path.rpartition(".")[2].partition("[")[0], [])
 
     def _walk(self, got: Any, want: Any, path: str, rung: Rung) -> Iterator[str]:
-        if rung == "outline" and any(fnmatchcase(path, pattern) for pattern in self.free):
-            return
+        if rung == "outline":
+            if isinstance(want, list | str | bytes) and type(got) is type(want) and want and not got:
+                yield f"{name(path)} is empty; expected {describe(want)}."
+                return
+            if self._is_free(path):
+                return
         if isinstance(want, dict) and isinstance(got, dict):
             for key in want:
                 inner = f"{path}.{key}" if path else key
@@ -117,22 +121,31 @@ class Comparison:
         elif rung == "values" and got != want:
             yield from _texts(got, want, path)
 
+    def _is_free(self, path: str) -> bool:
+        return any(fnmatchcase(path, pattern) for pattern in self.free)
+
     def _alike(self, got: Any, want: Any, path: str) -> Iterator[str]:
-        if any(fnmatchcase(path, pattern) for pattern in self.free):
+        if self._is_free(path):
             return
         if isinstance(want, Array) and isinstance(got, Array):
             if not _numerous(want, got):
+                return
+            if want.values is not None and want.values.dtype.kind == "i":  # rows of drawn ids may well be the same
+                if _constant(got) and not _constant(want):
+                    yield f"{name(path)} is the same number everywhere; it should not be."
                 return
             for axis, size in enumerate(want.shape):
                 if size > 1 and _repeats(got, axis) and not _repeats(want, axis):
                     yield f"{name(path)} is the same all along {self._axis(axis, path)}; it should not be."
         elif isinstance(want, dict | list) and type(got) is type(want):
             keys = list(want) if isinstance(want, dict) else list(range(min(len(got), len(want))))
-            inner = {key: f"{path}.{key}" if path else key for key in keys} if isinstance(want, dict) else None
-            paths = {key: inner[key] if inner else f"{path}[{key}]" for key in keys}
+            paths: dict[Any, str] = {key: f"{path}[{key}]" for key in keys}
+            if isinstance(want, dict):
+                paths = {key: f"{path}.{key}" if path else str(key) for key in keys}
+            keys = [key for key in keys if not self._is_free(paths[key])]
             for key in keys:
                 yield from self._alike(got[key], want[key], paths[key])
-            arrays = [key for key in keys if isinstance(want[key], Array) and _numerous(want[key], got[key])]
+            arrays = [key for key in keys if _numerous(want[key], got[key]) and want[key].values.dtype.kind == "f"]
             for one, other in itertools.islice(itertools.combinations(arrays, 2), PAIRS):
                 if _equal(got[one], got[other]) and not _equal(want[one], want[other]):
                     yield f"`{paths[one]}` and `{paths[other]}` are the same; they should not be."
@@ -142,8 +155,7 @@ class Comparison:
 
     def _may_have_more(self, path: str) -> bool:
         """Whether a dict may hold further entries: it is free as to these."""
-        more = f"{path}.+" if path else "+"
-        return any(fnmatchcase(more, pattern) for pattern in self.free)
+        return self._is_free(f"{path}.+" if path else "+")
 
     def _numbers(self, got: float, want: float, path: str) -> Iterator[str]:
         if isinstance(want, int) and not isinstance(got, int) and got != want:
@@ -308,6 +320,11 @@ def _numerous(*arrays: Array) -> bool:
         and each.values.size > (1 if each.values.dtype.kind == "f" else 7)
         for each in arrays
     )
+
+
+def _constant(array: Array) -> bool:
+    assert array.values is not None
+    return bool((array.values == array.values.flat[0]).all())
 
 
 def _repeats(array: Array, axis: int) -> bool:

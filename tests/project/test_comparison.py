@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -148,3 +151,56 @@ def test_an_untouched_stub_is_no_error_that_was_expected():
 
     with pytest.raises(NotImplementedError):
         raised(stub)
+
+
+# ---- where values are not compared -----------------------------------------------------------------------------------
+
+OUTLINE = freeze({"x": np.arange(6.0).reshape(2, 3), "ids": [1, 2, 3], "loss": 0.5, "name": "q", "none": None})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ids": [1, 2]},
+        {"ids": []},
+        {"loss": math.nan},
+        {"loss": "0.5"},
+        {"name": ""},
+        {"none": 0},
+        {"x": np.arange(6.0)},
+        {"x": np.full((2, 3), np.inf)},
+        {"more": 1},
+    ],
+)
+def test_an_outline_holds_keys_lengths_kinds_shapes_and_what_is_finite(change: dict[str, Any]):
+    assert Comparison().outline(OUTLINE | freeze(change), OUTLINE)
+
+
+def test_other_values_have_the_same_outline():
+    other = freeze({"x": -np.arange(6.0).reshape(2, 3), "ids": [7, 7, 7], "loss": 3, "name": "k", "none": None})
+    assert Comparison().outline(other, OUTLINE) is None
+
+
+def test_what_is_free_may_have_another_outline_but_is_not_left_out():
+    changed = OUTLINE | {"ids": [1], "more": 1, "none": [2]}
+    assert Comparison().outline(changed, OUTLINE)
+    assert Comparison(free=("ids", "none", "+")).outline(changed, OUTLINE) is None
+    assert Comparison(free=("ids", "none", "+")).outline(changed | {"ids": []}, OUTLINE)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"x": np.zeros((2, 3))}, "`x` is the same all along axis 0"),
+        ({"x": np.array([[1.0, 2, 3], [1, 2, 3]])}, "`x` is the same all along axis 0"),
+        ({"y": np.arange(6.0).reshape(2, 3)}, "`x` and `y` are the same"),
+        ({"ids": np.ones(9, int)}, "`ids` is the same number everywhere"),
+        ({"losses": [1.0, 1.0, 1.0]}, "all numbers of `losses` are the same"),
+    ],
+)
+def test_what_is_all_the_same_and_should_not_be(values: dict[str, Any], says: str):
+    x = np.arange(6.0).reshape(2, 3)
+    want = freeze({"x": x, "y": x + 1, "ids": np.arange(9), "losses": [1.0, 0.5, 0.2]})
+    assert Comparison().alike(want, want) is None
+    assert says in (Comparison().alike(want | freeze(values), want) or "")
+    assert Comparison(free=(*values, "x")).alike(want | freeze(values), want) is None

@@ -1,0 +1,105 @@
+"""What a submission returns is its own word: observations that nobody's code has computed earn nothing.
+
+Each check that does not compare values is fed made-up observations (`forgeries`). Where values are free, some of what
+can be made of the reference's own observation is as right as that: `FREE` lists the kinds, and for which checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grader.checks import Check, check
+from grader.content.suite import CheckInfo, checks_of
+from grader.content.syllabus import Entry, load
+from grader.judging.comparison import Comparison
+from grader.judging.judge import Judge
+from grader.judging.reference import Code, reference_assembly
+from grader.probing.observation import Array, freeze
+from grader.workers.here import import_suite
+from tests.project.forgeries import forgeries, made_of_the_reference
+from tests.project.free_values import FREE
+
+SLOW = ("test_learns",)  # a comparison that runs the reference takes seconds for each of hundreds
+CHECKS = [
+    (entry, info)
+    for entry in load()
+    for info in checks_of(entry.suite)
+    if not info.slow and info.name not in SLOW and getattr(import_suite(entry.suite), info.name).compare != "values"
+]
+
+
+@pytest.fixture(scope="module")
+def code() -> Iterator[Code]:
+    with Code(reference_assembly()) as code:
+        yield code
+
+
+def same(got: Any, want: Any) -> bool:
+    """Whether two observations say the same."""
+    comparison = Comparison(1e-9)
+    return comparison.outline(got, want) is None and comparison.values(got, want) is None
+
+
+def accepted(judge: Judge, check: Any, want: Any) -> set[str]:
+    """The kinds of made-up observations that a check takes for right."""
+    return {kind for kind, got in forgeries(want) if not same(got, want) and judge.compare(check, got, want) is None}
+
+
+@pytest.mark.parametrize(("entry", "info"), CHECKS, ids=[f"{entry.label}-{info.name}" for entry, info in CHECKS])
+def test_nothing_made_up_is_accepted(entry: Entry, info: CheckInfo, code: Code):
+    check = getattr(import_suite(entry.suite), info.name)
+    judge = Judge(entry.stem, code.assembly, code, 0)
+    found = accepted(judge, check, judge.expected(check))
+    free = FREE.get(f"{entry.label} {info.name}", ())
+    wrong = {kind for kind in found if kind not in free}
+    assert not wrong, f"{entry.label} {info.name} accepts {sorted(wrong)}"
+    assert all(made_of_the_reference(kind) for kind in free), "made of nothing, and called right"
+
+
+def test_the_list_of_free_values_names_checks_that_exist():
+    assert FREE.keys() <= {f"{entry.label} {info.name}" for entry, info in CHECKS}
+
+
+# ---- the positive control: what the search finds where nobody looks --------------------------------------------------
+
+
+class Blind(Judge):
+    """A judge as it would be if it asked `explain` alone."""
+
+    def compare(self, check: Any, got: Any, want: Any, hidden: bool = False) -> str | None:
+        return None if hidden else self._explain(check, got, want)
+
+
+def rows_add_up() -> Check:
+    """A check that looks at what it got alone."""
+    decorate = check("all rows add up to one", compare="structure")
+    made = decorate(lambda ex, rng: ex.rows(rng))
+
+    @made.explain
+    def _(got, want):
+        for row, _ in zip(got["rows"], want["rows"], strict=False):
+            if abs(row.sum() - 1) > 1e-9:
+                yield "a row does not add up to one."
+
+    return made
+
+
+def test_the_search_finds_a_check_that_takes_what_it_gets(code: Code):
+    rows = np.random.default_rng(0).dirichlet(np.ones(4), 3)
+    want = freeze({"rows": rows, "name": "x"})
+    blind, judge = (kind("", code.assembly, code, 0) for kind in (Blind, Judge))
+    assert {"emptied containers", "repeated", "blank texts"} & accepted(blind, rows_add_up(), want)
+    assert all(made_of_the_reference(kind) for kind in accepted(judge, rows_add_up(), want))
+    assert "repeated" not in accepted(judge, rows_add_up(), want)
+
+
+def test_what_is_made_up_has_the_structure_that_is_asked_for():
+    want = freeze({"x": np.arange(6.0).reshape(2, 3), "ids": [1, 2, 3], "deep": {"on": True}})
+    made = dict(forgeries(want))
+    assert isinstance(made["zeros"]["x"], Array)
+    assert made["zeros"]["x"].shape == (2, 3)
+    assert made["emptied containers"] == {"x": want["x"], "ids": [], "deep": {"on": True}}
