@@ -200,8 +200,8 @@ class LayerNorm(nn.Module):
             x: (..., D) any number of tokens; left as it is.
 
         Returns:
-            (..., D) in the dtype and on the device of x (which are those of the parameters). The same in
-            training and in evaluation mode.
+            (..., D) in the dtype and on the device of x (which are those of the parameters); gradients
+            reach x, weight and bias. The same in training and in evaluation mode.
         """
         ### BEGIN SOLUTION
         d_model = x.size(-1)
@@ -219,15 +219,15 @@ class Residual(nn.Module):
 
     Args:
         d_model: D, the number of features.
-        dropout: the chance that a number of the sublayer's output is dropped in training.
+        dropout: the probability with which each number of the sublayer's output, by itself, is set to
+            zero in training; those that are kept are divided by 1 - dropout.
         norm_first: True for pre-norm, False for post-norm.
 
     Attributes:
         norm: a `LayerNorm` of its own.
 
     Raises:
-        ValueError: `dropout` lies outside 0..1. The message names the argument and the value.
-            (`nn.Dropout` sees to it.)
+        ValueError: `dropout` lies outside 0..1; the message holds the value. (`nn.Dropout` sees to it.)
 
     Source: He et al. 2015, section 3.1; Vaswani et al. 2017, sections 3.1 and 5.4 (post-norm);
         Radford et al. 2019, section 2.3 (pre-norm).
@@ -250,7 +250,8 @@ class Residual(nn.Module):
                 what it returns, so that is left as it is as well.
 
         Returns:
-            (..., D): x + drop(sublayer(norm(x))) in pre-norm, norm(x + drop(sublayer(x))) in post-norm.
+            (..., D): x + drop(sublayer(norm(x))) in pre-norm, norm(x + drop(sublayer(x))) in post-norm,
+            in the dtype and on the device of x.
         """
         ### BEGIN SOLUTION
         if self.norm_first:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from torch import nn
 
-from grader.checks import Exercise, Random, check, close, filled, gradients
+from grader.checks import Exercise, Random, check, close, filled, gradients, on_meta, raised
+
+
+def neutral(module: nn.Module) -> nn.Module:
+    """A norm, or a frame with its norm, whose scale is one and whose shift is zero, however it started."""
+    norm = getattr(module, "norm", module)
+    with torch.no_grad():
+        norm.weight.fill_(1.0)
+        norm.bias.zero_()
+    return module
 
 
 @check("layer norm with a scale and a shift of its own", points=2, axes={"": "batch position feature"})
@@ -18,22 +29,27 @@ def test_norm_values(ex: Exercise, rng: Random):
 def _(got, want):
     if close(got, want, 1e-5) and not close(got, want, 1e-8):
         yield (
-            "you are off by a millionth or so, everywhere: where exactly does eps come in, and is something in between "
-            "computed in float32?"
+            f"you are off by {abs(got - want).max():.1g} at most: where exactly does eps come in, and is something in "
+            "between computed in float32?"
         )
 
 
 @check("at first the scale is one and the shift zero", points=1)
 def test_norm_starts_neutral(ex: Exercise, rng: Random):
-    batch, d_model = rng.sizes(2, 3, 9)
-    norm = ex.LayerNorm(d_model)
-    return {"weight": norm.weight, "bias": norm.bias, "out": norm(rng.tensor(batch, d_model))}
+    (d_model,) = rng.sizes(1, 3, 9)
+    alone, framed = ex.LayerNorm(d_model), ex.Residual(d_model).norm
+    return {
+        "weight": alone.weight,
+        "bias": alone.bias,
+        "norm.weight of a Residual": framed.weight,
+        "norm.bias of a Residual": framed.bias,
+    }
 
 
-@check("every token comes out with mean 0 and variance 1", points=1)
+@check("every token comes out with mean 0 and variance 1", points=1, after=test_norm_values)
 def test_norm_statistics(ex: Exercise, rng: Random):
     batch, length = rng.sizes(2, 3, 9)
-    norm = ex.LayerNorm(16).double()
+    norm = neutral(ex.LayerNorm(16)).double()
     return {"out": norm(rng.tensor(batch, length, 16, dtype=torch.float64, scale=3.0) + 5)}
 
 
@@ -47,14 +63,14 @@ def _(got, want):
         yield "the features of a token do not have variance 1: over which axis is it taken, and is the root there?"
 
 
-@check("pre-norm: the input plus the sublayer's answer to the normed input", points=2)
+@check("pre-norm: the input plus the sublayer's answer to the normed input", points=1, after=test_norm_values)
 def test_pre_norm(ex: Exercise, rng: Random):
     batch, length, d_model = rng.sizes(3, 3, 9)
     residual = filled(ex.Residual(d_model), rng, dtype=torch.float64)
     return residual(rng.tensor(batch, length, d_model, dtype=torch.float64), lambda x: x.sin() * 3)
 
 
-@check("post-norm: the norm of the sum", points=2)
+@check("post-norm: the norm of the sum", points=1, after=test_norm_values)
 def test_post_norm(ex: Exercise, rng: Random):
     batch, length, d_model = rng.sizes(3, 3, 9)
     residual = filled(ex.Residual(d_model, norm_first=False), rng, dtype=torch.float64)
@@ -62,28 +78,43 @@ def test_post_norm(ex: Exercise, rng: Random):
 
 
 ### BEGIN HIDDEN TESTS
-@check("nearly constant features: eps is inside the root, and the one that was given", points=2)
+@check("nearly constant features: eps is inside the root, and the one that was given", points=1, after=test_norm_values)
 def test_norm_low_variance(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2, 3, 9)
     x = 2 + rng.tensor(batch, d_model, dtype=torch.float64, scale=3e-3)
-    return {"usual": ex.LayerNorm(d_model).double()(x), "large": ex.LayerNorm(d_model, eps=0.1).double()(x)}
+    usual, large = neutral(ex.LayerNorm(d_model)), neutral(ex.LayerNorm(d_model, eps=0.1))
+    return {"usual": usual.double()(x), "large": large.double()(x)}
 
 
-@check("a large mean does not drown the differences", points=1, tolerance=1e-3)
+@check("a large mean does not drown the differences", points=1, compare="structure", after=test_norm_values)
 def test_norm_large_mean(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2, 3, 9)
-    whole = torch.from_numpy(rng.integers(-8, 9, batch, d_model)).float()
-    return ex.LayerNorm(d_model)(whole + 65536)
+    x = torch.from_numpy(rng.integers(-8, 9, batch, d_model)).float()
+    x[:, 0], x[:, 1] = -8, 8  # so that no row has a small variance, which would make much of a mean that is rounded
+    x += 65536
+    norm = neutral(ex.LayerNorm(d_model))
+    return {"rough": norm(x), "exact": norm.double()(x.double())}
 
 
-@check("features that are all the same give the shift, not NaN", points=1)
+@test_norm_large_mean.explain
+def _(got, want):
+    # The sum of up to 9 such numbers is off by 0.3 at most, their mean by 0.03, a result by a hundredth.
+    gap = abs(got["rough"] - want["exact"]).max()
+    if gap > 0.03:
+        yield (
+            f"with a mean of 65536 the float32 result is off by {gap:.2g}: does your formula subtract two large "
+            "numbers that are nearly equal?"
+        )
+
+
+@check("features that are all the same give the shift, not NaN", points=1, after=test_norm_values)
 def test_norm_constant(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2, 3, 9)
     norm = filled(ex.LayerNorm(d_model), rng)
     return norm(torch.full((batch, d_model), 3.0))
 
 
-@check("a token's result does not depend on the other tokens", points=1)
+@check("a token's result does not depend on the other tokens", points=1, after=test_norm_values)
 def test_norm_alone(ex: Exercise, rng: Random):
     batch, length, d_model = rng.sizes(3, 3, 9)
     norm = filled(ex.LayerNorm(d_model), rng, dtype=torch.float64)
@@ -91,7 +122,7 @@ def test_norm_alone(ex: Exercise, rng: Random):
     return {"together": norm(x)[0, 1], "alone": norm(x[0, 1])}
 
 
-@check("gradients reach the input, the scale and the shift", points=1)
+@check("gradients reach the input, the scale and the shift", points=1, after=test_norm_values)
 def test_norm_gradients(ex: Exercise, rng: Random):
     batch, length, d_model = rng.sizes(3, 3, 9)
     norm = filled(ex.LayerNorm(d_model), rng, dtype=torch.float64)
@@ -99,18 +130,35 @@ def test_norm_gradients(ex: Exercise, rng: Random):
     return gradients(norm(x), {"x": x, "weight": norm.weight, "bias": norm.bias}, rng)
 
 
-@check("bfloat16 in, bfloat16 out; on the device of the input", points=1)
+@check("bfloat16 in, bfloat16 out; on the device of the input", points=1, compare="structure", after=test_post_norm)
 def test_dtype_and_device(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2, 3, 9)
-    norm = ex.LayerNorm(d_model).to(torch.bfloat16)
-    elsewhere = ex.Residual(d_model).to("meta")
+    x, plain = rng.tensor(batch, d_model, dtype=torch.bfloat16), rng.tensor(batch, d_model)
+    x[:, 0], x[:, 1] = -2, 2  # no row has a small variance, which would make much of a rounded mean
+    norm, frames = neutral(ex.LayerNorm(d_model)), [ex.Residual(d_model, norm_first=first) for first in (True, False)]
     return {
-        "bfloat16": norm(rng.tensor(batch, d_model, dtype=torch.bfloat16)),
-        "meta": elsewhere(torch.empty(batch, d_model, device="meta"), lambda x: x * 2),
+        "rough": norm.to(torch.bfloat16)(x),
+        "exact": norm.double()(x.double()),
+        "frames": [frame.to(torch.bfloat16)(x, torch.sin) for frame in frames],
+        "elsewhere": [on_meta(lambda on, f=f: f.float().to(on)(plain.to(on), lambda h: h * 2)) for f in frames],
     }
 
 
-@check("nothing is changed in place, neither the input nor what the sublayer returned", points=1, tolerance=0)
+@test_dtype_and_device.explain
+def _(got, want):
+    gap = abs(got["rough"] - want["exact"]).max()
+    if gap > 0.1:
+        yield f"in bfloat16 the norm is off by {gap:.2g}: rounding alone moves it by a few hundredths."
+    elif any(each["strays"] for each in got["elsewhere"]):
+        yield "a tensor of yours is not on the device of the input: which one is made without `device=`?"
+
+
+@check(
+    "nothing is changed in place, neither the input nor what the sublayer returned",
+    points=1,
+    tolerance=0,
+    after=test_post_norm,
+)
 def test_input_unchanged(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2)
     x, answer = rng.tensor(batch, d_model), rng.tensor(batch, d_model)
@@ -120,7 +168,7 @@ def test_input_unchanged(ex: Exercise, rng: Random):
     return {"x": x, "answer": answer}
 
 
-@check("the sublayer is asked exactly once, about the right thing", points=1)
+@check("the sublayer is asked exactly once, about the right thing", points=1, after=test_norm_values)
 def test_sublayer_called_once(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2, 3, 9)
     x = rng.tensor(batch, d_model, dtype=torch.float64)
@@ -130,30 +178,102 @@ def test_sublayer_called_once(ex: Exercise, rng: Random):
         return lambda y: (seen[name].append(y.clone()), y * 2)[1]
 
     for name, first in (("pre", True), ("post", False)):
-        filled(ex.Residual(d_model, norm_first=first), rng, dtype=torch.float64)(x, listen(name))
+        filled(ex.Residual(d_model, norm_first=first), rng, dtype=torch.float64)(x.clone(), listen(name))
     return seen
 
 
-@check("dropout acts on the sublayer's output in training, never on the road", points=1, compare="nothing")
+@check(
+    "pre-norm: in training dropout acts on the sublayer's output, never on the path of x; in evaluation it rests",
+    points=2,
+    compare="structure",
+    after=test_pre_norm,
+)
 def test_dropout(ex: Exercise, rng: Random):
-    x = rng.tensor(40, 50)
-    residual = ex.Residual(50, dropout=0.25)
-    added = [(residual.train() if train else residual.eval())(x, torch.ones_like) - x for train in (True, False)]
-    return {"training": added[0], "evaluation": added[1]}
+    x, residual = rng.tensor(40, 50), neutral(ex.Residual(50, dropout=0.25))
+    trained = [residual.train()(x.clone(), torch.ones_like) for _ in range(2)]
+    evaluated = [frame.eval()(x.clone(), torch.ones_like) for frame in (residual, neutral(ex.Residual(50)))]
+    return {"trained": trained, "evaluated": evaluated, "x": x}
 
 
 @test_dropout.explain
 def _(got, want):
-    training = got["training"]
-    dropped = abs(training) < 1e-4
-    if not close(got["evaluation"], 1.0, 1e-4):
-        yield "in evaluation mode the sublayer's output should be added as it is."
-    elif close(training, 1.0, 1e-4):
+    (added, again), evaluated = (out - want["x"] for out in got["trained"]), got["evaluated"]
+    kept = added > 0.5
+    strange = (abs(added) > 1e-4) & (abs(added - 4 / 3) > 1e-4)
+    if not close(*evaluated):
+        yield "in evaluation mode pre-norm with dropout=0.25 gives another output than with dropout=0."
+    elif not close(evaluated[0], want["x"] + 1, 1e-4):
+        yield "in evaluation mode the sublayer returns ones, and what comes out is not x + 1."
+    elif close(added, 1.0, 1e-4):
         yield "in training the sublayer's output is added whole: what does your dropout act on, if on anything?"
-    elif not (dropped | (abs(training - 4 / 3) < 1e-4)).all():
-        yield "the road itself is touched, or what is kept is not scaled up by 1 / (1 - dropout)."
-    elif not 0.19 < dropped.mean() < 0.31:
-        yield f"with dropout=0.25 a share of {dropped.mean():.2f} of the sublayer's output is dropped."
+    elif ((abs(added) < 1e-4) | (abs(added - 1) < 1e-4)).all():
+        yield "what dropout keeps of the sublayer's output is not scaled up by 1 / (1 - dropout)."
+    elif strange.any():
+        yield (
+            f"with dropout=0.25, {strange.mean():.0%} of what comes out is neither x nor x + 4/3 times the sublayer's "
+            "output: what does your dropout act on?"
+        )
+    elif abs((~kept).mean() - 0.25) > 0.06:
+        yield f"with dropout=0.25, {(~kept).mean():.0%} of the sublayer's output is dropped."
+    elif (kept == (again > 0.5)).all():
+        yield "two passes in training drop the very same numbers."
+    elif (kept == kept[:1]).all() or (kept == kept[:, :1]).all():
+        yield f"dropout does the same to all {'tokens' if (kept == kept[:1]).all() else 'features'} at once."
+
+
+@check(
+    "post-norm: in training dropout acts on the sublayer's output, not on the sum or its norm; in evaluation it rests",
+    points=1,
+    compare="structure",
+    after=test_post_norm,
+)
+def test_post_norm_dropout(ex: Exercise, rng: Random):
+    half = rng.integers(50, 61)
+    x = torch.tensor([[0.0] * half + [1.0] * half] * 30)
+    frames = [neutral(ex.Residual(2 * half, dropout=p, norm_first=False)) for p in (0.25, 0.0)]
+    trained = frames[0].train()(x.clone(), torch.ones_like)
+    return {"trained": trained, "evaluated": [frame.eval()(x.clone(), torch.ones_like) for frame in frames], "x": x}
+
+
+@test_post_norm_dropout.explain
+def _(got, want):
+    out, evaluated, x = got["trained"], got["evaluated"], want["x"]
+    # The sum holds 0 or 4/3 in its first half, 1 or 7/3 in the second: in each, what is kept stands above the rest.
+    low = np.repeat(np.stack([part.min(-1) for part in np.split(out, 2, axis=-1)], -1), x.shape[-1] // 2, axis=-1)
+    kept = out - low > 0.1
+    if not close(*evaluated):
+        yield "in evaluation mode post-norm with dropout=0.25 gives another output than with dropout=0."
+    elif not close(evaluated[0], _normed(x + 1), 1e-3):
+        yield "in evaluation mode the sublayer returns ones, and what comes out is not the norm of x + 1."
+    elif close(out, _normed(x), 1e-3):
+        yield "in training the sublayer's output is added whole: what does your dropout act on, if on anything?"
+    elif (out == 0).mean() > 0.1:
+        yield f"in training {(out == 0).mean():.0%} of what comes out is exactly 0: does dropout act behind the norm?"
+    elif close(out, _normed(x + kept), 1e-3):
+        yield "what dropout keeps of the sublayer's output is not scaled up by 1 / (1 - dropout)."
+    elif not close(out, _normed(x + kept * 4 / 3), 1e-3):
+        yield (
+            "in training the output is not the norm of x plus what dropout leaves of the sublayer's output: does yours "
+            "act on that alone, or on the sum?"
+        )
+    elif abs((~kept).mean() - 0.25) > 0.06:
+        yield f"with dropout=0.25, {(~kept).mean():.0%} of the sublayer's output is dropped."
+    elif (kept == kept[:1]).all():
+        yield "dropout does the same to all tokens at once."
+
+
+def _normed(y: np.ndarray) -> np.ndarray:
+    return (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-5)
+
+
+@check("a dropout outside 0..1 is a ValueError, 0 and 1 are fine", points=1, after=test_pre_norm)
+def test_dropout_out_of_range(ex: Exercise, rng: Random):
+    (d_model,) = rng.sizes(1)
+    return {
+        "above": raised(lambda: ex.Residual(d_model, dropout=1.5), mentions=[1.5]),
+        "below": raised(lambda: ex.Residual(d_model, dropout=-0.25), mentions=[-0.25]),
+        "ends": [raised(lambda p=p: ex.Residual(d_model, dropout=p)) for p in (0.0, 1.0)],
+    }
 
 
 ### END HIDDEN TESTS
