@@ -104,9 +104,12 @@ class Grading:
         if known is None:
             return
         found = self.runner.diagnose(known)
-        failing = frozenset(check.name for check in result.checks if check.status in ("fail", "error"))
+        passing, failing = (
+            frozenset(check.name for check in result.checks if check.status in statuses)
+            for statuses in (("pass",), ("fail", "error"))
+        )
         if failing - found.keys():
-            traces_file(self.standard, entry, self.seed, self.launch, Puzzle(failing, failing - found.keys()))
+            traces_file(self.standard, entry, self.seed, self.launch, Puzzle(passing, failing, failing - found.keys()))
             found = self.runner.diagnose(known)
         turns = {each.id: WrongTurn(each.id, each.says, each.nudge, each.links) for each in catalogue(entry)}
         for name, diagnosis in found.items():

@@ -6,9 +6,9 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from grader.content.stubs import BEGIN, END
+from grader.content.regions import SOLUTION, Region, is_marker, regions
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 PLACEHOLDER = 'raise NotImplementedError("from memory")'
@@ -27,7 +27,7 @@ def code(text: str) -> str:
         indent = " " * first.col_offset
         _replace(lines, first.lineno, first.end_lineno, [f"{indent}..."] if len(node.body) == 1 else [])
     kept = (line for line in lines if line is not None)
-    return _tidy("\n".join(line for line in kept if line.strip() not in (BEGIN, END)))
+    return _tidy("\n".join(line for line in kept if not is_marker(line, SOLUTION)))
 
 
 def pieces(text: str) -> dict[str, str]:
@@ -48,10 +48,11 @@ def pieces(text: str) -> dict[str, str]:
 
 def asked(text: str) -> list[str]:
     """The top-level names of a solution that a learner writes: those with a region in them."""
+    marked = regions(text, SOLUTION)
     return [
         node.name
         for node in ast.parse(text).body
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and _has_region(node, text.splitlines())
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and _regions_of(node, marked)
     ]
 
 
@@ -64,6 +65,7 @@ def signatures(text: str, title: str) -> str:
     """
     lines: list[str | None] = list(text.splitlines())
     source = text.splitlines()
+    marked = regions(text, SOLUTION)
     tree = ast.parse(text)
     for node in _documented(tree):
         if isinstance(node, ast.Module):
@@ -71,14 +73,17 @@ def signatures(text: str, title: str) -> str:
         first = node.body[0]
         _replace(lines, first.lineno, first.end_lineno, _contract(ast.get_docstring(node) or "", first.col_offset))
     for function in ast.walk(tree):
-        if isinstance(function, ast.FunctionDef) and _has_region(function, source):
+        within = _regions_of(function, marked) if isinstance(function, ast.FunctionDef) else []
+        if isinstance(function, ast.FunctionDef) and within:
             body = function.body[1:] if ast.get_docstring(function) is not None else function.body
             start = function.body[0].end_lineno if body is not function.body else _signature_end(function, source)
             assert start is not None
             indent = " " * (function.col_offset + 4)
-            _replace(lines, start + 1, _last_line(function, source), [indent + PLACEHOLDER])
-    for start, end in _top_level_regions(source):
-        _replace(lines, start, end, [])
+            last = max(function.end_lineno or 0, within[-1].end)
+            _replace(lines, start + 1, last, [indent + PLACEHOLDER])
+    for region in marked:
+        if not region.indent:  # helpers of the reference's own
+            _replace(lines, region.begin, region.end, [])
     if ast.get_docstring(tree) is not None:
         _replace(lines, tree.body[0].lineno, tree.body[0].end_lineno, [f'"""{title}"""'])
     return _tidy("\n".join(line for line in lines if line is not None))
@@ -98,16 +103,9 @@ def _replace(lines: list[str | None], start: int, end: int | None, put: list[str
         lines[start - 1] = "\n".join(put)
 
 
-def _has_region(node: ast.stmt, source: list[str]) -> bool:
-    return any(line.strip() == BEGIN for line in source[node.lineno - 1 : _last_line(node, source)])
-
-
-def _last_line(node: ast.stmt, source: list[str]) -> int:
-    """The last line of a definition, with the marker that closes its region."""
-    last = node.end_lineno or node.lineno
-    while last < len(source) and source[last].strip() == END and source[last].startswith(" " * (node.col_offset + 1)):
-        last += 1
-    return last
+def _regions_of(node: ast.stmt, marked: Sequence[Region]) -> list[Region]:
+    """The regions inside of a definition; the marker that closes the last one may stand below its last statement."""
+    return [region for region in marked if region.indent and node.lineno < region.begin <= (node.end_lineno or 0)]
 
 
 def _signature_end(function: ast.FunctionDef, source: list[str]) -> int:
@@ -115,16 +113,6 @@ def _signature_end(function: ast.FunctionDef, source: list[str]) -> int:
     while not re.search(r":\s*(#.*)?$", source[line - 1]) or source[line - 1].rstrip().endswith((",", "(")):
         line += 1
     return line
-
-
-def _top_level_regions(source: list[str]) -> Iterator[tuple[int, int]]:
-    start = None
-    for number, line in enumerate(source, start=1):
-        if line == BEGIN:
-            start = number
-        elif line == END and start is not None:
-            yield start, number
-            start = None
 
 
 def _contract(docstring: str, indent: int) -> list[str]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from grader.content.edition import SKELETONS
+from grader.content.regions import CODE, SOLUTION, inside, is_marker, regions, without_markers
 from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.files import ROOT, back_up, write_atomically
 from grader.probing.assembly import Source
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 FOLDER = ROOT / "exercises"
 RECORD = "stubs.json"  # the fingerprint of every stub as it was generated: what differs from it was edited
 BACKUPS = "backups"
@@ -24,57 +23,45 @@ BACKUPS = "backups"
 State = Literal["current", "missing", "outdated", "edited"]
 
 
-def make_stub(text: str, name: str = "the solution") -> str:
-    """Replace every solution region of a source by code that says that it is to be written.
+def make_stub(text: str, name: str = "the solution", after: int = 0) -> str:
+    """Replace the solution regions of a source by code that says that it is to be written.
 
     A region at the top level holds helpers of the reference's own and is left out altogether.
 
-    Raises:
-        GraderError: the markers don't pair up, or a region is empty.
-    """
-    return without_markers(make_skeleton(text, name))
-
-
-def without_markers(skeleton: str) -> str:
-    """A skeleton as a stub."""
-    return "".join(line for line in skeleton.splitlines(keepends=True) if line.strip() not in (BEGIN, END))
-
-
-def make_skeleton(text: str, name: str = "the solution") -> str:
-    """A stub in which the markers of the regions still stand, so that one can tell what is asked for.
+    Args:
+        text: the source.
+        name: what to call it in an error.
+        after: leave the regions that begin on this line or before it as they are, and all helpers with them.
 
     Raises:
         GraderError: the markers don't pair up, or a region is empty.
     """
-    lines: list[str] = []
-    region: list[str] | None = None
-    indent = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        marker = line.strip()
-        if marker == BEGIN:
-            if region is not None:
-                raise GraderError(f"{name}:{number}: {BEGIN} inside a region")
-            region, indent = [], line[: len(line) - len(line.lstrip())]
-        elif marker == END:
-            if not region:
-                raise GraderError(f"{name}:{number}: {END} without a region before it")
-            if not indent:  # helpers of the reference's own: not part of the exercise
-                region = None
-                continue
-            size = sum(1 for inner in region if inner.strip() and not inner.strip().startswith("#"))
-            about = f"{size} line{'' if size == 1 else 's'}"
-            lines.append(indent + BEGIN)
-            lines.append(f"{indent}# Your code here. (The reference needs {about}.)")
-            lines.append(f'{indent}raise NotImplementedError("not written yet")')
-            lines.append(indent + END)
-            region = None
-        elif region is not None:
-            region.append(line)
-        else:
-            lines.append(line)
-    if region is not None:
-        raise GraderError(f"{name}: {BEGIN} without {END}")
-    return "\n".join(lines) + "\n"
+    return without_markers(make_skeleton(text, name, after), SOLUTION)
+
+
+def make_skeleton(text: str, name: str = "the solution", after: int = 0) -> str:
+    """Return a stub in which the markers of the regions still stand, so that one can tell what is asked for.
+
+    Raises:
+        GraderError: as for `make_stub`.
+    """
+    lines: list[str | None] = list(text.splitlines())
+    for region in regions(text, SOLUTION, name=name):
+        if not region.lines:
+            raise GraderError(f"{name}:{region.end}: a solution region with nothing in it")
+        if region.begin <= after or (after and not region.indent):
+            continue
+        if not region.indent:  # helpers of the reference's own: not part of the exercise
+            lines[region.begin - 1 : region.end] = [None] * (region.end - region.begin + 1)
+            continue
+        size = sum(1 for inner in region.of(text) if inner.strip() and not inner.strip().startswith("#"))
+        about = f"{size} line{'' if size == 1 else 's'}"
+        lines[region.begin : region.end - 1] = [None] * len(region.lines)
+        lines[region.begin] = (
+            f"{region.indent}# Your code here. (The reference needs {about}.)\n"
+            f'{region.indent}raise NotImplementedError("not written yet")'
+        )
+    return "\n".join(line for line in lines if line is not None) + "\n"
 
 
 def fingerprint(text: str) -> str:
@@ -85,7 +72,7 @@ def fingerprint(text: str) -> str:
 @cache
 def generated(entry: Entry) -> str:
     """The stub of an exercise as its solution gives it today."""
-    return without_markers(skeleton(entry))
+    return without_markers(skeleton(entry), SOLUTION)
 
 
 @cache
@@ -186,19 +173,16 @@ def leaks(folder: Path = FOLDER) -> list[str]:
         secret = set() if stub.state == "edited" else _secrets(stub.entry)  # what learners write looks alike
         text = stub.path.read_bytes().decode("utf-8", "replace")
         for number, line in enumerate(text.splitlines(), start=1):
-            if re.search(r"### (BEGIN|END) (SOLUTION|HIDDEN)", line) or line.strip() in secret:
+            if is_marker(line, *CODE) or line.strip() in secret:
                 found.append(f"{stub.path}:{number}: {line.strip()}")
     return found
 
 
 def _secrets(entry: Entry) -> set[str]:
     """Lines of a solution that stand in its regions and nowhere else, long enough to give something away."""
-    inside, outside, region = set(), set(), False
-    for line in Source.read(entry.solution, "reference").text.splitlines():
-        if line.strip() in (BEGIN, END):
-            region = line.strip() == BEGIN
-        elif region:
-            inside.add(line.strip())
-        else:
-            outside.add(line.strip())
-    return {line for line in inside - outside if len(line) > 15 and line != "raise NotImplementedError"}
+    text = Source.read(entry.solution, "reference").text
+    asked = inside(text, SOLUTION)
+    secret, known = set(), set()
+    for number, line in enumerate(text.splitlines(), start=1):
+        (secret if number in asked else known).add(line.strip())
+    return {line for line in secret - known if len(line) > 15 and line != "raise NotImplementedError"}

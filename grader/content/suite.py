@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.content.edition import part
+from grader.content.regions import HIDDEN, inside
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
 
@@ -45,7 +46,7 @@ def checks_of(path: Path) -> tuple[CheckInfo, ...]:
         tree = ast.parse(text)
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise GraderError(f"{path}: {error}") from None
-    hidden = hidden_lines(text)
+    hidden = inside(text, HIDDEN)
     found = []
     for node in tree.body:
         call = _check_call(node)
@@ -61,19 +62,6 @@ def checks_of(path: Path) -> tuple[CheckInfo, ...]:
 def asked_of(path: Path) -> frozenset[str]:
     """The names that the probes of a test file take from an exercise."""
     return frozenset(re.findall(r"\bex\.([A-Za-z_]\w*)", path.read_text(encoding="utf-8")))
-
-
-def hidden_lines(text: str) -> set[int]:
-    """The numbers of the lines between the markers of hidden tests."""
-    lines, inside = set(), False
-    for number, line in enumerate(text.splitlines(), start=1):
-        if re.match(r"\s*### BEGIN HIDDEN TESTS", line):
-            inside = True
-        elif re.match(r"\s*### END HIDDEN TESTS", line):
-            inside = False
-        elif inside:
-            lines.add(number)
-    return lines
 
 
 def withheld(entry: Entry) -> int:

@@ -1,29 +1,34 @@
 """Diagnosis: which known misconception a failing exercise shows, by what was observed of it.
 
-A misconception is named only if it explains every trace that it leaves: each check that it fails must be failed by the
-learner's code too, with the same observation. What the learner got wrong besides does not matter; a mistake that is in
-no catalogue leaves other traces, and gets no name.
+A mistake leaves marks: places, in what the checks observe, at which the result is not the reference's. A misconception
+is named only if it explains every mark that it leaves and that can be seen: at each of them the learner's result must
+be the one that the mistake gives. What the learner got wrong besides does not matter. What can't be seen yet, since a
+check calls a function that is not written or waits for another check, is neither for nor against. A mistake that is in
+no catalogue leaves other marks, and gets no name.
 
 Where results are random, "the same" can only mean the same complaint, and many mistakes give rise to one complaint. A
-misconception with no better evidence is named only where nothing else is wrong that has no name.
+misconception with no better evidence is named only where no other one is complained of in the same words, and nothing
+else is wrong that has no name.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from grader.checks import Check
-from grader.judging.comparison import Comparison
-from grader.judging.sketch import sketch
+from grader.judging.marks import WORDS, Mark, Signs
 from grader.judging.verdict import Seen
-from grader.probing.observation import Raised
+from grader.probing.outcome import Outcome
 
 Kind = Literal["one", "one of", "both"]
 Ids = tuple[str, ...]
 Traces = Mapping[str, Seen]  # what is seen of an exercise with one mistake in it, by the check's name
+
+VISIBLE = ("pass", "fail", "error")  # of a check that ends otherwise nothing can be seen
+PASSES = Seen("pass", "", Outcome())
 
 
 @dataclass(frozen=True)
@@ -34,32 +39,58 @@ class Diagnosis:
     ids: Ids
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is recorded of an exercise's misconceptions.
+
+    `singles` and `pairs` are the traces of one and of two at a time (where these meet in a check); `rivals` are pairs
+    that change the same piece of code, so that nobody has made both.
+    """
+
+    singles: Mapping[str, Traces]
+    pairs: Mapping[tuple[str, str], Traces]
+    rivals: Collection[frozenset[str]] = ()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How far a mistake explains what is seen: the marks that it explains, and whether it does so without exception."""
+
+    explained: frozenset[Mark]
+    full: bool
+
+
 def diagnose(
-    checks: Mapping[str, Check], learner: Traces, known: Mapping[str, Traces], pairs: Mapping[tuple[str, str], Traces]
+    checks: Mapping[str, Check], learner: Traces, expected: Mapping[str, Any], known: Known
 ) -> dict[str, Diagnosis]:
     """Name the misconceptions that explain a learner's failing checks.
 
     Args:
         checks: the exercise's checks by name.
         learner: what was seen of the learner's code.
-        known: what is seen of the reference with each misconception put in, by its id.
-        pairs: the same for two at a time.
+        expected: the reference's observations, of the checks that were seen.
+        known: what the known misconceptions look like.
 
     Returns:
         For each failing check that is explained, what explains it.
     """
-    alike = Alike(checks, learner)
+    case = Case(checks, learner, expected)
+    possible = {id: fit for id, traces in known.singles.items() if (fit := case.fit(traces)) is not None}
+    fits = case.believed(strongest(possible), known.singles)
+    pairs = {}
+    for (id, other), traces in known.pairs.items():
+        fit = case.fit_of_two(known.singles[id], known.singles[other], traces)
+        if fit is not None:
+            pairs[id, other] = fit
     found: dict[str, Diagnosis] = {}
-    singles = alike.believed(strongest({(id,): alike.everywhere(traces) for id, traces in known.items()}))
-    doubles = alike.believed(strongest({ids: alike.everywhere(traces) for ids, traces in pairs.items()}))
-    for name in sorted(alike.failing):
-        one = [ids[0] for ids, explained in singles.items() if name in explained]
-        two = [ids for ids, explained in doubles.items() if name in explained]
-        if one:
-            found[name] = Diagnosis("one" if len(one) == 1 else "one of", tuple(sorted(one)))
+    for name in sorted(case.failing):
+        one = named_at(name, fits)
+        two = [ids for ids, fit in pairs.items() if any(check == name for check, _ in fit.explained)]
+        if one is not None:
+            found[name] = one
         elif len(two) == 1:
             found[name] = Diagnosis("both", two[0])
-    return found
+    return in_harmony(found, fits, known.rivals)
 
 
 def failed(traces: Traces) -> frozenset[str]:
@@ -67,77 +98,138 @@ def failed(traces: Traces) -> frozenset[str]:
     return frozenset(name for name, seen in traces.items() if seen.status in ("fail", "error"))
 
 
-def strongest(candidates: Mapping[Ids, frozenset[str]]) -> dict[Ids, frozenset[str]]:
-    """Those that explain something, without those that explain only a part of what another one does."""
-    return {
-        ids: explained
-        for ids, explained in candidates.items()
-        if explained and not any(explained < other for other in candidates.values())
-    }
+class Case:
+    """One learner's failing exercise, with which mistakes are compared."""
 
-
-class Alike:
-    """Compares the traces of mistakes with those of one learner; each comparison is made once."""
-
-    def __init__(self, checks: Mapping[str, Check], learner: Traces) -> None:
+    def __init__(self, checks: Mapping[str, Check], learner: Traces, expected: Mapping[str, Any]) -> None:
         self.checks = checks
-        self.learner = {name: _sketched(seen) for name, seen in learner.items()}
+        self.expected = expected
         self.failing = failed(learner)
+        self._signs = {name: self._read(name, seen) for name, seen in learner.items() if seen.status in VISIBLE}
 
-    def everywhere(self, traces: Traces) -> frozenset[str]:
-        """The checks that a mistake fails, if the learner's code fails all of them in the same way; else none."""
-        marks = failed(traces)
-        if not marks or not marks <= self.failing or any(seen.status == "timeout" for seen in traces.values()):
-            return frozenset()
-        alike = {name for name in marks if same(self.checks[name], self.learner[name], traces[name])}
-        rest = marks - alike  # of an error the kind is enough, once something else is exactly the same
-        return marks if alike and all(same_kind(self.learner[name], traces[name]) for name in rest) else frozenset()
+    def fit(self, traces: Traces) -> Fit | None:
+        """How far a mistake explains what is seen; None if it leaves no mark in sight, or one that is not there."""
+        explained: set[Mark] = set()
+        exact = loose = False
+        for name, theirs in self._in_sight(traces).items():
+            likes = {place: self._signs[name].like(theirs, place) for place in theirs.places}
+            count = Counter(likes.values())
+            # Of an error the kind is enough, and of many results most, once something else is exactly the same.
+            if count["other"] or count["right"] >= max(1, count["same"]):
+                return None
+            exact |= count["same"] == len(likes)
+            loose |= count["same"] < len(likes)
+            explained |= {(name, place) for place, like in likes.items() if like != "right"}
+        return Fit(frozenset(explained), not loose) if exact else None
 
-    def believed(self, candidates: Mapping[Ids, frozenset[str]]) -> dict[Ids, frozenset[str]]:
+    def fit_of_two(self, one: Traces, other: Traces, both: Traces) -> Fit | None:
+        """As `fit`, of two mistakes at a time that are more than the sum of two.
+
+        Where one of them acts alone, it acts as it does by itself. Somewhere both act, and the result is neither's.
+        """
+        explained: set[Mark] = set()
+        met = False
+        signs = [self._in_sight(traces) for traces in (one, other)]
+        for name in signs[0].keys() | signs[1].keys():
+            first, second = (each.get(name) for each in signs)
+            together = self._read(name, both.get(name, PASSES)) if first and second else first or second
+            assert together is not None
+            acting = [each for each in (first, second) if each is not None]
+            for place in frozenset().union(together.places, *(each.places for each in acting)):
+                at = [each for each in acting if place in each.places]
+                if not self._is_as(name, together, place) or not at:
+                    return None
+                neither = all(together.like(each, place) != "same" for each in at)
+                if neither and len(at) == 1:
+                    return None  # one of them makes of the other something else than what it says
+                met |= neither
+                if place in together.places:
+                    explained.add((name, place))
+        return Fit(frozenset(explained), full=True) if met else None
+
+    def believed(self, fits: Mapping[str, Fit], singles: Mapping[str, Traces]) -> dict[str, Fit]:
         """Those that equal numbers or errors speak for; and those that only words do, if these leave nothing open."""
-        sure = {ids: names for ids, names in candidates.items() if any(map(self._is_exact, names))}
-        explained = frozenset().union(*sure.values())
-        return {ids: names for ids, names in candidates.items() if ids in sure or self.failing <= names | explained}
+        sure = {id: fit for id, fit in fits.items() if any(place != WORDS for _, place in fit.explained)}
+        clear = {name for fit in sure.values() for name, _ in fit.explained}
+        return {
+            id: fit
+            for id, fit in fits.items()
+            if id in sure or (self.failing <= clear | _checks(fit) and not self._is_ambiguous(id, fit, fits, singles))
+        }
 
-    def _is_exact(self, name: str) -> bool:
-        return self.checks[name].compare == "values" or self.learner[name].outcome.failure is not None
+    def _is_ambiguous(self, id: str, fit: Fit, fits: Collection[str], singles: Mapping[str, Traces]) -> bool:
+        """Whether a mistake that can't be the learner's is complained of in the same words."""
+        return any(
+            self._signs[name].like(self._read(name, traces[name]), place) == "same"
+            for other, traces in singles.items()
+            for name, place in fit.explained
+            if other != id and other not in fits and name in traces
+        )
 
+    def _is_as(self, name: str, theirs: Signs, place: str) -> bool:
+        """Whether the learner's result at a place is another one's, be it wrong or right."""
+        mine = self._signs[name]
+        return mine.like(theirs, place) == "same" if place in theirs.places else place not in mine.places
 
-def same(check: Check, mine: Seen, theirs: Seen) -> bool:
-    """Whether two failures of one check are the same one."""
-    if mine.status != theirs.status:
-        return False
-    one, other = mine.outcome.failure, theirs.outcome.failure
-    if one is not None or other is not None:
-        return one is not None and other is not None and (one.type, one.message) == (other.type, other.message)
-    if check.compare != "values":  # random results: equal in kind, not in number
-        return _without_numbers(mine.message) == _without_numbers(theirs.message)
-    comparison = Comparison(check.tolerance)
-    got, want = (_plainly(_sketched(seen).outcome.value) for seen in (mine, theirs))
-    return comparison.structure(got, want) is None and comparison.values(got, want) is None
+    def _in_sight(self, traces: Traces) -> dict[str, Signs]:
+        """The failures of a mistake that one could see in the learner's code as well."""
+        return {name: self._read(name, traces[name]) for name in failed(traces) if name in self._signs}
 
-
-def same_kind(mine: Seen, theirs: Seen) -> bool:
-    """Whether two failures are errors of one type, in whatever words."""
-    one, other = mine.outcome.failure, theirs.outcome.failure
-    return mine.status == theirs.status and one is not None and other is not None and one.type == other.type
-
-
-def _sketched(seen: Seen) -> Seen:
-    return replace(seen, outcome=replace(seen.outcome, value=sketch(seen.outcome.value)))
+    def _read(self, name: str, seen: Seen) -> Signs:
+        return Signs(self.checks[name], seen, self.expected[name])
 
 
-def _plainly(observed: Any) -> Any:
-    """An observation in which an error counts by its kind and by which of the things that it must name it does name."""
-    if isinstance(observed, dict):
-        return {key: _plainly(item) for key, item in observed.items()}
-    if isinstance(observed, list):
-        return [_plainly(item) for item in observed]
-    if isinstance(observed, Raised):
-        kind = "ValueError" if "ValueError" in observed.bases else observed.type
-        return {"kind": kind, "names": [name for name in observed.mentions if name.lower() in observed.message.lower()]}
-    return observed
+def strongest(fits: Mapping[str, Fit]) -> dict[str, Fit]:
+    """The fits without those that explain only a part of what another one does, or less surely."""
+
+    def beaten(fit: Fit) -> bool:
+        return any(
+            (fit.explained < other.explained and (other.full or not fit.full))
+            or (other.full and not fit.full and fit.explained & other.explained)
+            for other in fits.values()
+        )
+
+    return {id: fit for id, fit in fits.items() if not beaten(fit)}
 
 
-def _without_numbers(message: str) -> str:
-    return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", message)
+def named_at(name: str, fits: Mapping[str, Fit]) -> Diagnosis | None:
+    """What explains one check: a mistake, several that can't be told apart in it, or two that act side by side."""
+    groups: list[tuple[set[str], set[str]]] = []  # places, and the mistakes that explain them
+    for id, fit in sorted(fits.items()):
+        places = {place for check, place in fit.explained if check == name}
+        meeting = [group for group in groups if group[0] & places]
+        if places:
+            groups = [group for group in groups if group not in meeting]
+            groups.append((places.union(*(each for each, _ in meeting)), {id}.union(*(ids for _, ids in meeting))))
+    if not groups:
+        return None
+    if len(groups) == 2 and all(len(ids) == 1 for _, ids in groups):
+        return Diagnosis("both", tuple(sorted(id for _, ids in groups for id in ids)))
+    ids = tuple(sorted(max(groups, key=lambda group: len(group[0]))[1]))
+    return Diagnosis("one" if len(ids) == 1 else "one of", ids)
+
+
+def in_harmony(
+    found: Mapping[str, Diagnosis], fits: Mapping[str, Fit], rivals: Collection[frozenset[str]]
+) -> dict[str, Diagnosis]:
+    """The names of all checks, such that they can be true together.
+
+    What one check shows beyond doubt is no matter of doubt in another one. Of two rivals, the one that explains less
+    is not named.
+    """
+    certain = {each.ids[0] for each in found.values() if each.kind == "one"}
+    for one, other in map(sorted, rivals):
+        if {one, other} <= certain:
+            certain.discard(min(one, other, key=lambda id: len(fits[id].explained)))
+    named = {}
+    for name, each in found.items():
+        sure = tuple(id for id in each.ids if id in certain)
+        if each.kind == "one of" and len(sure) == 1:
+            named[name] = Diagnosis("one", sure)
+        elif each.kind == "one of" or (each.kind == "both" and frozenset(each.ids) not in rivals) or sure:
+            named[name] = each
+    return named
+
+
+def _checks(fit: Fit) -> set[str]:
+    return {name for name, _ in fit.explained}

@@ -65,7 +65,7 @@ class Judge:
             message = self.compare(check, outcome.value, want, hidden)
             status: Status = "pass" if message is None else "fail"
             verdict = Verdict(status, (message or "") + told.printed, outcome.seconds)
-        self.seen[check.__name__] = Seen(verdict.status, message or "", outcome)
+        self.seen[check.__name__] = Seen(verdict.status, message or "", outcome, want)
         if verdict.status == "pass":
             return verdict
         rows = [] if hidden or outcome.failure is not None else self._beside(check, outcome.value, want)

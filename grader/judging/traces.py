@@ -7,23 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grader.judging.diagnosis import Traces, failed
+from grader.judging.diagnosis import Known, Traces, failed
 from grader.judging.sketch import sketch
 from grader.judging.verdict import Seen
 from grader.probing.observation import pack, unpack
 from grader.probing.outcome import Failure, Outcome
 
 
-def read_traces(path: Path) -> tuple[dict[str, Traces], dict[tuple[str, str], Traces]]:
-    """The traces in a recorded file: of each misconception, and of each pair that is not just the sum of two."""
+def read_known(path: Path) -> Known:
+    """What is recorded in a file of an exercise's misconceptions, by themselves and two at a time."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    singles: dict[str, Traces] = {id: unpack_traces(traces) for id, traces in document["singles"].items()}
-    pairs: dict[tuple[str, str], Traces] = {}
-    for one, other, traces in document["pairs"]:
-        shared = failed(singles[one]) & failed(singles[other])
-        apart = {name: seen for id in (one, other) for name, seen in singles[id].items() if name not in shared}
-        pairs[one, other] = apart | unpack_traces(traces)
-    return singles, pairs
+    return Known(
+        {id: unpack_traces(traces) for id, traces in document["singles"].items()},
+        {(one, other): unpack_traces(traces) for one, other, traces in document["pairs"] if traces is not None},
+        {frozenset(pair) for pair in document["rivals"]},
+    )
 
 
 def pack_traces(traces: Traces) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from grader.probing.outcome import Outcome
 from grader.probing.prints import clean
@@ -24,8 +25,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of one check, for a diagnosis: the status, what is wrong with the observation, the outcome."""
+    """What was seen of one check, for a diagnosis: the status, what is wrong, the outcome, and what must come out."""
 
     status: Status
     message: str
     outcome: Outcome
+    want: Any = None

@@ -54,7 +54,7 @@ def known_file(
     document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     with Runner(seed, launch) as runner:
         if document is None:
-            document = {"singles": record_singles(entry, reference, runner), "pairs": []}
+            document = record(entry, reference, runner)
             _keep(path, entry, document)
         if puzzle is not None and _add_pairs(document, puzzle, entry, reference, runner):
             _keep(path, entry, document)
@@ -63,16 +63,32 @@ def known_file(
 
 @dataclass(frozen=True)
 class Puzzle:
-    """The checks that a learner's code fails, and those among them that no single misconception explains."""
+    """The checks that a learner's code passes, those that it fails, and those of these that no single mistake explains.
 
+    Of the others nothing is known: they call what is not written yet, or wait for another check.
+    """
+
+    passing: frozenset[str]
     failing: frozenset[str]
     unexplained: frozenset[str]
 
 
-def record_singles(entry: Entry, reference: Mapping[str, Source], runner: Runner) -> dict[str, dict[str, Any]]:
-    """Run the quick checks on the reference with each mistake in it; what fails is kept, by the mistake's id."""
-    traces = {each.id: traces_of(entry, reference, [each], quick_checks(entry), runner) for each in catalogue(entry)}
-    return {id: found for id, found in traces.items() if found is not None}
+def record(entry: Entry, reference: Mapping[str, Source], runner: Runner) -> dict[str, Any]:
+    """Run the quick checks on the reference with each mistake in it.
+
+    Returns:
+        `singles`: what fails, packed, by the mistake's id; `pairs`, none yet; and `rivals`: pairs of mistakes that
+        change the same piece of code.
+    """
+    mistakes = catalogue(entry)
+    traces = {each.id: traces_of(entry, reference, [each], quick_checks(entry), runner) for each in mistakes}
+    rivals = [
+        [one.id, other.id]
+        for one, other in combinations(mistakes, 2)
+        if mistaken(reference[entry.stem], [one, other]) is None
+    ]
+    singles = {id: found for id, found in traces.items() if found is not None}
+    return {"singles": singles, "pairs": [], "rivals": rivals}
 
 
 def _add_pairs(
@@ -89,16 +105,14 @@ def _add_pairs(
             meet = singles[one].keys() & singles[other].keys()
             infos = [info for info in quick_checks(entry) if info.name in meet]
             traces = traces_of(entry, reference, [mistakes[one], mistakes[other]], infos, runner)
-            if traces is None:  # they don't go together: nobody has made both
-                traces = {name: singles[one][name] for name in meet}
-            document["pairs"].append((one, other, traces))
+            document["pairs"].append((one, other, traces))  # None: they don't go together, nobody has made both
     return added
 
 
 def likely_pairs(singles: Mapping[str, Mapping[str, Any]], puzzle: Puzzle) -> list[tuple[str, str]]:
-    """The pairs that meet in a check that is unexplained and leave no trace that is not there, best first; not many."""
+    """The pairs that meet in a check that is unexplained and fail none that passes, best first; not many."""
     marks = {id: frozenset(traces) for id, traces in singles.items()}
-    possible = [id for id, found in marks.items() if found and found <= puzzle.failing]
+    possible = [id for id, found in marks.items() if found & puzzle.failing and not found & puzzle.passing]
     pairs = [(one, other) for one, other in combinations(possible, 2) if marks[one] & marks[other] & puzzle.unexplained]
     return sorted(pairs, key=lambda pair: len(puzzle.failing - marks[pair[0]] - marks[pair[1]]))[:PAIRS]
 
@@ -123,14 +137,10 @@ def traces_of(
     if source is None:
         return None
     needed = {stem: reference[stem] for stem in entry.needs}
-    passed = {"": runner.open(entry, needed | {entry.stem: source}).status == "pass"}
-    for info in infos:
-        passed[info.name] = False  # as long as it waits, what waits for it does, too
-        if passed[""] and passed.get(info.after or "", True):
-            verdict = runner.check(info, LIMIT)
-            if verdict.status == "timeout":
+    if runner.open(entry, needed | {entry.stem: source}).status == "pass":
+        for info in infos:  # those that wait for another one, too: a learner's may fail while the other can't be seen
+            if runner.check(info, LIMIT).status == "timeout":
                 return None
-            passed[info.name] = verdict.status == "pass"
     return runner.seen()
 
 

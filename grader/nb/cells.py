@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from grader.content.stubs import BEGIN, generated, skeleton, without_markers
+from grader.content.regions import SOLUTION, regions, without_markers
+from grader.content.stubs import generated, skeleton
 from grader.content.syllabus import Entry
 
 PREFIX = "solution-"
@@ -45,21 +46,22 @@ def pieces(entry: Entry) -> tuple[Piece, ...]:
 def _cut(text: str) -> Iterator[Piece]:
     lines = text.splitlines(keepends=True)
     tree = ast.parse(text)
+    marked = regions(text, SOLUTION)
     done = 0
     for place, node in enumerate(tree.body):
         lesson = place == 0 and ast.get_docstring(tree) is not None
         begin = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))]) - 1
         end = node.end_lineno or node.lineno
         piece = "".join(lines[begin:end])
-        if not lesson and BEGIN not in piece:
+        if not lesson and not any(begin < region.begin <= end for region in marked):
             continue
         if begin > done:
-            yield Piece("given", without_markers("".join(lines[done:begin])))
+            yield Piece("given", without_markers("".join(lines[done:begin]), SOLUTION))
         name = getattr(node, "name", "")
-        yield Piece("lesson", piece) if lesson else Piece("asked", without_markers(piece), name)
+        yield Piece("lesson", piece) if lesson else Piece("asked", without_markers(piece, SOLUTION), name)
         done = end
     if done < len(lines):
-        yield Piece("given", without_markers("".join(lines[done:])))
+        yield Piece("given", without_markers("".join(lines[done:]), SOLUTION))
 
 
 def rebuilt(entry: Entry, answers: Mapping[str, str]) -> str:

@@ -8,7 +8,8 @@ import difflib
 from rich.syntax import Syntax
 
 from grader.content import outline as bare
-from grader.content.stubs import BEGIN, END, FOLDER
+from grader.content.regions import SOLUTION, without_markers
+from grader.content.stubs import FOLDER
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
 from grader.files import shown
@@ -27,10 +28,9 @@ def text(entry: Entry) -> str:
         GraderError: this copy of the project holds no solutions.
     """
     try:
-        lines = Source.read(entry.solution, "reference").text.splitlines()
+        return without_markers(Source.read(entry.solution, "reference").text, SOLUTION)
     except OSError:
         raise GraderError(f"This copy of the project holds no solutions ({shown(str(entry.solution))}).") from None
-    return "\n".join(line for line in lines if line.strip() not in (BEGIN, END)) + "\n"
 
 
 def reference(entry: Entry) -> dict[str, str]:

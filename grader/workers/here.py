@@ -21,10 +21,10 @@ from types import ModuleType
 from typing import Any, TextIO
 
 from grader.checks import Check
-from grader.judging.diagnosis import diagnose
+from grader.judging.diagnosis import PASSES, diagnose
 from grader.judging.judge import Judge
 from grader.judging.reference import Reference, here
-from grader.judging.traces import pack_traces, read_traces
+from grader.judging.traces import pack_traces, read_known
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Source
 from grader.results import SCHEMA_VERSION
@@ -73,7 +73,7 @@ class Worker:
             case "seen":
                 return {"seen": {} if self.judge is None else pack_traces(self.judge.seen)}
             case "diagnose":
-                return {"found": self.diagnose(Path(request["known"]))}
+                return {"found": self.diagnose(Path(request["known"]), request["passed"])}
         raise ValueError(f"no request {request['do']!r}")
 
     def _told(self, verdict: Verdict) -> dict[str, Any]:
@@ -85,12 +85,20 @@ class Worker:
             "evidence": asdict(verdict.evidence),
         }
 
-    def diagnose(self, known: Path) -> dict[str, Any]:
-        """Compare what was seen of the exercise that is open with what the known misconceptions look like."""
+    def diagnose(self, known: Path, passed: list[str]) -> dict[str, Any]:
+        """Compare what was seen of the exercise that is open with what the known misconceptions look like.
+
+        `passed` are checks that pass, whether this process has seen them or one before it.
+        """
         if self.judge is None:
             return {}
         checks = {name: check for name, check in vars(self.suite).items() if isinstance(check, Check)}
-        found = diagnose(checks, self.judge.seen, *read_traces(known))
+        learner = dict.fromkeys(passed, PASSES) | self.judge.seen
+        expected = {
+            name: self.judge.seen[name].want if name in self.judge.seen else self.judge.expected(checks[name])
+            for name in learner
+        }
+        found = diagnose(checks, learner, expected, read_known(known))
         return {name: (each.kind, each.ids) for name, each in found.items()}
 
     def open(self, request: dict[str, Any]) -> Verdict:

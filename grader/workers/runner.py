@@ -31,6 +31,7 @@ class Runner:
         self._worker: Worker | None = None
         self._opened: tuple[Entry, dict[str, Source]] | None = None
         self._timeouts = 0  # in the exercise that is open
+        self._passed: set[str] = set()  # its checks that pass
 
     def __enter__(self) -> Runner:
         return self
@@ -53,6 +54,7 @@ class Runner:
         opened = (entry, dict(sources))
         if opened != self._opened:
             self._timeouts = 0
+            self._passed = set()
         self._opened = opened
         return self._verdict(self._request_open(entry, sources), IMPORT_LIMIT, f"importing {entry.stem}.py")
 
@@ -83,6 +85,8 @@ class Runner:
         request = {"do": "check", "name": info.name, "limit": limit, "hidden": info.hidden}
         verdict = self._verdict(request, limit, "the check")
         self._timeouts += verdict.status == "timeout"
+        if verdict.status == "pass":
+            self._passed.add(info.name)
         return verdict
 
     def seen(self) -> dict[str, Any]:
@@ -90,10 +94,14 @@ class Runner:
         return {} if self._worker is None else dict(self._ask({"do": "seen"}, PATIENCE)["seen"])
 
     def diagnose(self, known: Path) -> dict[str, Diagnosis]:
-        """Compare the failures of the exercise that is open with recorded ones."""
+        """Compare the failures of the exercise that is open with recorded ones; a worker that is gone names nothing."""
         if self._worker is None:
             return {}
-        found = self._ask({"do": "diagnose", "known": str(known)}, PATIENCE).get("found", {})
+        request = {"do": "diagnose", "known": str(known), "passed": sorted(self._passed)}
+        try:
+            found = self._ask(request, PATIENCE).get("found", {})
+        except WorkerDied:
+            return {}
         return {name: Diagnosis(kind, tuple(ids)) for name, (kind, ids) in found.items()}
 
     def close(self) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from grader.content.edition import FILE, manifest
-from grader.content.stubs import BEGIN, END, generated
-from grader.content.suite import checks_of, hidden_lines
+from grader.content.regions import HIDDEN, inside
+from grader.content.stubs import generated
+from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
 from grader.files import ROOT
@@ -26,6 +27,7 @@ from grader.staff.release import build as building
 from grader.staff.release.build import Plan, build, check_free, write_files
 from grader.staff.release.leaks import leaks
 
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"  # found here in another way than by the engine
 UNTIL, SOLVED = "ex05", "ex02-ex03"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -83,7 +85,7 @@ def test_no_line_of_a_solution_or_of_a_hidden_check_is_in_the_files_of_its_exerc
     for entry in entries():
         secret: set[str] = set()
         tests, solution = entry.suite.read_text("utf-8"), entry.solution.read_text("utf-8")
-        hidden = hidden_lines(tests)
+        hidden = inside(tests, HIDDEN)
         public = {line.strip() for number, line in enumerate(tests.splitlines(), 1) if number not in hidden}
         secret |= {line.strip() for number, line in enumerate(tests.splitlines(), 1) if number in hidden}
         if entry.stem not in solved:
@@ -338,7 +340,7 @@ def test_a_leak_of_any_exercise_is_noticed(files: Path, planted: Callable[[str, 
 def test_a_hidden_check_and_an_edit_and_compiled_code_are_noticed(files: Path, planted: Callable[[str, str], None]):
     (entry,) = find(["ex07"])
     tests = entry.suite.read_text("utf-8").splitlines(keepends=True)
-    hidden = sorted(hidden_lines("".join(tests)))
+    hidden = sorted(inside("".join(tests), HIDDEN))
     planted("tests/test_ex07_multi_head.py", "".join(tests[number - 1] for number in hidden[:8]))
     edit = catalogue(entry)[0].edits[0][1]
     planted("tests/misconceptions/ex07_multi_head.toml", f"# {edit}\n")

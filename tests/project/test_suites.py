@@ -13,7 +13,8 @@ import pytest
 
 from grader.checks import Check
 from grader.content.hints import hints_of
-from grader.content.stubs import BEGIN, END, FOLDER, generated, is_untouched, leaks, survey
+from grader.content.regions import SOLUTION, is_marker, regions
+from grader.content.stubs import FOLDER, generated, is_untouched, leaks, survey
 from grader.content.suite import asked_of, checks_of
 from grader.content.syllabus import Entry, load
 from grader.files import ROOT
@@ -29,12 +30,12 @@ SECTIONS = ("The picture", "The intuition", "The mathematics", "By hand", "What 
 
 def public_names(text: str) -> set[str]:
     """The functions, classes and methods with a solution region: what a learner writes (methods by their class)."""
-    regions = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == BEGIN]
+    begins = [region.begin for region in regions(text, SOLUTION)]
     return {
         node.name
         for node in ast.parse(text).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        and any(node.lineno <= number <= (node.end_lineno or 0) for number in regions)
+        and any(node.lineno <= number <= (node.end_lineno or 0) for number in begins)
     }
 
 
@@ -148,8 +149,7 @@ def test_a_suite_uses_nothing_that_is_off_limits_in_its_exercise(entry: Entry):
 def test_the_stub_is_to_do_and_holds_no_solution(entry: Entry):
     stub = generated(entry)
     assert is_untouched(entry, stub)
-    assert BEGIN not in stub
-    assert END not in stub
+    assert not any(is_marker(line, SOLUTION) for line in stub.splitlines())
     with Assembly(
         {e.stem: Source(e.stem, e.stub, generated(e), "learner") for e in load()}
     ) as assembly:  # stubs can be imported, whatever order they are worked in

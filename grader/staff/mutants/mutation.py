@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from grader.content.stubs import BEGIN, END
+from grader.content.regions import SOLUTION, inside
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
 from grader.misconceptions.catalogue import FOLDER
@@ -61,10 +61,10 @@ class Mutation:
 def mutations(reference: Source) -> Iterator[Mutation]:
     """Every mechanical mutant of the solution regions of a reference, in the order of its lines."""
     tree = ast.parse(reference.text)
-    inside, trivial = _regions(reference.text), _trivial(tree)
+    asked, trivial = inside(reference.text, SOLUTION), _trivial(tree)
     found: dict[str, Mutation] = {}
     for node, changed in (*_changes(tree, in_message=False), *_mix_ups(tree)):
-        if node.lineno in inside and changed not in trivial:
+        if node.lineno in asked and changed not in trivial:
             mutation = _spliced(reference, node, changed)
             if mutation.source.text != reference.text and _compiles(mutation.source.text):
                 found.setdefault(mutation.source.text, mutation)
@@ -115,17 +115,6 @@ def _trivial(tree: ast.Module) -> set[ast.AST]:
         and isinstance(node.value, ast.Call)
         and isinstance(node.value.func, ast.Attribute)
     }
-
-
-def _regions(text: str) -> set[int]:
-    lines, inside = set(), False
-    for number, line in enumerate(text.splitlines(), start=1):
-        marker = line.strip()
-        if marker in (BEGIN, END):
-            inside = marker == BEGIN
-        elif inside:
-            lines.add(number)
-    return lines
 
 
 def _changes(node: ast.AST, in_message: bool) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -10,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from grader.content.regions import SOLUTION, without_markers
+from grader.content.stubs import make_stub
 from grader.content.suite import CheckInfo, checks_of
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
@@ -22,6 +25,7 @@ from grader.results import Status
 from grader.workers.runner import Runner
 
 VARIANTS = ROOT / "tests" / "variants"
+OPEN = ("pass", "blocked", "todo")  # statuses that reject nobody
 LIMIT = 10.0  # seconds for a check that usually takes a fraction of one
 
 
@@ -32,6 +36,7 @@ class Candidate:
     entry: Entry
     name: str
     source: Source
+    unfinished: bool = False  # what comes after the mistake is not written yet
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Trial:
     @property
     def rejected_by(self) -> list[str]:
         """The checks that do not pass, in the order of the suite."""
-        return [name for name, status in self.statuses.items() if status not in ("pass", "blocked")]
+        return [name for name, status in self.statuses.items() if status not in OPEN]
 
     def names(self, id: str) -> bool:
         """Whether every diagnosis that is made is this misconception, alone or as one of two, and one is made."""
@@ -56,7 +61,9 @@ class Trial:
 
 
 def mistakes(entries: Iterable[Entry], reference: Mapping[str, Source]) -> list[Candidate]:
-    """The misconceptions of some exercises as candidates.
+    """Return the misconceptions of some exercises as candidates, in both situations in which people make them.
+
+    With every function written; and, where there is a function after the mistake, with those still to be written.
 
     Raises:
         GraderError: an edit does not fit the reference.
@@ -65,10 +72,28 @@ def mistakes(entries: Iterable[Entry], reference: Mapping[str, Source]) -> list[
     for entry in entries:
         for each in catalogue(entry):
             try:
-                found.append(Candidate(entry, each.id, each.applied(reference[entry.stem])))
+                whole = each.applied(reference[entry.stem])
             except ValueError as error:
                 raise GraderError(f"The misconception {each.id} of {entry.label} does not fit: {error}") from None
+            found.append(Candidate(entry, each.id, whole))
+            begun = as_begun(whole, reference[entry.stem])
+            if begun is not None:
+                found.append(Candidate(entry, each.id, begun, unfinished=True))
     return found
+
+
+def as_begun(mistaken: Source, reference: Source) -> Source | None:
+    """Return a mistake in the file of somebody who works from top to bottom: what comes after it is a stub.
+
+    None if nothing is to be written after it.
+    """
+    ends = zip(reversed(mistaken.text), reversed(reference.text), strict=False)
+    alike = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], ends)))
+    last = mistaken.text[: len(mistaken.text) - alike].count("\n") + 1  # the line on which the mistake ends
+    text = make_stub(mistaken.text, mistaken.path.name, after=last)
+    if text == without_markers(mistaken.text, SOLUTION):
+        return None
+    return replace(mistaken, text=text)
 
 
 def variants(entries: Iterable[Entry], folder: Path = VARIANTS) -> list[Candidate]:
@@ -139,7 +164,7 @@ class Bench:
                 break
             verdict = first
             if first.status == "pass":
-                if info.after is not None and statuses.get(info.after, "pass") != "pass":
+                if info.after is not None and statuses.get(info.after, "pass") not in ("pass", "todo"):
                     statuses[info.name] = "blocked"
                     continue
                 verdict = runner.check(info, _limit(info, thorough))
@@ -165,7 +190,7 @@ def superfluous(trials: Sequence[Trial], entry: Entry) -> list[str]:
 
 
 def _rejected(statuses: Mapping[str, Status]) -> bool:
-    return any(status not in ("pass", "blocked") for status in statuses.values())
+    return any(status not in OPEN for status in statuses.values())
 
 
 def _limit(info: CheckInfo, thorough: bool) -> float:

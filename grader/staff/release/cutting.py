@@ -5,26 +5,16 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
-from grader.content.suite import hidden_lines
-from grader.errors import GraderError
+from grader.content.regions import EDITION, HIDDEN, WHOLE, WITH, Region, regions, without_markers
 from grader.misconceptions.catalogue import Misconception
-
-MARKER = re.compile(
-    r"\s*(?:<!--|#)?\s*(?P<edge>BEGIN|END) (?P<what>WHOLE|RELEASE|WITH)\b\s*(?P<labels>[\w ]*?)\s*(?:-->)?\s*"
-)
 
 
 def public_checks(text: str) -> str:
     """A test file without its hidden checks."""
-    hidden = hidden_lines(text)
-    kept = [
-        line
-        for number, line in enumerate(text.splitlines(), start=1)
-        if number not in hidden and not re.match(r"\s*### (BEGIN|END) HIDDEN TESTS", line)
-    ]
-    return re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip("\n") + "\n"
+    kept = without_markers(_without(text, regions(text, HIDDEN)), HIDDEN)
+    return re.sub(r"\n{4,}", "\n\n\n", kept).strip("\n") + "\n"
 
 
 def named_misconceptions(several: Sequence[Misconception]) -> str:
@@ -58,24 +48,20 @@ def marked(text: str, labels: Collection[str], name: str = "the file") -> str:
     Raises:
         GraderError: the markers don't pair up.
     """
-    lines: list[str] = []
-    inside: str | None = None
-    keep = True
-    for number, line in enumerate(text.splitlines(), start=1):
-        marker = MARKER.fullmatch(line)
-        if marker is None:
-            if keep:
-                lines.append(line)
-        elif marker["edge"] == "BEGIN" and inside is None:
-            inside = marker["what"]
-            keep = inside == "RELEASE" or (inside == "WITH" and set(marker["labels"].split()) <= set(labels))
-        elif marker["edge"] == "END" and marker["what"] == inside:
-            inside, keep = None, True
-        else:
-            raise GraderError(f"{name}:{number}: {line.strip()!r} has no match")
-    if inside is not None:
-        raise GraderError(f"{name}: BEGIN {inside} without an end")
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
+    found = regions(text, *EDITION, name=name)
+    gone = [
+        region
+        for region in found
+        if region.kind == WHOLE or (region.kind == WITH and not set(region.labels) <= set(labels))
+    ]
+    kept = without_markers(_without(text, gone), *EDITION)
+    return re.sub(r"\n{3,}", "\n\n", kept).strip("\n") + "\n"
+
+
+def _without(text: str, several: Sequence[Region]) -> str:
+    """A text without what stands in some regions; their markers stay."""
+    gone = {number for region in several for number in region.lines}
+    return "".join(line for number, line in enumerate(text.splitlines(keepends=True), 1) if number not in gone)
 
 
 def _stems(block: str) -> set[str]:
@@ -89,16 +75,3 @@ def _stems(block: str) -> set[str]:
 
 def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def sections(text: str, begin: str, end: str) -> Iterator[list[str]]:
-    """The lines between each two markers."""
-    region: list[str] | None = None
-    for line in text.splitlines():
-        if line.strip().startswith(begin):
-            region = []
-        elif line.strip().startswith(end) and region is not None:
-            yield region
-            region = None
-        elif region is not None:
-            region.append(line)

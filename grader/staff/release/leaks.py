@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.content.stubs import BEGIN, END, skeleton
+from grader.content.regions import HIDDEN, SOLUTION, regions
+from grader.content.stubs import skeleton
 from grader.content.syllabus import Entry
 from grader.misconceptions.catalogue import catalogue
 from grader.probing.assembly import Source
-from grader.staff.release.cutting import public_checks, sections
+from grader.staff.release.cutting import public_checks
 
 LONG = 15  # characters: a line of fewer gives nothing away
 RUN = 3  # lines in a row: two may be an idiom
@@ -33,10 +34,11 @@ class Secrets:
         What stands in the stub or in a public check as well is no secret.
         """
         tests = entry.suite.read_text(encoding="utf-8")
-        runs = list(sections(tests, "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"))
+        runs = [region.of(tests) for region in regions(tests, HIDDEN)]
         public = {*_telling(public_checks(tests).splitlines()), *_telling(skeleton(entry).splitlines())}
         if not solution:
-            runs += sections(Source.read(entry.solution, "reference").text, BEGIN, END)
+            text = Source.read(entry.solution, "reference").text
+            runs += [region.of(text) for region in regions(text, SOLUTION)]
         secret = [[line for line in _telling(run) if line not in public] for run in runs]
         edits = {
             line.strip()
