@@ -115,7 +115,7 @@ class Case:
             likes = {place: self._signs[name].like(theirs, place) for place in theirs.places}
             count = Counter(likes.values())
             # Of an error the kind is enough, and of many results most, once something else is exactly the same.
-            if count["other"] or count["right"] >= max(1, count["same"]):
+            if count["other"] or count["right"] > count["same"]:
                 return None
             exact |= count["same"] == len(likes)
             loose |= count["same"] < len(likes)

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from grader.checks import Check
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
 from grader.files import ROOT
 from grader.grading import Grading
-from grader.judging.diagnosis import Diagnosis, diagnose
+from grader.judging.diagnosis import Diagnosis, Known, diagnose
 from grader.judging.traces import pack_traces, unpack_traces
 from grader.judging.verdict import Seen
 from grader.misconceptions.catalogue import FOLDER, catalogue, mistaken
 from grader.misconceptions.recordings import known_file
-from grader.probing.assembly import read_folder
+from grader.probing.assembly import Source, read_folder
 from grader.probing.observation import Array, Opaque, Raised, freeze, pack, unpack
 from grader.probing.outcome import Failure, Outcome
-from grader.staff.mutants.trials import VARIANTS
+from grader.staff.mutants.table import Tally
+from grader.staff.mutants.trials import VARIANTS, Bench, Candidate, Trial, as_begun, mistakes
 from grader.workers.here import import_suite
 
 ENTRIES = pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.stem)
@@ -99,11 +101,18 @@ def test_two_mistakes_in_each_others_way_are_no_pair():
 
 # ---- the diagnosis by itself ----------------------------------------------------------------------------------------
 
+RIGHT_VALUE = [1.0, 0.0]
+
 
 def seen(value: float | None, message: str = "off") -> Seen:
     """A failure with one number, or a pass."""
     status = "pass" if value is None else "fail"
     return Seen(status, message, Outcome(freeze(np.array([1.0, value or 0.0]))))
+
+
+def parts(*values: float, status: str = "fail") -> Seen:
+    """What a check sees that looks at several things, each of which should be 0."""
+    return Seen(status, "off", Outcome({f"part {n}": value for n, value in enumerate(values)}))
 
 
 @pytest.fixture(scope="module")
@@ -113,52 +122,141 @@ def checks() -> dict[str, Any]:
     return {letter: getattr(suite, name) for letter, name in zip("abcd", names, strict=False)}
 
 
-def test_a_mistake_is_named_where_it_shows(checks: dict):
+@pytest.fixture
+def named(checks: dict) -> Callable[..., dict[str, Diagnosis]]:
+    """Diagnose a learner by known mistakes, pairs and rivals; what must come out is 0 everywhere."""
+
+    def diagnosis(learner: dict, known: dict, pairs: dict | None = None, rivals: Sequence[set[str]] = ()) -> dict:
+        expected = {}
+        for name, each in learner.items():
+            is_dict = isinstance(each.outcome.value, dict)
+            expected[name] = dict.fromkeys(each.outcome.value, 0.0) if is_dict else freeze(np.array(RIGHT_VALUE))
+        return diagnose(checks, learner, expected, Known(known, pairs or {}, {frozenset(pair) for pair in rivals}))
+
+    return diagnosis
+
+
+def test_a_mistake_is_named_where_it_shows(named: Callable):
     learner = {"a": seen(2.0), "b": seen(None), "c": seen(3.0)}
     known = {"this": {"a": seen(2.0), "c": seen(3.0)}, "that": {"a": seen(2.5)}}
-    assert diagnose(checks, learner, known, {}) == dict.fromkeys("ac", Diagnosis("one", ("this",)))
+    assert named(learner, known) == dict.fromkeys("ac", Diagnosis("one", ("this",)))
 
 
-def test_a_mistake_that_leaves_a_trace_the_learners_code_does_not_is_never_named(checks: dict):
+def test_a_mistake_that_leaves_a_trace_the_learners_code_does_not_is_never_named(named: Callable):
     learner = {"a": seen(2.0), "b": seen(None), "c": seen(3.0)}
-    assert diagnose(checks, learner, {"this": {"a": seen(2.0), "b": seen(2.0)}}, {}) == {}
-    assert diagnose(checks, learner, {"this": {"a": seen(2.0), "c": seen(3.1)}}, {}) == {}
-    assert diagnose(checks, learner, {"this": {"a": seen(2.0), "d": seen(1.0)}}, {}) == {}
-    assert diagnose(checks, learner, {"this": {}}, {}) == {}
+    assert named(learner, {"this": {"a": seen(2.0), "b": seen(2.0)}}) == {}
+    assert named(learner, {"this": {"a": seen(2.0), "c": seen(3.1)}}) == {}
+    assert named(learner, {"this": {}}) == {}
 
 
-def test_what_the_learner_got_wrong_besides_does_not_matter(checks: dict):
+@pytest.mark.parametrize("status", ["todo", "timeout", "gone"])
+def test_what_cannot_be_seen_is_neither_for_nor_against(named: Callable, status: str):
+    learner = {"a": seen(2.0), "b": Seen(status, "", Outcome())}
+    if status == "gone":
+        del learner["b"]  # it waits for another check, or is not there
+    known = {"this": {"a": seen(2.0), "b": seen(4.0)}, "hidden": {"b": seen(4.0)}}
+    assert named(learner, known) == {"a": Diagnosis("one", ("this",))}
+
+
+def test_what_the_learner_got_wrong_besides_does_not_matter(named: Callable):
     learner = {"a": seen(2.0), "b": seen(9.0), "c": seen(3.0)}
-    assert diagnose(checks, learner, {"this": {"a": seen(2.0), "c": seen(3.0)}}, {}).keys() == set("ac")
+    assert named(learner, {"this": {"a": seen(2.0), "c": seen(3.0)}}).keys() == set("ac")
+    assert named({"a": parts(2.0, 9.0)}, {"this": {"a": parts(2.0, 0.0)}}).keys() == {"a"}  # in one check, too
+    assert named({"a": parts(2.0, 9.0)}, {"this": {"a": parts(2.0, 8.0)}}) == {}
 
 
-def test_two_that_cannot_be_told_apart_are_both_named(checks: dict):
-    known = {"this": {"a": seen(2.0)}, "that": {"a": seen(2.0)}}
-    assert diagnose(checks, {"a": seen(2.0)}, known, {}) == {"a": Diagnosis("one of", ("that", "this"))}
-
-
-def test_one_that_explains_more_wins(checks: dict):
-    known = {"part": {"a": seen(2.0)}, "whole": {"a": seen(2.0), "b": seen(3.0)}}
-    found = diagnose(checks, {"a": seen(2.0), "b": seen(3.0)}, known, {})
+def test_a_mistake_that_is_made_nearly_everywhere_is_named(named: Callable):
+    """A boundary at which the learner's code happens to be right, beside a check that is wholly the same."""
+    known = {"this": {"a": seen(2.0), "b": parts(1.0, 2.0, 3.0)}}
+    assert named({"a": seen(2.0), "b": parts(1.0, 2.0, 0.0)}, known).keys() == set("ab")
+    assert named({"a": seen(2.0), "b": parts(1.0, 0.0, 0.0)}, known) == {}  # too little of it
+    assert named({"a": seen(2.5), "b": parts(1.0, 2.0, 0.0)}, known) == {}
+    known["whole"] = {"a": seen(2.0), "b": parts(1.0, 2.0, 0.0)}
+    found = named({"a": seen(2.0), "b": parts(1.0, 2.0, 0.0)}, known)
     assert found == dict.fromkeys("ab", Diagnosis("one", ("whole",)))
 
 
-def test_a_pair_is_named_only_where_no_single_one_is(checks: dict):
-    pairs = {("this", "that"): {"a": seen(5.0), "b": seen(6.0)}}
+def test_two_that_cannot_be_told_apart_are_both_named(named: Callable):
+    known = {"this": {"a": seen(2.0)}, "that": {"a": seen(2.0)}}
+    assert named({"a": seen(2.0)}, known) == {"a": Diagnosis("one of", ("that", "this"))}
+
+
+def test_two_in_different_places_of_one_check_are_named_together(named: Callable):
+    known = {"this": {"a": parts(2.0, 0.0)}, "that": {"a": parts(0.0, 3.0)}}
+    assert named({"a": parts(2.0, 3.0)}, known) == {"a": Diagnosis("both", ("that", "this"))}
+    assert named({"a": parts(2.0, 3.0)}, known, rivals=[{"this", "that"}]) == {}
+
+
+def test_one_that_explains_more_wins(named: Callable):
+    known = {"part": {"a": seen(2.0)}, "whole": {"a": seen(2.0), "b": seen(3.0)}}
+    assert named({"a": seen(2.0), "b": seen(3.0)}, known) == dict.fromkeys("ab", Diagnosis("one", ("whole",)))
+
+
+def test_what_one_check_shows_is_no_matter_of_doubt_in_another(named: Callable):
+    known = {"this": {"a": seen(2.0), "b": seen(4.0)}, "that": {"b": seen(4.0), "c": seen(5.0)}}
+    learner = {"a": seen(2.0), "b": seen(4.0)}  # c can't be seen
+    assert named(learner, known) == dict.fromkeys("ab", Diagnosis("one", ("this",)))
+
+
+def test_of_two_rivals_the_one_that_explains_less_is_not_named(named: Callable):
+    known = {"this": {"a": seen(2.0), "b": seen(4.0)}, "that": {"c": seen(5.0)}}
+    learner = {"a": seen(2.0), "b": seen(4.0), "c": seen(5.0)}
+    assert named(learner, known).keys() == set("abc")
+    assert named(learner, known, rivals=[{"this", "that"}]).keys() == set("ab")
+
+
+def test_a_pair_is_named_only_where_no_single_one_is(named: Callable):
+    known = {"this": {"a": seen(2.0)}, "that": {"a": seen(3.0), "b": seen(6.0)}}
+    pairs = {("this", "that"): {"a": seen(5.0)}}
     learner = {"a": seen(5.0), "b": seen(6.0)}
-    both = Diagnosis("both", ("this", "that"))
-    assert diagnose(checks, learner, {"this": {"a": seen(2.0)}}, pairs) == dict.fromkeys("ab", both)
-    assert diagnose(checks, learner, {"other": {"a": seen(5.0)}}, pairs)["a"] == Diagnosis("one", ("other",))
+    assert named(learner, known, pairs) == dict.fromkeys("ab", Diagnosis("both", ("this", "that")))
+    assert named(learner, known | {"other": {"a": seen(5.0)}}, pairs)["a"] == Diagnosis("one", ("other",))
+    assert named({"a": seen(5.0), "b": seen(None)}, known, pairs) == {}
 
 
-def test_errors_are_the_same_only_with_the_same_words(checks: dict):
+def test_a_pair_is_not_named_where_one_makes_something_else_of_the_other(named: Callable):
+    """The second one alone gives 3 in the second part; with the first, which does not act there, it gives 7."""
+    known = {"this": {"a": parts(2.0, 0.0)}, "that": {"a": parts(4.0, 3.0)}}
+    learner = {"a": parts(6.0, 7.0)}
+    assert named(learner, known, {("this", "that"): {"a": parts(6.0, 7.0)}}) == {}
+    assert named({"a": parts(6.0, 3.0)}, known, {("this", "that"): {"a": parts(6.0, 3.0)}}).keys() == {"a"}
+
+
+def test_a_pair_whose_parts_undo_each_other_where_the_learner_is_wrong_is_not_named(named: Callable):
+    known = {"this": {"a": seen(2.0), "b": seen(3.0)}, "that": {"a": seen(4.0), "c": seen(5.0)}}
+    learner = {"a": seen(2.0), "b": seen(3.5), "c": seen(5.0)}
+    assert named(learner, known, {("this", "that"): {}}) == {}  # together they would pass `a`
+
+
+def test_words_that_fit_several_name_none(checks: dict):
+    """Random results are the same where the same words are said of them, and these are said of one mistake alone."""
+    suite = import_suite(find(["14"])[0].suite)
+    drawn = next(c for c in vars(suite).values() if isinstance(c, Check) and c.compare != "values")
+
+    def told(values: Any) -> Seen:
+        return Seen("fail", "the last of 7 is never drawn.", Outcome({"x": freeze(np.array(values))}))
+
+    early, late = told([0, 1] * 60), told([0, 1, 2] * 40)
+    expected = {"a": {"x": freeze(np.arange(120) % 4)}, "b": freeze(np.array(RIGHT_VALUE))}
+
+    def found(learner: dict, known: dict) -> dict:
+        return diagnose(checks | {"a": drawn}, learner, expected, Known(known, {}))
+
+    assert found({"a": early}, {"this": {"a": early}}).keys() == {"a"}
+    assert found({"a": early, "b": seen(7.0)}, {"this": {"a": early}}) == {}  # something else is wrong, too
+    assert found({"a": early}, {"this": {"a": late}}) == {}  # draws of other values
+    more = {"a": early, "b": seen(2.0)}
+    assert found({"a": early, "b": seen(None)}, {"this": {"a": early}, "other": more}) == {}
+
+
+def test_errors_are_the_same_only_with_the_same_words(named: Callable):
     def broken(message: str) -> Seen:
         return Seen("error", "", Outcome(failure=Failure("raised", "TypeError", (), message)))
 
     known = {"this": {"a": broken("3 axes")}}
-    assert diagnose(checks, {"a": broken("3 axes")}, known, {}).keys() == {"a"}
-    assert diagnose(checks, {"a": broken("4 axes")}, known, {}) == {}
-    assert diagnose(checks, {"a": seen(1.0)}, known, {}) == {}
+    assert named({"a": broken("3 axes")}, known).keys() == {"a"}
+    assert named({"a": broken("4 axes")}, known) == {}
+    assert named({"a": seen(1.0)}, known) == {}
 
 
 @pytest.mark.parametrize(
@@ -201,6 +299,77 @@ def test_traces_survive_being_packed():
     assert back.keys() == {"a", "c"}
     assert back["a"].message == "off"
     assert (back["c"].outcome.failure.type, back["c"].outcome.failure.message) == ("E", "m")
+
+
+# ---- both situations ------------------------------------------------------------------------------------------------
+
+BEGUN = """\
+def first(x):
+    ### BEGIN SOLUTION
+    y = x
+    return y + 1
+    ### END SOLUTION
+
+
+class Second:
+    def one(self):
+        ### BEGIN SOLUTION
+        return 1
+        ### END SOLUTION
+
+    def two(self):
+        ### BEGIN SOLUTION
+        return _helper(2)
+        ### END SOLUTION
+
+
+### BEGIN SOLUTION
+def _helper(x):
+    return x
+### END SOLUTION
+"""
+
+
+def test_a_mistake_is_tried_with_what_comes_after_it_still_to_be_written():
+    reference = Source("s", Path("s.py"), BEGUN, "reference")
+    begun = as_begun(reference.edited([("y + 1", "y")]), reference)
+    assert begun is not None
+    assert "return y\n" in begun.text
+    assert begun.text.count("raise NotImplementedError") == 2
+    assert "def _helper" in begun.text  # the reference's own, which what is written may call
+    inner = as_begun(reference.edited([("return 1", "return -1")]), reference)
+    assert inner is not None
+    assert "y + 1" in inner.text
+    assert "return -1" in inner.text
+    assert inner.text.count("raise NotImplementedError") == 1
+    assert as_begun(reference.edited([("_helper(2)", "2")]), reference) is None
+
+
+def test_both_situations_are_counted_and_what_cannot_be_seen_is_not_held_against_a_name():
+    entry = find(["05"])[0]
+
+    def trial(name: str, unfinished: bool, status: str, *named: str) -> Trial:
+        candidate = Candidate(entry, name, REFERENCE[entry.stem], unfinished)
+        diagnosis = {"check": Diagnosis("one of", named)} if named else {}
+        return Trial(candidate, {"check": status}, {"check": ""}, 0.0, diagnosis)
+
+    trials = [trial("a", False, "fail", "a"), trial("b", False, "fail", "b", "c"), trial("a", True, "todo")]
+    assert str(Tally(trials, False)) == "2 of 2 mistakes rejected, 2 named"
+    assert "0 of 1 show, 1 can't be seen yet, 0 named" in str(Tally(trials, True))
+    assert all(Tally(trials, unfinished).enough for unfinished in (False, True))
+    assert not Tally([trial("a", True, "fail")], True).enough
+    assert Tally([trial("a", True, "fail", "c")], True).misnamed
+
+
+@pytest.mark.parametrize("ex", ["00", "02"])
+def test_known_mistakes_are_named_before_what_comes_after_them_is_written(ex: str):
+    (entry,) = find([ex])
+    begun = [each for each in mistakes([entry], REFERENCE) if each.unfinished]
+    with Bench() as bench:
+        trials = list(bench.run(begun, diagnose=True))
+    shown = [trial for trial in trials if trial.rejected_by]
+    assert len(shown) >= 10
+    assert {trial.candidate.name for trial in shown if not trial.names(trial.candidate.name)} == set()
 
 
 # ---- the diagnosis of real code -------------------------------------------------------------------------------------
@@ -275,3 +444,35 @@ def test_the_traces_are_recorded_once(tmp_path: Path, monkeypatch: pytest.Monkey
     other_seed = known_file(entry, 1, REFERENCE)
     assert other_seed is not None
     assert other_seed != first
+
+
+LINEAR = """
+    def forward(self, x):
+        return self.down(self.dropout(self.up(x)))
+"""
+
+
+def test_a_mistake_that_goes_further_than_the_known_one_gets_its_name_alone(names: Callable):
+    """No activation at all, where the catalogue's entry leaves relu: nothing else is said of it."""
+    source = REFERENCE["ex09_feed_forward"].text
+    start = source.index("    def forward(self, x: Tensor)")
+    end = source.index("### END SOLUTION", start)
+    found = names("09", source[:start] + LINEAR + source[end + len("### END SOLUTION") :])
+    assert {(named.kind, *(turn.id for turn in named.of)) for named in found.values()} == {("one", "no-activation")}
+    assert len(found) >= 5
+
+
+def test_a_known_mistake_with_another_boundary_is_named_in_all_its_checks(names: Callable):
+    """The sum is compared by <= where the catalogue's entry has <: they differ only where they meet."""
+    source = REFERENCE["ex15_sampling"].text
+    shifted = source.replace("before = ordered.cumsum(dim=-1) - ordered", "before = ordered.cumsum(dim=-1)")
+    found = names("15", shifted.replace("dropped = before >= top_p", "dropped = before > top_p"))
+    assert len(found) >= 5
+    assert {tuple(turn.id for turn in named.of) for named in found.values()} == {("top-p-drops-the-crossing-token",)}
+
+
+def test_what_only_looks_like_a_known_mistake_in_words_is_not_named(names: Callable):
+    """One start is lost, in a way of its own: no windows at multiples of the length."""
+    source = REFERENCE["ex14_training"].text
+    found = names("14", source.replace("torch.randint(n_starts,", "torch.randint(max(1, n_starts - 1),"))
+    assert "windows-at-multiples" not in {turn.id for named in found.values() for turn in named.of}

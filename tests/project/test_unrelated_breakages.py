@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from grader.content.regions import SOLUTION, without_markers
+from grader.content.stubs import make_stub
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, load
 from grader.files import ROOT
@@ -71,30 +73,37 @@ def _break(function):
 
 
 def broken_sources() -> Iterator[tuple[Entry, str, str]]:
-    """Every exercise with every breakage put on each of its functions and `forward` methods: entry, label, text."""
+    """Every exercise with every breakage put on each of its functions and `forward` methods: entry, label, text.
+
+    Each of them twice where something comes after it: with all of it written, and with it still to be written.
+    """
     for entry in load():
         text = REFERENCE[entry.stem].text
         suite = entry.suite.read_text()
-        for name in targets(text):
+        for name, last in targets(text).items():
             if name.split(".")[0] not in suite:
                 continue
+            whole, begun = without_markers(text, SOLUTION), make_stub(text, after=last)
             for label, code in BREAKAGES:
                 torch_code = code.replace("(r * 41.0).{sin}()", "sin(r * 41.0)").replace("abs(r)", "r.abs()")
                 numpy_code = code.replace("(r * 41.0).{sin}()", "np.sin(r * 41.0)")
                 wrapper = WRAPPER.replace("{torch_code}", torch_code).replace("{numpy_code}", numpy_code)
-                yield entry, f"{name} {label}", f"{text}{wrapper}\n{name} = _break({name})\n"
+                broken = f"{wrapper}\n{name} = _break({name})\n"
+                yield entry, f"{name} {label}", whole + broken
+                if begun != whole:
+                    yield entry, f"{name} {label}, begun", begun + broken
 
 
-def targets(text: str) -> list[str]:
-    """What a breakage can be put on: public functions, and the `forward` of public modules."""
-    found: list[str] = []
+def targets(text: str) -> dict[str, int]:
+    """What a breakage can be put on, with its last line: public functions, and the `forward` of public modules."""
+    found: dict[str, int] = {}
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            found.append(node.name)
-        elif isinstance(node, ast.ClassDef) and any(
-            isinstance(inner, ast.FunctionDef) and inner.name == "forward" for inner in node.body
-        ):
-            found.append(f"{node.name}.forward")
+            found[node.name] = node.end_lineno or 0
+        elif isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef) and inner.name == "forward":
+                    found[f"{node.name}.forward"] = inner.end_lineno or 0
     return found
 
 
@@ -102,7 +111,7 @@ def test_no_name_is_given_to_200_unrelated_breakages():
     """Trials of the suite on breakages that no catalogue holds: some fail, none is called by a name."""
     every = list(broken_sources())
     rng = np.random.default_rng(0)
-    chosen = [every[i] for i in rng.permutation(len(every))[:420]]
+    chosen = [every[i] for i in rng.permutation(len(every))[:480]]
     candidates = [
         Candidate(entry, label, Source(entry.stem, entry.solution, text, "edited"))
         for entry, label, text in chosen
@@ -113,5 +122,6 @@ def test_no_name_is_given_to_200_unrelated_breakages():
         trials = list(bench.run(candidates, diagnose=True))
     noticed = [trial for trial in trials if trial.rejected_by]
     assert len(noticed) >= 200
+    assert sum(trial.candidate.name.endswith("begun") for trial in noticed) >= 50
     wrong = {f"{t.candidate.entry.label} {t.candidate.name}": t.named for t in trials if t.named}
     assert wrong == {}

@@ -56,7 +56,9 @@ def stubs(check: bool, leaks: bool, force: bool, exercises: Path) -> None:
 def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, plain: bool) -> None:
     """Try the suite: every known mistake must be rejected and named, every variant must get all points.
 
-    Exit code 1 if a mistake survives, a variant loses a point, or fewer than 95 % of the mistakes are named.
+    A mistake is tried with every function written, and with those after it still to be written, as people work. Exit
+    code 1 if a mistake survives, a variant loses a point, a mistake is called what it is not, or fewer than 95 % of
+    those that show are named, in either situation.
     """
     from grader.content.syllabus import find
     from grader.staff.mutants.table import MutantsReport

@@ -17,6 +17,47 @@ from grader.staff.mutants.trials import Candidate, Trial, superfluous
 ENOUGH = 0.95
 
 
+class Tally:
+    """The trials of mistakes in one situation, counted: with every function written, or with later ones to be written.
+
+    Where later functions are missing, some mistakes can't be seen yet: no check that notices them can run.
+    """
+
+    def __init__(self, trials: Sequence[Trial], unfinished: bool) -> None:
+        self.unfinished = unfinished
+        self.trials = [trial for trial in trials if trial.candidate.unfinished == unfinished]
+        self.survivors = [trial for trial in self.trials if not trial.rejected_by]
+        self.misnamed = [trial for trial in self.trials if trial.misnamed]
+
+    @property
+    def rejected(self) -> int:
+        """How many mistakes a check notices."""
+        return len(self.trials) - len(self.survivors)
+
+    @property
+    def named(self) -> int:
+        """How many of them are named."""
+        return sum(trial.names(trial.candidate.name) for trial in self.trials)
+
+    @property
+    def enough(self) -> bool:
+        """Whether enough of what could be named is."""
+        return self.named >= ENOUGH * (self.rejected if self.unfinished else len(self.trials))
+
+    def __str__(self) -> str:
+        if not self.unfinished:
+            return f"{self.rejected} of {len(self.trials)} mistakes rejected, {self.named} named"
+        hidden = f", {len(self.survivors)} can't be seen yet" if self.survivors else ""
+        return (
+            f"with later functions still to be written: {self.rejected} of {len(self.trials)} show{hidden}, "
+            f"{self.named} named"
+        )
+
+
+def _right(variants: Sequence[Trial]) -> str:
+    return f"{sum(not trial.rejected_by for trial in variants)} of {len(variants)} variants right"
+
+
 class MutantsReport:
     """Collects trials, tells of each as it is done, and sums up at the end."""
 
@@ -31,7 +72,8 @@ class MutantsReport:
         """A line on one mistake."""
         self.mistakes.append(trial)
         if not trial.rejected_by:
-            self._line(trial, "[red]SURVIVES[/red]")
+            unfinished = trial.candidate.unfinished
+            self._line(trial, "can't be seen yet" if unfinished else "[red]SURVIVES[/red]")
             return
         first = trial.rejected_by[0]
         status = trial.statuses[first]
@@ -54,42 +96,36 @@ class MutantsReport:
             self._line(trial, "variant, all points")
 
     def finish(self) -> bool:
-        """The summary by exercise; whether all is as it must be."""
+        """The summary by exercise, in both situations; whether all is as it must be."""
         self.console.print()
         for entry in self.entries:
             mistakes = [trial for trial in self.mistakes if trial.candidate.entry == entry]
             variants = [trial for trial in self.variants if trial.candidate.entry == entry]
-            rejected = sum(bool(trial.rejected_by) for trial in mistakes)
-            named = sum(trial.names(trial.candidate.name) for trial in mistakes)
-            right = sum(not trial.rejected_by for trial in variants)
-            self.console.print(
-                f"  {entry.label}  {rejected:>3} of {len(mistakes):>3} mistakes rejected, {named:>3} named, "
-                f"{right} of {len(variants)} variants right"
-            )
-            spare = superfluous(self.mistakes, entry)
+            self.console.print(f"  {entry.label}  {Tally(mistakes, False)}; {_right(variants)}")
+            self.console.print(f"        {Tally(mistakes, True)}")
+            spare = superfluous(mistakes, entry)
             if mistakes and spare:
                 self.console.print(
                     f"        reject nothing that no other check rejects: {', '.join(spare)}", style="dim"
                 )
-        survivors = [trial for trial in self.mistakes if not trial.rejected_by]
+        tallies = Tally(self.mistakes, False), Tally(self.mistakes, True)
         wronged = [trial for trial in self.variants if trial.rejected_by]
-        named = sum(trial.names(trial.candidate.name) for trial in self.mistakes)
-        total = len(self.mistakes)
-        self.console.print(
-            f"\n[bold]{total - len(survivors)} of {total} mistakes rejected[/bold], {named} named, "
-            f"{len(self.variants) - len(wronged)} of {len(self.variants)} variants right"
-        )
-        for trial in survivors:
+        self.console.print(f"\n[bold]{tallies[0]}[/bold]; {_right(self.variants)}")
+        self.console.print(f"{tallies[1]}")
+        for trial in tallies[0].survivors:
             self.console.print(f"  survives: {trial.candidate.entry.label} {trial.candidate.name}")
         for trial in wronged:
             self.console.print(f"  loses points: {trial.candidate.entry.label} {trial.candidate.name}")
-        enough = named >= ENOUGH * total
-        if not enough:
-            self.console.print(f"  Fewer than {ENOUGH:.0%} of the mistakes are named.")
-        return not survivors and not wronged and enough
+        for tally in tallies:
+            if not tally.enough:
+                self.console.print(f"  Fewer than {ENOUGH:.0%} are named: {tally}")
+            for trial in tally.misnamed:
+                self.console.print(f"  called what it is not: {trial.candidate.entry.label} {trial.candidate.name}")
+        return not wronged and not tallies[0].survivors and all(each.enough and not each.misnamed for each in tallies)
 
     def _line(self, trial: Trial, text: str) -> None:
-        name = f"{trial.candidate.entry.label}  {trial.candidate.name:<34}"
+        begun = ", begun" if trial.candidate.unfinished else ""
+        name = f"{trial.candidate.entry.label}  {trial.candidate.name + begun:<34}"
         self.console.print(f"  {name} {text}  [dim]{trial.seconds:.1f} s[/dim]", soft_wrap=True)
 
 

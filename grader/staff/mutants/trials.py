@@ -59,6 +59,11 @@ class Trial:
         made = list(self.named.values())
         return bool(made) and all(id in each.ids and each.kind != "both" and len(each.ids) <= 2 for each in made)
 
+    @property
+    def misnamed(self) -> bool:
+        """Whether a diagnosis is made that leaves out the mistake that was put in."""
+        return any(self.candidate.name not in each.ids for each in self.named.values())
+
 
 def mistakes(entries: Iterable[Entry], reference: Mapping[str, Source]) -> list[Candidate]:
     """Return the misconceptions of some exercises as candidates, in both situations in which people make them.
@@ -185,7 +190,8 @@ class Bench:
 
 def superfluous(trials: Sequence[Trial], entry: Entry) -> list[str]:
     """The quick checks of an exercise that reject no mistake which no other check rejects."""
-    sole = {trial.rejected_by[0] for trial in trials if trial.candidate.entry == entry and len(trial.rejected_by) == 1}
+    whole = [trial for trial in trials if trial.candidate.entry == entry and not trial.candidate.unfinished]
+    sole = {trial.rejected_by[0] for trial in whole if len(trial.rejected_by) == 1}
     return [info.name for info in checks_of(entry.suite) if not info.slow and info.name not in sole]
 
 
