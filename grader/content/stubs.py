@@ -182,7 +182,8 @@ def _secrets(entry: Entry) -> set[str]:
     """Lines of a solution that stand in its regions and nowhere else, long enough to give something away."""
     text = Source.read(entry.solution, "reference").text
     asked = inside(text, SOLUTION)
-    secret, known = set(), set()
+    secret: set[str] = set()
+    known: set[str] = set()
     for number, line in enumerate(text.splitlines(), start=1):
         (secret if number in asked else known).add(line.strip())
     return {line for line in secret - known if len(line) > 15 and line != "raise NotImplementedError"}

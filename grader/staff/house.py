@@ -22,6 +22,7 @@ ROOMS = (  # a room imports from those before it
     "results",
     "written",
     "judging",
+    "diagnosis",
     "workers",
     "sandbox.inside",
     "sandbox",

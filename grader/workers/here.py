@@ -21,10 +21,10 @@ from types import ModuleType
 from typing import Any, TextIO
 
 from grader.checks import Check
-from grader.judging.diagnosis import PASSES, diagnose
+from grader.diagnosis.diagnose import PASSES, diagnose
+from grader.diagnosis.traces import pack_traces, read_known
 from grader.judging.judge import Judge
 from grader.judging.reference import Reference, here
-from grader.judging.traces import pack_traces, read_known
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Source
 from grader.results import SCHEMA_VERSION

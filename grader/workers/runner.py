@@ -8,8 +8,8 @@ from typing import Any
 
 from grader.content.suite import CheckInfo
 from grader.content.syllabus import Entry
+from grader.diagnosis.diagnose import Diagnosis
 from grader.errors import GraderError, ReferenceBroken
-from grader.judging.diagnosis import Diagnosis
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
 from grader.results import Evidence, Isolation

@@ -13,11 +13,11 @@ import pytest
 from grader.checks import Check
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
+from grader.diagnosis.diagnose import Diagnosis, Known, diagnose
+from grader.diagnosis.traces import pack_traces, unpack_traces
 from grader.errors import GraderError
 from grader.files import ROOT
 from grader.grading import Grading
-from grader.judging.diagnosis import Diagnosis, Known, diagnose
-from grader.judging.traces import pack_traces, unpack_traces
 from grader.judging.verdict import Seen
 from grader.misconceptions.catalogue import FOLDER, catalogue, mistaken
 from grader.misconceptions.recordings import known_file

@@ -16,6 +16,7 @@ from grader.content import outline as bare
 from grader.content.stubs import make_skeleton, make_stub, skeleton
 from grader.content.suite import checks_of
 from grader.content.syllabus import find, load
+from grader.diagnosis.sketch import KEPT, SUMS, sketch
 from grader.errors import GraderError
 from grader.judging.calls import Calls
 from grader.judging.comparison import Comparison
@@ -23,7 +24,6 @@ from grader.judging.judge import Judge
 from grader.judging.observation_store import hollow, looked_at, needed, pack_observation, unpack_observation
 from grader.judging.recorded import Recorded
 from grader.judging.reference import Code, reference_assembly
-from grader.judging.sketch import KEPT, SUMS, sketch
 from grader.probing.assembly import Assembly
 from grader.probing.observation import freeze
 from grader.probing.random import derive

@@ -15,9 +15,9 @@ from grader.content.regions import SOLUTION, without_markers
 from grader.content.stubs import make_stub
 from grader.content.suite import CheckInfo, checks_of
 from grader.content.syllabus import Entry
+from grader.diagnosis.diagnose import Diagnosis
 from grader.errors import GraderError
 from grader.files import ROOT
-from grader.judging.diagnosis import Diagnosis
 from grader.misconceptions.catalogue import catalogue
 from grader.misconceptions.recordings import known_file
 from grader.probing.assembly import Source, read_folder

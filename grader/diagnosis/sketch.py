@@ -61,7 +61,7 @@ def akin(mine: Any, theirs: Any) -> bool:
     often = math.prod(mine["shape"]) / OFTEN
     one, other = mine.get("drawn"), theirs.get("drawn")
     if one is not None and other is not None:
-        return one == other or often < max(len(one), len(other))
+        return bool(one == other) or often < max(len(one), len(other))
     one, other = mine.get("spread"), theirs.get("spread")
     if one is not None and other is not None and often > 1:
         return bool(np.isclose(one.values, other.values, rtol=APART, atol=1e-12))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from grader.checks import Check
+from grader.diagnosis.sketch import akin, is_sketch, sketch
 from grader.judging.comparison import Comparison
-from grader.judging.sketch import akin, is_sketch, sketch
 from grader.judging.verdict import Seen
 from grader.probing.observation import Array, Raised
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from grader.checks import Check
-from grader.judging.marks import WORDS, Mark, Signs
+from grader.diagnosis.marks import WORDS, Mark, Signs
 from grader.judging.verdict import Seen
 from grader.probing.outcome import Outcome
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grader.judging.diagnosis import Known, Traces, failed
-from grader.judging.sketch import sketch
+from grader.diagnosis.diagnose import Known, Traces, failed
+from grader.diagnosis.sketch import sketch
 from grader.judging.verdict import Seen
 from grader.probing.observation import pack, unpack
 from grader.probing.outcome import Failure, Outcome
