@@ -231,8 +231,8 @@ def split_corpus(
         their order; none is lost, and none is in both.
 
     Raises:
-        ValueError: `val_fraction` lies outside 0..1, or `text` is so short that one of the parts would
-            have fewer than two tokens (one to see and one to guess); the message names the argument.
+        ValueError: `val_fraction` lies outside 0..1 (the message says which came), or `text` is so
+            short that one of the parts would have fewer than two tokens (one to see and one to guess).
     """
     ### BEGIN SOLUTION
     if not 0 <= val_fraction <= 1:
@@ -258,8 +258,9 @@ def build_model(
 ) -> GPT:
     """Make a fresh GPT.
 
-    The defaults are the recipe of the table above. Change them as you like once the checks pass: these train for so few
-    steps that a model much smaller, or slower to learn, falls behind.
+    The defaults are the recipe of the table above. Change them as you like once the checks pass. Those
+    train for so few steps that a model much smaller, or slower to learn, falls behind, and one that
+    takes more than about ten times as long for a step runs out of time.
 
     Args:
         vocab_size: V, what the tokenizer says.
@@ -346,7 +347,7 @@ def complete(
 
     Raises:
         ValueError: the `prompt` is empty (a GPT needs a token to go on from), or holds a character
-            that the tokenizer does not know; the message names it.
+            that the tokenizer does not know; the message says which.
     """
     ### BEGIN SOLUTION
     if not prompt:

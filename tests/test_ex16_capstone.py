@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from grader.checks import Exercise, Random, check, filled, loaded, parameters, raised
+from grader.checks import Exercise, Random, check, close, filled, loaded, parameters, raised
 
 SIZES = ("vocab_size", "context_length", "d_model", "n_heads", "n_layers", "d_ff", "bias")
 
@@ -112,16 +112,23 @@ def test_tokenizer(ex: Exercise, rng: Random):
     text = chorus(rng, 600) + "\tNaïve “quotes”, 3 × 4 = 12…\n"
     tokenizer = ex.build_tokenizer(text)
     ids = tokenizer.encode(text)
-    return {"text": text, "ids": ids, "decoded": tokenizer.decode(ids), "vocab_size": tokenizer.vocab_size}
+    backwards = tokenizer.decode(tokenizer.encode(text[::-1]))
+    return {
+        "text": text,
+        "ids": ids,
+        "decoded": tokenizer.decode(ids),
+        "backwards": backwards,
+        "vocab_size": tokenizer.vocab_size,
+    }
 
 
 @test_tokenizer.explain
 def _(got, want):
-    if not isinstance(got["ids"], list) or not all(isinstance(i, int) for i in got["ids"]):
+    if not isinstance(got["ids"], list) or not got["ids"] or not all(isinstance(i, int) for i in got["ids"]):
         yield "`encode` should give a list of Python ints."
     elif not all(0 <= i < got["vocab_size"] for i in got["ids"]):
         yield f"the ids go from {min(got['ids'])} to {max(got['ids'])}, but vocab_size is {got['vocab_size']}."
-    if got["decoded"] != want["text"]:
+    if got["decoded"] != want["text"] or got["backwards"] != want["text"][::-1]:
         yield "what was encoded is not decoded to the same text: is any character of the corpus changed or left out?"
 
 
@@ -152,6 +159,8 @@ def _(got, want):
     logits = got["logits"][:, :-1]
     log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     loss = -np.take_along_axis(log_probs, want["ids"][:, 1:, None], axis=-1).mean()
+    if close(logits, logits[:1, :1], 1e-9):
+        yield "a fresh model gives every token the same logits, whatever it reads: are its weights drawn?"
     if not abs(loss - math.log(vocab_size)) < 0.4:
         yield f"a fresh model's loss should be near ln {vocab_size} = {math.log(vocab_size):.2f}; yours has {loss:.2f}."
 
@@ -184,6 +193,7 @@ def _(got, want):
     steps = [step for step, _ in got["heard"]]
     if steps != [1, 2, 3, 4]:
         yield f"in a training of 4 steps, on_step is called for the steps {steps}."
+        return
     expected, first = math.log(got["vocab_size"]), got["heard"][0][1]
     if not abs(first - expected) < 0.4:
         yield (
@@ -195,7 +205,7 @@ def _(got, want):
 @check(
     "eighty steps on a small corpus beat a table of letter pairs, on text that was never seen",
     points=2,
-    limit=120.0,
+    limit=240.0,
     compare="nothing",
 )
 def test_beats_bigrams(ex: Exercise, rng: Random):
@@ -245,25 +255,26 @@ def test_other_tokenizer(ex: Exercise, rng: Random):
 def test_sizes(ex: Exercise, rng: Random):
     ex.build_model(7)
     asked = {"context_length": 9, "d_model": 24, "n_heads": 3, "n_layers": 1, "dropout": 0.25}
-    built: dict[str, Any] = {}
+    built: dict[str, Any] = {"vocab_size": ex.build_model(7).config.vocab_size}
     for name, size in asked.items():
         sizes = {"d_model": 24, "n_heads": 2} | {name: size}
         try:
             model = ex.build_model(7, **sizes)
         except TypeError:  # other keywords are a reading of the contract, too
+            built[name] = "not asked for by this name"
             continue
         built[name] = getattr(model.config, name)
-    return {"asked": asked, "built": built}
+    return {"asked": {"vocab_size": 7} | asked, "built": built}
 
 
 @test_sizes.explain
 def _(got, want):
-    for name, size in got["built"].items():
-        if size != want["asked"][name]:
-            yield f"build_model was asked for {name}={want['asked'][name]} and built {size}: is it passed on?"
+    for name, size in want["asked"].items():
+        if got["built"][name] not in (size, "not asked for by this name"):
+            yield f"build_model was asked for {name}={size} and built {got['built'][name]}: is it passed on?"
 
 
-@check("one batch can be learned by heart", limit=60.0, compare="nothing")
+@check("one batch can be learned by heart", limit=120.0, compare="nothing")
 def test_overfits_one_batch(ex: Exercise, rng: Random):
     vocab_size = 23
     model = ex.build_model(vocab_size)
@@ -283,7 +294,7 @@ def _(got, want, reference):
 @check(
     "180 steps beat letter pairs and triples on unseen text, and come near the reference on the same budget",
     points=3,
-    limit=120.0,
+    limit=300.0,
     compare="nothing",
 )
 def test_held_out_loss(ex: Exercise, rng: Random):
@@ -369,12 +380,15 @@ def test_reproducible(ex: Exercise, rng: Random):
 
 @test_reproducible.explain
 def _(got, want):
+    if len(got) != len(want) or any(len(run["losses"]) != 3 or len(run["val_losses"]) != 1 for run in got):
+        yield "three steps with eval_every = 3 are three calls of on_step and one row."
+        return
     first, again, other = got
-    if first["losses"][0] != again["losses"][0]:
+    if not close(first["losses"][0], again["losses"][0], 1e-6):
         yield "two runs with the same seed differ in their first loss: are the weights drawn before the seed is set?"
-    if first != again:
+    elif not all(close(first[name], again[name], 1e-6) for name in ("losses", "val_losses")):
         yield "two runs with the same seed give different histories."
-    if first["losses"] == other["losses"]:
+    if close(first["losses"], other["losses"], 1e-6):
         yield "runs with the seeds 5 and 6 have the same losses: is config.seed used?"
 
 
@@ -417,8 +431,10 @@ def _(got, want, reference):
     learned, held_out = got["text"][: count - count // 10 + 1], got["text"][count - count // 10 - 1 :]
     if not all(occurs(row, learned) for row in got["trained on"]):
         yield "the model is trained on the last tenth of the text, which should be held out."
-    elif not all(occurs(row, held_out) for row in got["evaluated on"]):
-        yield "the evaluations read the first part of the text: which tokens does `train` get as val_tokens?"
+    elif not any(occurs(row, held_out) for row in got["evaluated on"]):
+        yield "no evaluation reads the last tenth of the text: which tokens does `train` get as val_tokens?"
+    elif not all(occurs(row, held_out) or occurs(row, learned) for row in got["evaluated on"]):
+        yield "an evaluation reads across the cut between the two parts."
     else:
         model = rebuilt(got["model"], reference)
         loss, fresh = losses(model, learned[:2000]).mean(), math.log(got["model"]["sizes"]["vocab_size"])
@@ -444,6 +460,7 @@ def _(got, want, reference):
     steps = [row["step"] for row in got["history"]]
     if steps != [2, 4, 5]:
         yield f"with steps=5 and eval_every=2 the history has rows for the steps {steps}; expected [2, 4, 5]."
+        return
     for row, expected in zip(got["history"], want["history"], strict=True):
         if not math.isclose(row["lr"], expected["lr"], rel_tol=1e-6):
             yield f"at step {row['step']} the learning rate is {row['lr']:.2g}; the config says {expected['lr']:.2g}."
@@ -495,11 +512,16 @@ def test_device(ex: Exercise, rng: Random):
         for device in ("cpu", "auto", "meta"):
             found[device] = {}
             gpt.forward = training
-            model, tokenizer, _ = ex.train_language_model(text, config, device=device)
-            found[device]["the model that comes back"] = devices(model)
-            gpt.forward = writing
-            with suppress(Reached):
-                ex.complete(model, tokenizer, text[:9], 1)
+            try:
+                model, tokenizer, _ = ex.train_language_model(text, config, device=device)
+                found[device]["the model that comes back"] = devices(model)
+                gpt.forward = writing
+                with suppress(Reached):
+                    ex.complete(model, tokenizer, text[:9], 1)
+            except RuntimeError as error:
+                if device != "meta" or "same device" in str(error) or "expected device" in str(error):
+                    raise
+                found[device]["looks at values"] = []  # nothing there has any: right, and not to be seen further
     finally:
         for (owner, name), function in before.items():
             setattr(owner, name, function)
@@ -510,7 +532,8 @@ def test_device(ex: Exercise, rng: Random):
 def _(got, want):
     for device, expected in want.items():
         for name, places in expected.items():
-            mine = got[device].get(name, ["no device that was seen"])
+            seen = got[device]
+            mine = seen.get(name, places if "looks at values" in seen else ["no device that was seen"])
             if mine != places:
                 yield (
                     f"with device={device!r}, {name} should be on {places[0]}, not on {' and '.join(mine)}. "
@@ -553,13 +576,13 @@ def test_wrong_arguments(ex: Exercise, rng: Random):
     gpt = ex.of("ex13_gpt")
     model = gpt.GPT(gpt.GPTConfig(9, 12, d_model=8, n_heads=2, n_layers=1))
     return {
-        "a fraction above 1": raised(lambda: ex.split_corpus(text, tokenizer, 1.5), ["val_fraction", 1.5]),
-        "a negative fraction": raised(lambda: ex.split_corpus(text, tokenizer, -0.1), ["val_fraction", -0.1]),
-        "one character": raised(lambda: ex.split_corpus("a", tokenizer), ["text"]),
-        "one token held out": raised(lambda: ex.split_corpus(text[:10], tokenizer), ["text"]),
-        "one token to learn from": raised(lambda: ex.split_corpus(text[:10], tokenizer, 0.9), ["text"]),
+        "a fraction above 1": raised(lambda: ex.split_corpus(text, tokenizer, 1.5), [1.5]),
+        "a negative fraction": raised(lambda: ex.split_corpus(text, tokenizer, -0.1), [-0.1]),
+        "one character": raised(lambda: ex.split_corpus("a", tokenizer)),
+        "one token held out": raised(lambda: ex.split_corpus(text[:10], tokenizer)),
+        "one token to learn from": raised(lambda: ex.split_corpus(text[:10], tokenizer, 0.9)),
         "two tokens in each part": raised(lambda: ex.split_corpus(text[:4], tokenizer, 0.5)),
-        "an empty prompt": raised(lambda: ex.complete(model, tokenizer, "", 3), ["prompt"]),
+        "an empty prompt": raised(lambda: ex.complete(model, tokenizer, "", 3)),
         "an unknown character": raised(lambda: ex.complete(model, tokenizer, "a%b", 3), ["%"]),
     }
 
