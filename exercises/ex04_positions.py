@@ -193,10 +193,10 @@ def sinusoidal_encoding(length: int, d_model: int, base: float = 10000.0) -> Ten
 
     Returns:
         (T, D) float32, with pe[t, 2i] = sin(t / base ** (2i / D)) and pe[t, 2i + 1] the cosine of
-        the same angle.
+        the same angle. Computing in float32 throughout is exact enough.
 
     Raises:
-        ValueError: if `d_model` is odd. The message names `d_model` and its value.
+        ValueError: if `d_model` is odd. The message names its value.
 
     Source: Vaswani et al. 2017, section 3.5.
     """
@@ -246,10 +246,10 @@ class SinusoidalPositions(nn.Module):
             x: (B, T, D) vectors, with T up to max_len; it is not changed.
 
         Returns:
-            (B, T, D) x + pe[:T], in the dtype of x.
+            (B, T, D) x + pe[:T], in the dtype and on the device of x.
 
         Raises:
-            ValueError: if T is larger than max_len. The message names `max_len` and T.
+            ValueError: if T is larger than max_len. The message names T.
         """
         # Your code here. (The reference needs 4 lines.)
         raise NotImplementedError("not written yet")
@@ -263,8 +263,8 @@ class LearnedPositions(nn.Module):
         d_model: D, the width of the vectors.
 
     Attributes:
-        weight: (max_len, D) an `nn.Parameter` with one row per position, drawn from a normal
-            distribution with mean 0 and standard deviation 0.02.
+        weight: (max_len, D) an `nn.Parameter` with one row per position. Each entry of a new one is
+            drawn by itself from a normal distribution with mean 0 and standard deviation 0.02.
 
     Source: Vaswani et al. 2017, table 3, row E; Radford et al. 2018, section 4.1.
     """
@@ -280,10 +280,10 @@ class LearnedPositions(nn.Module):
             x: (B, T, D) vectors, with T up to max_len; it is not changed.
 
         Returns:
-            (B, T, D) x + weight[:T], in the dtype of x.
+            (B, T, D) x + weight[:T], in the dtype and on the device of x.
 
         Raises:
-            ValueError: if T is larger than max_len. The message names `max_len` and T.
+            ValueError: if T is larger than max_len. The message names T.
         """
         # Your code here. (The reference needs 4 lines.)
         raise NotImplementedError("not written yet")
