@@ -1,9 +1,9 @@
-"""What somebody has written: the sources of a folder, and why others of its files can't be read."""
+"""What somebody has written or handed in: the sources, and why other files can't be read."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from grader.errors import SourceUnreadable
 from grader.probing.assembly import Source
@@ -12,16 +12,18 @@ FILE_LIMIT = 1 << 20  # bytes of one source file
 FILES_LIMIT = 200
 
 
-class Written(NamedTuple):
-    """What somebody has written: the sources by stem, and why others can't be read."""
+@dataclass
+class Written:
+    """What somebody has written: the sources by stem, why others can't be read, and what was odd about it."""
 
-    sources: dict[str, Source]
-    unreadable: dict[str, str]
+    sources: dict[str, Source] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_written(folder: Path) -> Written:
     """Read every source in a learner's folder."""
-    written = Written({}, {})
+    written = Written()
     for path in sorted(folder.glob("*.py")):
         try:
             written.sources[path.stem] = Source.read(path, "learner")
@@ -36,7 +38,8 @@ def read_untrusted(folder: Path) -> Written:
     No link is followed (it could lead to the reference), nothing but plain files is opened, and no more than a source
     can sensibly have is read.
     """
-    sources, unreadable = written = Written({}, {})
+    written = Written()
+    sources, unreadable = written.sources, written.unreadable
     for path in sorted(folder.glob("*.py"))[:FILES_LIMIT]:
         if not path.stem.isidentifier():
             continue

@@ -14,8 +14,10 @@ from grader.content.edition import manifest
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
 from grader.grading import Grading, built_on, missing_needs
-from grader.nb.cells import Places, cell_lines, code_of, pieces, rebuilt
+from grader.nb.cells import Places, cell_lines, pieces
+from grader.nb.commands import plain
 from grader.nb.content import HIDDEN, content
+from grader.nb.module import module_of, with_answers
 from grader.nb.report import report
 from grader.probing.assembly import Assembly, Exercise, Source
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
@@ -94,7 +96,7 @@ class Check:
         """The learner's pieces; earlier exercises that do not pass are the reference's, where that is at hand."""
         if self._assembly is not None:
             self._assembly.close()
-        with self._grading(Written(dict(sources), {})) as grading:
+        with self._grading(Written(dict(sources))) as grading:
             chosen, _ = grading.sources(self.entry)
         self._assembly = Assembly(chosen)
         return self._assembly.__enter__()
@@ -133,7 +135,7 @@ class Check:
             return written, {}
         answers = dict(_executed(self.entry))
         path = self.folder / f"{self.entry.stem}.py"
-        written.sources[self.entry.stem] = Source(self.entry.stem, path, rebuilt(self.entry, answers), "learner")
+        written.sources[self.entry.stem] = Source(self.entry.stem, path, with_answers(self.entry, answers), "learner")
         written.unreadable.pop(self.entry.stem, None)
         return written, cell_lines(self.entry, answers)
 
@@ -166,11 +168,10 @@ def _found(entry: Entry, folders: tuple[Path, ...]) -> dict[str, Source]:
             try:
                 if path.suffix == ".py":
                     return {entry.stem: Source.read(path, "learner")}
-                text = code_of(entry, path.read_text(encoding="utf-8"))
+                text = module_of(entry, path.read_text(encoding="utf-8")).text
             except (GraderError, ValueError, OSError):
                 continue
-            if text is not None:
-                return {entry.stem: Source(entry.stem, path, text, "learner")}
+            return {entry.stem: Source(entry.stem, path, text, "learner")}
     return {}
 
 
@@ -178,6 +179,7 @@ def _executed(entry: Entry) -> Iterator[tuple[str, str]]:
     """The cells that define the pieces of an exercise, as they were run last."""
     wanted = {piece.name: piece.grade_id for piece in pieces(entry) if piece.kind == "asked"}
     for text in reversed(_namespace().get("In", [])):
+        text = plain(text)[0]
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError):

@@ -1,0 +1,117 @@
+"""Work on what other people wrote, in a process with limits of memory, processor time and wall time.
+
+A request that breaks the process, or that takes more than it may, has a reason and no answer; the next one has a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from grader.workers.here import send, streams
+from grader.workers.process import WorkerDied, WorkerProcess
+
+MEMORY = 640 << 20  # bytes on top of what the process has when it comes up
+CPU = 20.0  # seconds of processor time for one request
+WALL = 120.0  # seconds: a machine may be busy
+TRIES = 2  # a process can be ended by something else
+
+
+class Unanswered(Exception):
+    """There is no answer to a request; the message says why."""
+
+
+class Confined:
+    """A module that answers requests in a process of its own; it is started with the first request."""
+
+    def __init__(self, module: str, cpu: float = CPU) -> None:
+        self._module = module
+        self._cpu = cpu
+        self._worker: WorkerProcess | None = None
+        self._lock = threading.Lock()
+        atexit.register(self.close)
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and wait for its answer.
+
+        Raises:
+            Unanswered: it took too much, or broke.
+        """
+        with self._lock:
+            for _ in range(TRIES):
+                try:
+                    answer = self._ask(request)
+                except WorkerDied as death:
+                    self._worker = None
+                    if sys.platform != "win32" and death.code == -signal.SIGXCPU:
+                        raise Unanswered(f"it takes more than {self._cpu:g} seconds of processor time") from None
+                    why = f"it takes more than {WALL:g} seconds" if "Timeout" in death.trace else _end(death.code)
+                    continue
+                if "broken" in answer:
+                    raise Unanswered(answer["broken"])
+                return answer
+            raise Unanswered(why)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._worker is None:
+            self._worker = WorkerProcess(self._module, str(self._cpu))
+        return self._worker.ask(request, WALL)
+
+
+def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Be such a process: answer requests until there are no more."""
+    requests, answers = streams()
+    cpu = float(sys.argv[1])
+    _limit_memory()
+    for line in requests:
+        _limit_processor_time(cpu)
+        send(answers, _answered(answer, line))
+
+
+def _answered(answer: Callable[[dict[str, Any]], dict[str, Any]], line: str) -> dict[str, Any]:
+    try:
+        return answer(json.loads(line))
+    except MemoryError:
+        return {"broken": f"it takes more than {MEMORY >> 20} MiB of memory"}
+    except RecursionError:
+        return {"broken": "it is nested too deeply"}
+    except Exception as error:
+        return {"broken": f"{type(error).__name__}: {error}"}
+
+
+def _limit_memory() -> None:
+    if sys.platform == "linux":
+        import os
+        import resource
+
+        with open("/proc/self/statm") as file:  # noqa: PTH123 - /proc, read in one go
+            used = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+
+
+def _limit_processor_time(seconds: float) -> None:
+    """Let this process have so many seconds from here on; then it is ended."""
+    if sys.platform != "win32":
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        soft = int(used.ru_utime + used.ru_stime + seconds) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (soft if hard < 0 else min(soft, hard), hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _end(code: int) -> str:
+    return f"the process that read it was ended ({-code if code < 0 else code})"

@@ -1,0 +1,137 @@
+"""The folder of submissions: what in it is whose, so that each thing that lies there is somebody's or has its reason."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grader.errors import GraderError
+from grader.staff.intake.names import meaning
+from grader.staff.intake.reader import Part
+from grader.staff.intake.unpacking import ENDINGS, is_archive
+from grader.staff.words import printable
+
+SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX", ".git", ".gitignore", ".gitattributes", ".gitkeep"}
+CANVAS = re.compile(r"(?P<who>[^_]+)(?:_LATE)?_(?P<user>\d+)_(?P<file>\d+)_(?P<name>.+)", re.DOTALL)
+MOODLE = re.compile(r"_assignsubmission_(?:file|onlinetext)_?$")
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One submission: whose it is, the parts that it has, or why there is nothing that can be read."""
+
+    student: str
+    parts: tuple[Part, ...] = ()
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Folder:
+    """Everything in a folder of submissions, by student, and what systems have left there."""
+
+    handed: list[Handed] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def find_submissions(folder: Path) -> Folder:
+    """What lies in a folder of submissions: a folder, an archive or loose files for each student.
+
+    Raises:
+        GraderError: there is no such folder, or nothing in it.
+    """
+    if not folder.is_dir():
+        raise GraderError(f"There is no folder {folder}. Name the one with a folder or an archive for each student.")
+    found = Folder()
+    loose: dict[str, list[Part]] = {}
+    whole: list[tuple[str, Handed]] = []  # with the name that it has where another one has the student's
+    for path in sorted(folder.iterdir(), key=os.fsencode):
+        name = printable(path.name)
+        if path.name in SYSTEM or path.name.startswith("._"):
+            found.left_out.append(name)
+            continue
+        problem = _problem(path)
+        owner = None if problem or path.is_dir() else _owner(path, folder)
+        if owner is not None:
+            student, given = owner
+            loose.setdefault(student, []).append(Part(path, given))
+        elif problem:
+            whole.append((name, Handed(name, problem=problem)))
+        else:
+            whole.append((name, Handed(student_of(path), (Part(path),))))
+    whole += [(f"{student} (files)", Handed(student, tuple(parts))) for student, parts in loose.items()]
+    if not whole:
+        raise GraderError(f"{folder} holds no submission: a folder, a zip or a tar for each student is expected.")
+    found.handed = sorted(_distinct(whole), key=lambda handed: handed.student)
+    return found
+
+
+def student_of(path: Path) -> str:
+    """The name under which a submission is filed: that of its folder, or of its archive without the ending."""
+    if path.is_dir():
+        return printable(path.name)
+    lower = path.name.lower()
+    endings = [f".tar{ending}" for ending in ENDINGS] + list(ENDINGS)
+    ending = next((ending for ending in endings if lower.endswith(ending)), "")
+    return printable(path.name[: len(path.name) - len(ending)] or path.name)
+
+
+def _problem(path: Path) -> str:
+    """Why a thing can't be a submission, if it can't."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return "it is a link, and links are not followed. Put what it leads to in its place"
+        if stat.S_ISDIR(mode):
+            return ""
+        if not stat.S_ISREG(mode):
+            return "it is no folder and no file"
+        if is_archive(path) or CANVAS.fullmatch(path.name) or meaning(path.name):
+            return ""
+    except OSError as error:
+        return f"it can't be read: {error.strerror or error}"
+    return "it is no folder, no archive and no file of an exercise, so nothing of it is graded"
+
+
+def _owner(path: Path, folder: Path) -> tuple[str, str] | None:
+    """Whose a file is that lies loose in the folder, and the name that it had; None for an archive of somebody's own.
+
+    Canvas puts `name_user_file_` before each file. Elsewhere the name stands before that of the exercise, or behind.
+    """
+    canvas = CANVAS.fullmatch(path.name)
+    if canvas:
+        return printable(f"{canvas['who']}_{canvas['user']}"), canvas["name"]
+    meant = None if is_archive(path) else meaning(path.name)
+    if meant is None:
+        return None
+    if meant.doubt < 2:
+        return printable(folder.resolve().name), ""
+    before = MOODLE.sub("", meant.before.rstrip(" _-."))
+    return printable(before or meant.behind.strip(" _-.()") or folder.resolve().name), ""
+
+
+def _distinct(named: Sequence[tuple[str, Handed]]) -> Iterator[Handed]:
+    """No two with one name: of a folder `ben` and a `ben.zip` each is filed for itself, and says so."""
+    names = [handed.student for _, handed in named]
+    taken: set[str] = set()
+    for other, handed in named:
+        if names.count(handed.student) == 1:
+            student, notes = handed.student, handed.notes
+        else:
+            beside = [also for also, each in named if each.student == handed.student and each is not handed]
+            student = handed.student if handed.student == other else other
+            notes = (f"beside it lies {', '.join(beside)}, which is graded for itself",)
+        taken.add(student := _free(student, taken))
+        yield Handed(student, handed.parts, handed.problem, notes)
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} ({number})"
+    return free
