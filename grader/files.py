@@ -24,8 +24,13 @@ def shown(filename: str) -> str:
     return filename if relative.startswith("..") else relative
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, private: bool = False) -> None:
     """Replace a file's content in one step: a crash leaves the old content, never half of the new.
+
+    Args:
+        path: the file.
+        text: its new content.
+        private: nobody but its owner may read it.
 
     Raises:
         GraderError: the file can't be written.
@@ -33,17 +38,32 @@ def write_atomically(path: Path, text: str) -> None:
     target = path.resolve()  # a link stays a link
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+        mode = 0o600 if private else 0o666
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
+        if target.exists() and not private:
             shutil.copymode(target, temporary)
         temporary.replace(target)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise GraderError(f"Can't write {path}: {error.strerror or error}.") from None
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, if it is not there yet, that nobody but its owner may look into.
+
+    Raises:
+        GraderError: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as error:
+        raise GraderError(f"Can't make the folder {path}: {error.strerror or error}.") from None
 
 
 def stamp() -> str:

@@ -59,7 +59,7 @@ def is_command(line: str) -> bool:
     if line.startswith(("%", "!", "?")):
         return True
     words = line.partition("#")[0].strip().rstrip(";")
-    return words.endswith("?") and HELP.fullmatch(words) is not None or ASSIGNED.match(line[:1000]) is not None
+    return (words.endswith("?") and HELP.fullmatch(words) is not None) or ASSIGNED.match(line[:1000]) is not None
 
 
 class _State:

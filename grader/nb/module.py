@@ -18,8 +18,9 @@ from grader.content.stubs import generated
 from grader.content.syllabus import Entry
 from grader.nb.cells import PREFIX, pieces, rebuilt
 from grader.nb.commands import plain
-from grader.nb.reading import Cell, cells
+from grader.nb.reading import cells, named
 
+NO_CODE = "this notebook holds no code of the exercise"
 LOOKS_EXPORTED = re.compile(r"^# (?:In ?\[|%%)|get_ipython\(\)", re.MULTILINE)
 
 
@@ -38,31 +39,29 @@ def module_of(entry: Entry, text: str) -> Module:
         ValueError: it is no notebook, or it is one whose code is asked for in a file beside it.
     """
     found = cells(text)
-    names = {cell.name for cell in found if cell.name is not None}
-    if any(name.startswith(PREFIX) for name in names):
-        return Module(with_answers(entry, answers(entry, found)))
+    sources = named(found)
+    if any(name.startswith(PREFIX) for name in sources):
+        return Module(with_answers(entry, answers(entry, sources)))
     code = [cell.source for cell in found if cell.is_code]
-    if any(name.startswith("check-") for name in names) and not _any_defines(code, _asked(entry)):
-        raise ValueError(f"this notebook holds no code of the exercise: that stands in {entry.stub.name}")
+    if any(name.startswith("check-") for name in sources) and not _any_defines(code, _asked(entry)):
+        raise ValueError(f"{NO_CODE}: that is asked for in {entry.stub.name}")
+    if not any(source.strip() for source in code):
+        raise ValueError(NO_CODE)
     return _joined(entry, code)
 
 
 def module_of_script(entry: Entry, text: str) -> Module:
     """A source as it is; of a notebook that was exported, or one with commands, what a notebook would give."""
-    source, commands = plain(text)
+    _, commands = plain(text)
     if not commands and not LOOKS_EXPORTED.search(text):
         return Module(text)
     return _joined(entry, [text])
 
 
-def answers(entry: Entry, found: Iterable[Cell]) -> dict[str, str]:
+def answers(entry: Entry, sources: Mapping[str, str]) -> dict[str, str]:
     """What stands in the cells of a course's notebook, by the name of the cell, as Python with as many lines."""
-    known: dict[str, str] = {}
-    asked = {piece.grade_id for piece in pieces(entry) if piece.kind == "asked"}
-    for cell in found:
-        if cell.name in asked:
-            known.setdefault(cell.name, plain(cell.source)[0])
-    return known
+    asked = [piece.grade_id for piece in pieces(entry) if piece.kind == "asked"]
+    return {name: plain(sources[name])[0] for name in asked if name in sources}
 
 
 def with_answers(entry: Entry, written: Mapping[str, str]) -> str:
@@ -185,7 +184,8 @@ def _without(text: str, tree: ast.Module, kept: set[int]) -> list[str]:
 
 
 def _begin(node: ast.stmt) -> int:
-    return min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(each.lineno for each in decorators)])
 
 
 def _with_futures(lines: list[str], features: Sequence[str]) -> str:

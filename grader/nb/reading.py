@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,17 +34,13 @@ def cells(text: str) -> list[Cell]:
     return list(_cells(book))
 
 
-def named(text: str) -> dict[str, str]:
-    """The sources of the cells that nbgrader has a name for; of two with one name the first counts.
-
-    Raises:
-        ValueError: it is no notebook.
-    """
-    found: dict[str, str] = {}
-    for cell in cells(text):
+def named(found: Iterable[Cell]) -> dict[str, str]:
+    """The sources of the cells that nbgrader has a name for; of two with one name the first counts."""
+    sources: dict[str, str] = {}
+    for cell in found:
         if cell.name is not None:
-            found.setdefault(cell.name, cell.source)
-    return found
+            sources.setdefault(cell.name, cell.source)
+    return sources
 
 
 def _cells(book: dict[str, Any]) -> Iterator[Cell]:

@@ -10,12 +10,19 @@ from typing import Any
 
 from grader.content.suite import CheckInfo
 from grader.content.syllabus import Entry
+from grader.errors import GraderError
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
 from grader.results import Isolation
 from grader.sandbox.levels import Level
-from grader.workers.process import WorkerProcess
+from grader.workers.process import WorkerDied, WorkerProcess
 from grader.workers.runner import PATIENCE, Runner
+
+SEED_BITS = 128  # nobody finds a seed by trying, whatever a check sees of what was derived from it
+
+
+class JudgeDied(GraderError):
+    """The judge itself has ended: that says nothing about the submission, which has to be graded again."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +107,20 @@ class IsolatedRunner(Runner):
         return verdict
 
     def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
-        answer = super()._ask(request, deadline)
+        """As in `Runner`; what is under test runs in another process, and has no part in a death of this one."""
+        try:
+            answer = super()._ask(request, deadline)
+        except WorkerDied as death:
+            raise _died(death) from None
         self._cpu += answer.get("cpu", 0.0)
         return answer
 
 
+def _died(death: WorkerDied) -> JudgeDied:
+    last = death.trace.strip().rpartition("\n")[2]
+    return JudgeDied(f"The judge ended before it had a verdict (code {death.code}{f': {last}' if last else ''}).")
+
+
 def fresh_seed() -> int:
     """A seed that nobody knows beforehand."""
-    return secrets.randbelow(2**31)
+    return secrets.randbits(SEED_BITS)

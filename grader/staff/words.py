@@ -30,7 +30,7 @@ def file_name(name: str) -> str:
     """A name for a file: the name itself if one can have it, else its beginning and a digest."""
     if len(name.encode()) <= NAME_BYTES and not name.startswith("."):
         return name
-    short = name.encode()[:NAME_BYTES // 2].decode("utf-8", "ignore").lstrip(".")
+    short = name.encode()[: NAME_BYTES // 2].decode("utf-8", "ignore").lstrip(".")
     return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 

@@ -6,16 +6,21 @@ import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from grader.cli.app import main, plain_option
 from grader.errors import GraderError
+from grader.staff.words import printable
 
 if TYPE_CHECKING:
     from grader.sandbox.levels import Level
-    from grader.staff.batch.run import Batch, Pool, Record
+    from grader.staff.batch.record import Record
+    from grader.staff.batch.run import Batch, Pool, Standing
+
+
+NAME = 80  # characters of a student's name on a terminal
 
 
 @main.command()
@@ -26,7 +31,14 @@ if TYPE_CHECKING:
 @click.option("--cluster", metavar="ADDRESS", help="Run on the workers of this Dask cluster instead.")
 @click.option("--resume", is_flag=True, help="Go on with a batch that was interrupted.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), help="What all inputs are drawn from.  [default: a fresh one]"
+    "--seed", type=click.IntRange(0, 2**128 - 1), help="What all inputs are drawn from.  [default: a fresh one]"
+)
+@click.option(
+    "--former",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Look for look-alikes in the submissions of a former year, too; can be repeated.",
 )
 @click.option("--seconds", type=click.FloatRange(1), default=900.0, show_default=True, help="For each submission.")
 @click.option("--memory", type=click.IntRange(64), default=1024, show_default=True, help="MiB for each submission.")
@@ -40,12 +52,13 @@ def grade(
     cluster: str | None,
     resume: bool,
     seed: int | None,
+    former: tuple[Path, ...],
     seconds: float,
     memory: int,
     allow_unsandboxed: bool,
     plain: bool,
 ) -> None:
-    """Grade a folder with a folder or an archive (zip, tar) for each student, in the sandbox.
+    """Grade a folder with a folder, an archive (zip, tar) or files for each student, in the sandbox.
 
     DIR gets a JSON document for each student as soon as it is done, three tables (CSV) and a class report (HTML).
 
@@ -68,11 +81,11 @@ def grade(
         except KeyboardInterrupt:
             click.echo(f"\nInterrupted. What is graded is kept: go on with --resume --out {out}", err=True)
             os._exit(130) if cluster is None else sys.exit(130)  # judges at work would be waited for
-    _write(batch, records)
-    bad = [record for record in records if record["problem"]]
+    _write(batch, records, former)
+    bad = [record for record in records if record.problem]
     click.echo(f"{len(records) - len(bad)} of {len(records)} submissions graded. Everything is in {out}: report.html")
     for record in bad:
-        click.echo(f"  {record['student']}: {record['problem']}")
+        click.echo(f"  {printable(record.student, NAME)}: {printable(record.problem)}")
     sys.exit(1 if bad else 0)
 
 
@@ -107,43 +120,45 @@ def _with_progress(batch: Batch, pool: Pool, plain: bool) -> list[Record]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[last]}"),
+        TextColumn("{task.fields[last]}", markup=False),
     )
     with Progress(*columns, console=out, disable=plain or not out.is_terminal) as bar:
         job = bar.add_task("", last="")
 
-        def begun(total: int, already: int) -> None:
-            bar.update(job, total=total, completed=already)
+        def begun(standing: Standing) -> None:
+            already = len(standing.kept)
+            bar.update(job, total=standing.total, completed=already)
             if already:
-                out.print(f"{already} of {total} are graded already.")
+                out.print(f"{already} of {standing.total} are graded already.")
+            for names, what in (
+                (standing.changed, "Handed in anew, so graded again"),
+                (standing.again, "Could not be graded, so tried again"),
+                (standing.gone, "Graded earlier, and not in the folder any more"),
+            ):
+                if names:
+                    listed = printable(", ".join(names), 1000)
+                    out.print(f"{what}: {listed}.", markup=False, soft_wrap=True)
 
-        def done(record: dict[str, Any]) -> None:
-            bar.update(job, advance=1, last=record["student"])
+        def done(record: Record) -> None:
+            name = printable(record.student, NAME)
+            bar.update(job, advance=1, last=name)
             if bar.disable:
-                result = record["result"]
-                what = f"{result['points']} of {result['max_points']}" if result else record["problem"]
-                out.print(f"{record['student']}: {what}", markup=False, soft_wrap=True)
+                result = record.result
+                what = f"{result.points} of {result.max_points}" if result else printable(record.problem)
+                out.print(f"{name}: {what}", markup=False, soft_wrap=True)
 
+        if batch.folder.left_out:
+            left = printable(", ".join(batch.folder.left_out), 500)
+            out.print(f"Left behind by systems, and not looked at: {left}.", markup=False, soft_wrap=True)
         return batch.run(pool, begun, done)
 
 
-def _write(batch: Batch, records: list[Record]) -> None:
-    from grader.content.stubs import generated
+def _write(batch: Batch, records: list[Record], former: tuple[Path, ...]) -> None:
     from grader.content.syllabus import find
-    from grader.probing.assembly import Source
-    from grader.staff.batch.intake import Unusable, find_submissions, take
     from grader.staff.batch.report import write_report
-    from grader.staff.batch.similar import similar
     from grader.staff.batch.tables import write_tables
+    from grader.staff.lookalikes.search import lookalikes
 
     entries = find(batch.plan.exercises)
-    written: dict[str, dict[str, Source]] = {}
-    for path in find_submissions(batch.submissions):
-        try:
-            submission = take(path)
-        except Unusable:
-            continue
-        written[submission.student] = submission.sources
-    given = {entry.stem: Source(entry.stem, entry.stub, generated(entry), "learner") for entry in entries}
     write_tables(records, batch.plan.exercises, batch.out)
-    write_report(records, entries, batch.plan, similar(written, given), batch.out)
+    write_report(records, entries, batch, lookalikes(batch.folder, former, entries, batch.out))

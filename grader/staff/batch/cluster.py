@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
 from grader.errors import GraderError
-from grader.staff.batch.intake import Submission
-from grader.staff.batch.run import TRIES, Record
+from grader.staff.batch.record import Record
+from grader.staff.batch.run import TRIES
 from grader.staff.batch.unit import Task, grade_submission
+from grader.written import Written
 
 CONNECT_LIMIT = "30s"
 
@@ -39,9 +41,9 @@ class ClusterPool:
         """How many units run at the same time."""
         return int(sum(self._client.nthreads().values()))
 
-    def submit(self, submission: Submission, task: Task) -> Future[Record]:
+    def submit(self, student: str, written: Written, task: Task, notes: Sequence[str]) -> Future[Record]:
         """Begin with a unit."""
-        return self._executor.submit(grade_submission, submission, task)
+        return self._executor.submit(grade_submission, student, written, task, notes)
 
     def close(self) -> None:
         """Leave the cluster; its workers go on."""

@@ -6,27 +6,30 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from grader.content.syllabus import Entry
+from grader.content.syllabus import Entry, find
 from grader.errors import GraderError
-from grader.files import ROOT, write_atomically
+from grader.files import ROOT, private_folder, write_atomically
 from grader.sandbox.runner import Budget, fresh_seed
 from grader.staff.batch import unit
-from grader.staff.batch.intake import Submission, Unusable, find_submissions, student_of, take
-from grader.staff.batch.unit import RECORD_VERSION, Task
+from grader.staff.batch.record import VERSION, Record, digest
+from grader.staff.batch.unit import Task
+from grader.staff.intake.folder import Folder, Handed, find_submissions
+from grader.staff.intake.reader import Unusable, take
+from grader.staff.words import file_name, printable
 from grader.store import fingerprint
+from grader.written import Written
 
-Record = dict[str, Any]
-TRIES = 3  # for a unit whose worker died: a machine may fail, and a submission must not be able to stop the batch
+TRIES = 3  # for a unit whose judge died: a machine may fail, and a submission must not be able to stop the batch
 
 
 class Pool(Protocol):
     """Something that runs units of work, somewhere."""
 
-    def submit(self, submission: Submission, task: Task) -> Future[Record]:
+    def submit(self, student: str, written: Written, task: Task, notes: Sequence[str]) -> Future[Record]:
         """Begin with a unit."""
         ...
 
@@ -42,13 +45,24 @@ class LocalPool:
         self._threads = ThreadPoolExecutor(jobs)
         self._jobs = jobs
 
-    def submit(self, submission: Submission, task: Task) -> Future[Record]:
+    def submit(self, student: str, written: Written, task: Task, notes: Sequence[str]) -> Future[Record]:
         """Begin with a unit."""
-        return self._threads.submit(unit.grade_submission, submission, task)
+        return self._threads.submit(unit.grade_submission, student, written, task, notes)
 
     def close(self) -> None:
         """End the judges."""
         self._threads.shutdown(cancel_futures=True)
+
+
+@dataclass
+class Standing:
+    """How a folder of submissions stands to the results that are there: what is kept of these, and what is not."""
+
+    total: int = 0
+    kept: dict[str, Record] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)  # handed in anew since they were graded
+    again: list[str] = field(default_factory=list)  # could not be graded
+    gone: list[str] = field(default_factory=list)  # graded, and not there any more
 
 
 @dataclass(frozen=True)
@@ -68,10 +82,11 @@ class Plan:
 class Batch:
     """Grades a folder of submissions into a folder of results."""
 
-    def __init__(self, submissions: Path, out: Path, plan: Plan) -> None:
-        self.submissions = submissions
+    def __init__(self, folder: Folder, out: Path, plan: Plan) -> None:
+        self.folder = folder
         self.out = out
         self.plan = plan
+        self.standing = Standing()
 
     @classmethod
     def begin(
@@ -82,7 +97,7 @@ class Batch:
         Raises:
             GraderError: `out` holds another batch, or the checks have changed since it began.
         """
-        find_submissions(submissions)
+        folder = find_submissions(submissions)
         path = out / "batch.json"
         now = suite_fingerprint(entries)
         if path.exists():
@@ -105,70 +120,112 @@ class Batch:
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise GraderError(f"{out} is not an empty folder: nothing there is overwritten. Name another --out.")
             plan = Plan(fresh_seed() if seed is None else seed, tuple(entry.stem for entry in entries), budget, now)
-            (out / "students").mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps({"batch": RECORD_VERSION, **asdict(plan)}, indent=1) + "\n")
-        return cls(submissions, out, plan)
+            private_folder(out)
+            write_atomically(path, json.dumps({"batch": VERSION, **asdict(plan)}, indent=1) + "\n", private=True)
+        private_folder(out / "students")
+        return cls(folder, out, plan)
 
-    def run(self, pool: Pool, begun: Callable[[int, int], None], done: Callable[[Record], None]) -> list[Record]:
+    def run(self, pool: Pool, begun: Callable[[Standing], None], done: Callable[[Record], None]) -> list[Record]:
         """Grade what is not graded yet; returns the records of all, in the order of their names.
 
         Args:
             pool: where the units run.
-            begun: called first, with the number of submissions and of those that are graded already.
+            begun: called first, with what is graded already.
             done: called with each record as soon as it is on the disk.
         """
-        paths = find_submissions(self.submissions)
-        records: dict[str, Record] = {}
-        for path in paths:
-            kept = self._kept(student_of(path))
-            if kept is not None:
-                records[kept["student"]] = kept
-        begun(len(paths), len(records))
-        for record in self._graded(pool, [path for path in paths if student_of(path) not in records]):
-            write_atomically(self._file(record["student"]), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-            records[record["student"]] = record
+        self.standing = self._compared()
+        begun(self.standing)
+        records = dict(self.standing.kept)
+        for record in self._graded(pool, [each for each in self.folder.handed if each.student not in records]):
+            document = json.dumps(record.document(), indent=1, ensure_ascii=False)
+            write_atomically(self._file(record.student), f"{document}\n", private=True)
+            records[record.student] = record
             done(record)
-        return [records[student_of(path)] for path in paths]
+        return [records[handed.student] for handed in self.folder.handed]
 
-    def _graded(self, pool: Pool, paths: Sequence[Path]) -> Iterator[Record]:
-        """Run the units, with only some of them in memory at a time; a unit whose worker dies is tried again."""
-        waiting = iter(paths)
-        running: dict[Future[Record], tuple[Submission, int]] = {}
+    def _compared(self) -> Standing:
+        """Compare what is there now with the results of an earlier run."""
+        standing = Standing(len(self.folder.handed))
+        earlier = {record.student: record for record in self._records()}
+        for handed in self.folder.handed:
+            record = earlier.pop(handed.student, None)
+            if record is None:
+                continue
+            if not record.digest:
+                standing.again.append(handed.student)
+            elif record.digest == self._digest(handed):
+                standing.kept[handed.student] = record
+            else:
+                standing.changed.append(handed.student)
+        standing.gone = sorted(earlier)
+        return standing
+
+    def read(self, handed: Handed) -> Written:
+        """Read a submission.
+
+        Raises:
+            Unusable: it can't be read, or holds none of the exercises.
+        """
+        if handed.problem:
+            raise Unusable(handed.problem)
+        return take(handed.parts, find(self.plan.exercises))
+
+    def _digest(self, handed: Handed) -> str:
+        try:
+            return digest(self.read(handed), handed.notes)
+        except Unusable as problem:
+            return digest(None, handed.notes, str(problem))
+
+    def _graded(self, pool: Pool, submissions: Sequence[Handed]) -> Iterator[Record]:
+        """Run the units, with only some of them in memory at a time; a unit whose judge dies is tried again."""
+        waiting = iter(submissions)
+        running: dict[Future[Record], tuple[Handed, Written, int]] = {}
         room = 4 * (os.cpu_count() or 1)
         while True:
-            while len(running) < room and (path := next(waiting, None)) is not None:
+            while len(running) < room and (handed := next(waiting, None)) is not None:
                 try:
-                    submission = take(path)
+                    written = self.read(handed)
                 except Unusable as problem:
-                    yield unit.record(student_of(path), [], "", problem=str(problem))
+                    why = str(problem)
+                    yield Record(handed.student, digest(None, handed.notes, why), handed.notes, why)
                     continue
-                running[pool.submit(submission, self.plan.task)] = (submission, 1)
+                running[pool.submit(handed.student, written, self.plan.task, handed.notes)] = (handed, written, 1)
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                submission, tries = running.pop(future)
+                handed, written, tries = running.pop(future)
                 try:
                     yield future.result()
                 except Exception as error:
                     if tries < TRIES:
-                        running[pool.submit(submission, self.plan.task)] = (submission, tries + 1)
+                        again = pool.submit(handed.student, written, self.plan.task, handed.notes)
+                        running[again] = (handed, written, tries + 1)
                         continue
-                    yield unit.record(
-                        submission.student,
-                        submission.notes,
-                        unit.digest(submission),
-                        problem=f"it could not be graded, {TRIES} times: {type(error).__name__}: {error}",
-                    )
+                    yield _ungraded(handed, written, error)
 
     def _file(self, student: str) -> Path:
-        return self.out / "students" / f"{student}.json"
+        return self.out / "students" / f"{file_name(student)}.json"
 
-    def _kept(self, student: str) -> Record | None:
-        try:
-            record = json.loads(self._file(student).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return record if isinstance(record, dict) and record.get("record") == RECORD_VERSION else None
+    def _records(self) -> Iterator[Record]:
+        """The records of an earlier run; one that is damaged counts as none."""
+        for path in sorted((self.out / "students").glob("*.json")):
+            try:
+                record = Record.of_document(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, GraderError, AttributeError):
+                continue
+            if path == self._file(record.student):
+                yield record
+
+
+def _ungraded(handed: Handed, written: Written, error: Exception) -> Record:
+    """The record of a submission that no judge could grade: without points, and not for good."""
+    why = printable(f"{type(error).__name__}: {error}")
+    return Record(
+        handed.student,
+        "",
+        (*handed.notes, *written.notes),
+        f"it could not be graded, {TRIES} times, which says nothing about it ({why}). Run the command again: --resume",
+    )
 
 
 def suite_fingerprint(entries: Sequence[Entry]) -> str:
@@ -181,7 +238,7 @@ def suite_fingerprint(entries: Sequence[Entry]) -> str:
 def _read_plan(path: Path) -> Plan:
     try:
         data: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if data["batch"] != RECORD_VERSION:
+        if data["batch"] != VERSION:
             raise GraderError(f"{path} was written by another version ({data['batch']}): grade anew, to another --out.")
         return Plan(data["seed"], tuple(data["exercises"]), Budget(**data["budget"]), data["suite"])
     except (OSError, ValueError, KeyError, TypeError) as error:

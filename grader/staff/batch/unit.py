@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from grader.content.syllabus import find
 from grader.grading import Grading
-from grader.results import Result
 from grader.sandbox.runner import Budget, IsolatedRunner
-from grader.staff.batch.intake import Submission
+from grader.staff.batch.record import Record, digest
 from grader.written import Written
 
-RECORD_VERSION = 1
 _local = threading.local()
 
 
@@ -29,38 +25,16 @@ class Task:
     budget: Budget
 
 
-def grade_submission(submission: Submission, task: Task) -> dict[str, Any]:
+def grade_submission(student: str, written: Written, task: Task, notes: Sequence[str] = ()) -> Record:
     """Grade one submission in the sandbox.
 
     The judge of this thread is kept for the next submission of the same batch, with all that it knows of the reference.
     """
     runner = _runner(task)
     runner.begin()
-    written = Written(submission.sources, submission.unreadable)
-    with Grading(Path(submission.student), runner=runner, written=written) as grading:
+    with Grading(Path(student), runner=runner, written=written) as grading:
         result = grading.run(find(task.stems))
-    return record(submission.student, submission.notes, digest(submission), result=result)
-
-
-def record(
-    student: str, notes: Sequence[str], digest: str, *, result: Result | None = None, problem: str = ""
-) -> dict[str, Any]:
-    """What is kept of one submission: the result document, or why there is none."""
-    return {
-        "record": RECORD_VERSION,
-        "student": student,
-        "digest": digest,
-        "notes": list(notes),
-        "problem": problem,
-        "result": None if result is None else result.document(),
-    }
-
-
-def digest(submission: Submission) -> str:
-    """A fingerprint of what was handed in."""
-    texts = {stem: source.text for stem, source in submission.sources.items()}
-    told = repr((sorted(texts.items()), sorted(submission.unreadable.items())))
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return Record(student, digest(written, notes), (*notes, *written.notes), result=result)
 
 
 def close() -> None:

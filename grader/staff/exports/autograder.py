@@ -8,10 +8,12 @@ from typing import Any
 
 from grader.content.syllabus import Entry
 from grader.grading import Grading
-from grader.sandbox.runner import IsolatedRunner
-from grader.staff.batch.intake import Unusable, take
+from grader.sandbox.runner import IsolatedRunner, JudgeDied
 from grader.staff.exports.gradescope import Visibility, gradescope, refusal
-from grader.written import Written
+from grader.staff.intake.reader import Unusable, take
+from grader.staff.words import printable
+
+TRIES = 3  # a machine may fail
 
 
 def grade(
@@ -29,7 +31,7 @@ def grade(
         say: takes lines for instructors.
     """
     try:
-        taken = take(submission)
+        taken = take(submission, entries)
     except Unusable as error:
         return refusal(f"Nothing could be graded: {error}")
     runner = IsolatedRunner()
@@ -37,9 +39,17 @@ def grade(
         level = runner.level
         say(f"Isolation: {level.name}. Seed: {runner.seed}.")
         for line in (*level.missing, *level.notes, *taken.notes):
-            say(f"  {line}")
-        with Grading(submission, runner=runner, written=Written(taken.sources, taken.unreadable)) as grading:
-            document = gradescope(grading.run(entries), hidden)
+            say(f"  {printable(line)}")
+        for tries in range(1, TRIES + 1):
+            runner.begin()
+            try:
+                with Grading(submission, runner=runner, written=taken) as grading:
+                    document = gradescope(grading.run(entries), hidden)
+                break
+            except JudgeDied as death:
+                say(printable(str(death)))
+                if tries == TRIES:
+                    raise
     if taken.notes:
         document["output"] = "\n".join([*taken.notes, document["output"]])
     return document

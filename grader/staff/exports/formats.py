@@ -8,6 +8,7 @@ from typing import Any
 
 from grader.errors import GraderError
 from grader.results import Result
+from grader.staff.batch.record import Record
 from grader.staff.batch.tables import as_csv, checks
 from grader.staff.exports.gradescope import gradescope
 from grader.staff.exports.junit import junit
@@ -28,16 +29,15 @@ def read(path: Path) -> tuple[str, Result]:
         raise GraderError(f"{path} is no JSON document: {error}") from None
     if not isinstance(document, dict):
         raise GraderError(f"{path} is no result document.")
-    student = path.stem
-    if "record" in document:
-        student = document["student"]
-        if document["result"] is None:
-            raise GraderError(f"{path} holds no result: {document['problem']}")
-        document = document["result"]
     try:
-        return student, Result.of_document(document)
+        if "record" not in document:
+            return path.stem, Result.of_document(document)
+        record = Record.of_document(document)
     except GraderError as error:
         raise GraderError(f"{path}: {error}") from None
+    if record.result is None:
+        raise GraderError(f"{path} holds no result: {record.problem}")
+    return record.student, record.result
 
 
 def written(student: str, result: Result, target: str, hidden: Any) -> str:
@@ -50,7 +50,7 @@ def written(student: str, result: Result, target: str, hidden: Any) -> str:
         case "junit":
             return junit(result)
         case "csv":
-            return as_csv(checks([{"student": student, "result": result.document()}]))
+            return as_csv(checks([Record(student, "", result=result)]))
     raise ValueError(f"no format {target!r}")
 
 

@@ -1,1 +1,1 @@
-"""What a class hands in, as it comes: found, read with limits in a process of its own, and told which exercise it is."""
+"""What a class hands in, as it comes: found, read with limits in a process of its own, and told what it is."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from grader.content import stubs
 from grader.content.syllabus import Entry, find, load
 from grader.nb.cells import pieces
+from grader.nb.module import NO_CODE as NO_CODE_WORDS
 from grader.nb.module import module_of, module_of_script
 from grader.probing.assembly import Source
 from grader.staff.intake.names import Meaning, meaning
@@ -46,7 +47,7 @@ class Version:
     def emptiness(self, entry: Entry) -> int:
         """How little there is in it: work, something that can't be read, the stub, a notebook without code."""
         if self.unreadable:
-            return NO_CODE if self.unreadable.startswith("this notebook holds no code") else UNREADABLE
+            return NO_CODE if self.unreadable.startswith(NO_CODE_WORDS) else UNREADABLE
         return STUB if stubs.is_untouched(entry, self.text) else WORK
 
 
@@ -60,6 +61,7 @@ def choose(files: Sequence[Found], notes: Iterable[str], wanted: Sequence[Entry]
             candidates.setdefault(meant.stem, []).append(Version(found, meant))
     left = TOTAL_LIMIT
     taken: list[Found] = []
+    without_code: list[str] = []
     for entry in load():
         chosen = _chosen(entry, candidates.get(entry.stem, []), left, written.notes)
         if chosen is None:
@@ -71,7 +73,12 @@ def choose(files: Sequence[Found], notes: Iterable[str], wanted: Sequence[Entry]
         else:
             written.sources[entry.stem] = Source(entry.stem, Path(f"{entry.stem}.py"), chosen.text, "learner")
             left -= len(chosen.text)
+        if chosen.emptiness(entry) == NO_CODE:
+            without_code.append(entry.stem)
     left_over = [found for found in files if found not in taken]
+    for stem in without_code:
+        others = told([found for found in left_over if not _is_notebook(found)])
+        written.unreadable[stem] += f". There is no {stem}.py in what was handed in. {others}"
     _help(written, left_over, {found.path.parent for found in taken}, left)
     missing = [entry for entry in wanted if entry.stem not in (written.sources | written.unreadable)]
     if missing and left_over and taken and len(wanted) < len(load()):
@@ -82,9 +89,13 @@ def choose(files: Sequence[Found], notes: Iterable[str], wanted: Sequence[Entry]
 def told(files: Sequence[Found]) -> str:
     """What was found, for a message."""
     if not files:
-        return "It is empty."
+        return "Nothing else is in it."
     likely = sorted(files, key=lambda found: (found.path.suffix.lower() not in (".py", ".ipynb"), str(found.path)))
     return f"It holds {_listed([printable(str(found.path), 100) for found in likely])}."
+
+
+def _is_notebook(found: Found) -> bool:
+    return found.path.suffix.lower() == ".ipynb"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -118,8 +129,8 @@ def _read(entry: Entry, version: Version, left: int) -> None:
     limit = NOTEBOOK_LIMIT if version.meaning.notebook else FILE_LIMIT
     try:
         if found.size > limit:
-            large = f"it has {found.size / (1 << 20):,.0f} MiB"
-            raise ValueError(f"{large}; a {'notebook' if version.meaning.notebook else 'source'} has {limit >> 20} at most")
+            kind = "notebook" if version.meaning.notebook else "source"
+            raise ValueError(f"it has {found.size / (1 << 20):,.0f} MiB; a {kind} has {limit >> 20} at most")
         raw = found.read(limit + 1)
         if len(raw) > limit:
             raise ValueError("it is larger than it says")

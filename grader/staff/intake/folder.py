@@ -1,4 +1,4 @@
-"""The folder of submissions: what in it is whose, so that each thing that lies there is somebody's or has its reason."""
+"""The folder of submissions: whose is what, so that each thing that lies there is somebody's or has its reason."""
 
 from __future__ import annotations
 

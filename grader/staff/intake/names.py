@@ -1,4 +1,4 @@
-"""Which exercise a file is meant to be, by its name as people write it: `Copy of ex05_attention (1).py`, `ex5.py.txt`."""
+"""Which exercise a file is meant to be, by its name as people write it: `Copy of ex05_attention.py`, `ex5.py.txt`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LONGEST = 300  # characters of a name
 EXTRA_ENDINGS = (".txt", ".json", ".download")  # what a browser or an editor puts behind the right one
 ENDINGS = {".py": False, ".pyw": False, ".ipynb": True}  # whether it is a notebook
 WORD = re.compile(r"[^\W_]+")
-LABEL = re.compile(r"(?:ex|exercise|exercice|ejercicio|esercizio|aufgabe|uebung|übung|oefening|opgave)0*(\d{1,3})(\D.*)?")
-LABEL_WORDS = {"ex", "exercise", "exercice", "ejercicio", "esercizio", "aufgabe", "uebung", "übung", "oefening"}
+LABEL_WORDS = ("exercise", "exercice", "ex", "ejercicio", "esercizio", "aufgabe", "uebung", "übung", "oefening")
+LABEL = re.compile(rf"(?:{'|'.join(LABEL_WORDS)})0*(\d{{1,3}})(\D.*)?")
 COPY_WORDS = {
     *("copy", "of", "kopie", "von", "copie", "de", "copia", "cópia", "kopia", "kopi", "kopio", "duplicate", "ny"),
     *("final", "finished", "done", "last", "latest", "new", "fixed", "corrected", "revised", "version", "ver", "rev"),
@@ -53,11 +53,12 @@ def meaning(name: str) -> Meaning | None:
         if name in (f"{entry.stem}.py", f"{entry.stem}.ipynb"):
             return Meaning(entry.stem, 0, notebook)
     words = list(WORD.finditer(base))
+    by_number = {int(entry.label.removeprefix("ex")): entry for entry in load()}
     for place, word in enumerate(words):
         number, rest, used = _label(words, place)
-        entry = next((entry for entry in load() if int(entry.label.removeprefix("ex")) == number), None)
-        if entry is None:
+        if number not in by_number:
             continue
+        entry = by_number[number]
         after = [rest] * bool(rest) + [each[0].casefold() for each in words[place + used :]]
         tail = _without_slug(entry, after)
         head = [each[0].casefold() for each in words[:place]]
@@ -83,8 +84,8 @@ def split(name: str) -> tuple[str, str]:
     return base, ending if ending in (".txt", *ENDINGS) else ""
 
 
-def _label(words: list[re.Match[str]], place: int) -> tuple[int | None, str, int]:
-    """The number of the exercise that a word names, what is glued to it, and how many words that takes."""
+def _label(words: list[re.Match[str]], place: int) -> tuple[int, str, int]:
+    """The number of the exercise that a word names, or -1; what is glued to it, and how many words that takes."""
     word = words[place][0].casefold()
     found = LABEL.fullmatch(word)
     if found:
@@ -92,7 +93,7 @@ def _label(words: list[re.Match[str]], place: int) -> tuple[int | None, str, int
     follows = words[place + 1][0] if place + 1 < len(words) else ""
     if word in LABEL_WORDS and follows.isascii() and follows.isdigit() and len(follows) < 4:
         return int(follows), "", 2
-    return None, "", 1
+    return -1, "", 1
 
 
 def _without_slug(entry: Entry, words: list[str]) -> list[str] | None:

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from grader.staff.words import printable
 
@@ -33,11 +33,7 @@ NOT_OPENED = {
     b"Rar!\x1a\x07": "a rar archive",
     b"\x28\xb5\x2f\xfd": "packed with Zstandard",
 }
-PACKED: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
-    b"BZh": lambda file: bz2.BZ2File(file),
-    b"\xfd7zXZ\x00": lambda file: lzma.LZMAFile(file),
-}
+PACKED: dict[bytes, Callable[..., object]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
 
 class Refused(Exception):
@@ -68,6 +64,12 @@ class Unpacking:
         self.notes: list[str] = []
         self._left = UNPACKED
         self._members = MEMBERS
+        self._open: list[IO[bytes]] = []
+
+    def close(self) -> None:
+        """Close the archives; nothing can be read then."""
+        for file in self._open:
+            file.close()
 
     def files(self, path: Path) -> list[Found]:
         """Every file of a folder, of an archive, or the one file; those of archives in it stand in their place.
@@ -79,11 +81,11 @@ class Unpacking:
         if path.is_dir():
             found = list(self._opened(self._of_folder(path), 0))
         else:
-            whole = Found(PurePosixPath(printable(path.name)), path.stat().st_size, lambda limit: _head(path, limit))
+            whole = Found(PurePosixPath(printable(path.name)), path.stat().st_size, lambda limit: head(path, limit))
             if not is_archive(path):
                 return [whole]
-            with _plain(path) as file:
-                found = list(self._opened(self._of_archive(file, whole.path, PurePosixPath()), 1))
+            self._open.append(_plain(path))
+            found = list(self._opened(self._of_archive(self._open[-1], whole.path, PurePosixPath()), 1))
         roots = {each.path.parent.parent for each in found if each.path.parent.name == "exercises"}
         return [each for each in found if not _of_project(each.path, roots)]
 
@@ -138,24 +140,22 @@ class Unpacking:
                 elif not stat.S_ISREG(about.st_mode):
                     self._not_a_file(shown, "link" if stat.S_ISLNK(about.st_mode) else "special file")
                 elif not entry.name.startswith("."):
-                    yield Found(shown, about.st_size, lambda limit, path=path: _head(path, limit))  # type: ignore[misc]
+                    yield Found(shown, about.st_size, lambda limit, path=path: head(path, limit))  # type: ignore[misc]
 
     def _of_archive(self, file: IO[bytes], path: PurePosixPath, inside: PurePosixPath) -> Iterator[Found]:
         """The files of an archive, by what it holds rather than by its name. Of two with one path the last counts."""
-        head = file.read(8)
+        magic_bytes = file.read(8)
         file.seek(0)
         for magic, what in NOT_OPENED.items():
-            if head.startswith(magic):
+            if magic_bytes.startswith(magic):
                 raise Refused(f"it is {what}, which is not opened here. Unpack it, or ask for a zip")
-        packed = next((opener for magic, opener in PACKED.items() if head.startswith(magic)), None)
+        packed = next((opener for magic, opener in PACKED.items() if magic_bytes.startswith(magic)), None)
         if packed is not None:
-            file = self._unpacked(packed(file))
+            file = self._unpacked(cast("IO[bytes]", packed(file)))
             if not _is_tar(file):
-                content = file.read()
-                name = path.name.rpartition(".")[0] or path.name
-                yield Found(inside.parent / name if inside.parts else PurePosixPath(name), len(content), lambda limit: content[:limit])
+                yield _single(file.read(), path, inside)
                 return
-        members = self._of_zip(file) if head.startswith(b"PK") else self._of_tar(file)
+        members = self._of_zip(file) if magic_bytes.startswith(b"PK") else self._of_tar(file)
         last: dict[PurePosixPath, Found | None] = {}
         try:
             for name, kind, size, read in members:
@@ -227,8 +227,8 @@ def is_archive(path: Path) -> bool:
         return True
     if path.suffix:
         return False  # a docx is a zip, and no archive
-    head = _head(path, 262)
-    return head.startswith((b"PK", *NOT_OPENED, *PACKED)) or head[257:] == b"ustar"
+    first = head(path, 262)
+    return first.startswith((b"PK", *NOT_OPENED, *PACKED)) or first[257:] == b"ustar"
 
 
 def _whole(found: Found) -> IO[bytes]:
@@ -244,7 +244,8 @@ def _whole(found: Found) -> IO[bytes]:
     return io.BytesIO(content)
 
 
-def _head(path: Path, limit: int) -> bytes:
+def head(path: Path, limit: int) -> bytes:
+    """The first bytes of a plain file."""
     with _plain(path) as file:
         return file.read(limit)
 
@@ -253,6 +254,12 @@ def _plain(path: Path) -> IO[bytes]:
     """Open a file, unless it has become a link or something that blocks in the meantime."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags), "rb")
+
+
+def _single(content: bytes, path: PurePosixPath, inside: PurePosixPath) -> Found:
+    """A file that is packed by itself: `a.py.gz` is `a.py`."""
+    name = path.name.rpartition(".")[0] or path.name
+    return Found(inside.parent / name, len(content), lambda limit: content[:limit])
 
 
 def _head_of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
@@ -279,9 +286,9 @@ def _without_claim(file: IO[bytes]) -> IO[bytes]:
 
 
 def _is_tar(file: IO[bytes]) -> bool:
-    head = file.read(512)
+    header = file.read(512)
     file.seek(0)
-    return head[257:262] == b"ustar" or (len(head) == 512 and _checks_out(head))
+    return header[257:262] == b"ustar" or (len(header) == 512 and _checks_out(header))
 
 
 def _checks_out(header: bytes) -> bool:

@@ -5,6 +5,9 @@ The gradebook, the formgrader, feedback, export and the exchange stay as they ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from glob import glob
 from typing import Any
 
 from grader.content.syllabus import load
@@ -18,20 +21,20 @@ def configure(c: Any) -> None:
     """
     from nbgrader.converters import Autograde, GenerateAssignment
 
-    from grader.staff.nbgrader.autograde import (
-        ClearOtherSolutions,
-        Deadlines,
-        Judge,
-        NoKernel,
-        SourceReader,
-        SubmissionReader,
-        before_copying,
-    )
+    from grader.staff.nbgrader.steps.copying import before_copying, put_missing
+    from grader.staff.nbgrader.steps.deadlines import Deadlines
+    from grader.staff.nbgrader.steps.feedback import before_feedback
+    from grader.staff.nbgrader.steps.judge import Judge
+    from grader.staff.nbgrader.steps.kernel import NoKernel
+    from grader.staff.nbgrader.steps.reading import SourceReader, SubmissionReader
+    from grader.staff.nbgrader.steps.solutions import ClearOtherSolutions
 
     def changed(stock: Any, swap: dict[str, Any]) -> list[Any]:
         return [swap.get(each.__name__, each) for each in stock.default_args[0] if swap.get(each.__name__, each)]
 
+    _before_notebooks_are_looked_for(Autograde, put_missing)
     c.Autograde.pre_convert_hook = before_copying
+    c.GenerateFeedback.pre_convert_hook = before_feedback
     traits = Autograde.class_traits()
     c.Autograde.exporter_class = SubmissionReader
     c.Autograde.sanitize_preprocessors = [NoKernel, *changed(traits["sanitize_preprocessors"], {}), Deadlines]
@@ -41,3 +44,24 @@ def configure(c: Any) -> None:
     c.GenerateAssignment.preprocessors = [*changed(stock, {"ClearSolutions": ClearOtherSolutions}), Deadlines, NoKernel]
     c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".py"]  # zip_collect takes notebooks only
     c.Autograde.exclude_overwriting = {entry.stem: [entry.stub.name] for entry in load()}
+
+
+def _before_notebooks_are_looked_for(converter: Any, prepare: Callable[[str, str], None]) -> None:
+    """Let something happen in each submission before nbgrader leaves out those without a notebook.
+
+    nbgrader has a hook for after that, and none for before: so its own method is wrapped, once.
+    """
+    stock = converter.init_notebooks
+    if hasattr(stock, "__wrapped__"):
+        return
+
+    @wraps(stock)
+    def init_notebooks(self: Any) -> None:
+        directory = self.coursedir.format_path(
+            self.coursedir.submitted_directory, self.coursedir.student_id, self.coursedir.assignment_id
+        )
+        for source in glob(directory):  # noqa: PTH207 - the pattern is nbgrader's
+            prepare(source, self.coursedir.assignment_id)
+        stock(self)
+
+    converter.init_notebooks = init_notebooks

@@ -16,10 +16,9 @@ from nbgrader.api import MissingEntry
 from nbgrader.plugins import ExportPlugin
 
 from grader.errors import GraderError
-from grader.results import Result
-from grader.staff.nbgrader.autograde import RECORDS
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from grader.staff.batch.record import Record
+from grader.staff.nbgrader.steps.judge import RECORDS
+from grader.staff.words import harmless_cell
 
 
 class _Table(ExportPlugin):
@@ -53,7 +52,7 @@ class _Table(ExportPlugin):
     def _safe(self, rows: Iterable[Sequence[object]]) -> Iterator[list[object]]:
         """Rows whose texts no spreadsheet takes for a formula."""
         for row in rows:
-            yield [f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value for value in row]
+            yield [harmless_cell(value) for value in row]
 
 
 class ByQuestion(_Table):
@@ -88,10 +87,11 @@ class ByCheck(_Table):
             if not path.exists():
                 continue
             try:
-                result = Result.of_document(json.loads(path.read_text(encoding="utf-8"))["result"])
-            except (ValueError, KeyError, TypeError, GraderError) as error:
+                result = Record.of_document(json.loads(path.read_text(encoding="utf-8"))).result
+                checks = [] if result is None else result.exercises[0].checks
+            except (ValueError, IndexError, TypeError, AttributeError, GraderError) as error:
                 raise GraderError(f"{path} is damaged ({error}). Grade again: nbgrader autograde --force") from None
-            for check in result.exercises[0].checks:
+            for check in checks:
                 turns = check.misconception.of if check.misconception else ()
                 yield (
                     assignment.name,

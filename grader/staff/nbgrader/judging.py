@@ -14,13 +14,17 @@ from typing import Any
 
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.nb.cells import PREFIX, Places, answers, cell_lines, rebuilt
+from grader.nb.cells import PREFIX, Places, cell_lines
+from grader.nb.module import answers, with_answers
 from grader.sandbox.runner import Budget
-from grader.staff.batch.intake import Submission, Unusable, take
+from grader.staff.batch.record import Record
 from grader.staff.batch.run import suite_fingerprint
 from grader.staff.batch.unit import Task, close, grade_submission
+from grader.staff.intake.reader import Unusable, cells_by_name, take
+from grader.staff.nbgrader.steps.copying import is_placeholder
 from grader.workers.here import send, streams
 from grader.workers.process import WorkerDied, WorkerProcess
+from grader.written import Written
 
 SLACK = 300.0  # seconds on top of a submission's budget: the reference's own side, a slow machine
 TRIES = 2  # a machine may fail, but a submission must not be able to stop the run
@@ -34,6 +38,20 @@ class Handed:
     student: str
     assignment: str
 
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.submitted / self.student / self.assignment
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of it: the record, as a batch keeps it, and the code, with the places of cells if it stood in those."""
+
+    record: Record
+    code: str
+    places: Places
+
 
 class GradingProcess:
     """Grades submissions, one after the other. It starts with the first one."""
@@ -43,8 +61,8 @@ class GradingProcess:
         self.budget = budget
         self._worker: WorkerProcess | None = None
 
-    def grade(self, handed: Handed, entry: Entry) -> dict[str, Any]:
-        """Grade one exercise of a submission; returns its record, as a batch keeps it.
+    def grade(self, handed: Handed, entry: Entry) -> Judged:
+        """Grade one exercise of a submission.
 
         Raises:
             GraderError: it could not be graded.
@@ -68,7 +86,8 @@ class GradingProcess:
                 continue
             if "broken" in answer:
                 raise GraderError(answer["broken"])
-            return answer
+            places = {name: (first, last) for name, (first, last) in answer["places"].items()}
+            return Judged(Record.of_document(answer["record"]), answer["code"], places)
         raise GraderError(f"{handed.student}'s {entry.stem} could not be graded: {problem}")
 
     def close(self) -> None:
@@ -100,41 +119,40 @@ def cool() -> None:
         _kept = None
 
 
-def read(handed: Handed, entry: Entry) -> Submission:
+def read(handed: Handed, entry: Entry) -> Written:
     """What was handed in for an exercise, with the earlier exercises that it is built on.
 
     Of those, what stands beside it counts before what was handed in for itself.
     """
-    submission = Submission(handed.student)
-    for folder in (handed.assignment, *entry.needs):
-        own = folder == handed.assignment
-        try:
-            taken = take(handed.submitted / handed.student / folder)
-        except Unusable as problem:
-            if own:
-                submission.notes.append(str(problem))
-            continue
-        if own:
-            submission.sources |= taken.sources
-            submission.unreadable |= taken.unreadable
-            submission.notes += taken.notes
-        elif folder not in submission.sources and folder in taken.sources:
-            submission.sources[folder] = taken.sources[folder]
-    if entry.stem not in submission.sources and entry.stem not in submission.unreadable:
-        submission.unreadable[entry.stem] = f"There is no {entry.stub.name} in what was handed in."
-    return submission
-
-
-def cells_of(handed: Handed, entry: Entry, submission: Submission) -> Places:
-    """Where the cells of a notebook stand in the module that was made of them; nothing if there is a file."""
-    source = submission.sources.get(entry.stem)
-    notebook = handed.submitted / handed.student / handed.assignment / f"{entry.stem}.ipynb"
     try:
-        cells = dict(answers(notebook.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        written = take(handed.folder, [entry])
+    except Unusable as problem:
+        written = Written(notes=[str(problem)])
+    if is_placeholder(handed.folder / f"{entry.stem}.ipynb"):
+        written.notes.insert(0, "No notebook was handed in, so the question is not answered.")
+    for need in find(entry.needs) if entry.needs else ():
+        if need.stem in written.sources:
+            continue
+        try:
+            earlier = take(handed.submitted / handed.student / need.stem, [need])
+        except Unusable:
+            continue
+        if need.stem in earlier.sources:
+            written.sources[need.stem] = earlier.sources[need.stem]
+    if entry.stem not in written.sources and entry.stem not in written.unreadable:
+        written.unreadable[entry.stem] = f"There is no {entry.stub.name} in what was handed in."
+    return written
+
+
+def places_of(handed: Handed, entry: Entry, written: Written) -> Places:
+    """Where the cells of a notebook stand in the module that was made of them; nothing if there is a file."""
+    try:
+        found = cells_by_name(handed.folder / f"{entry.stem}.ipynb")
+    except Unusable:
         return {}
-    in_cells = source is not None and source.text == rebuilt(entry, cells)
-    return cell_lines(entry, cells) if in_cells and any(name.startswith(PREFIX) for name in cells) else {}
+    source, cells = written.sources.get(entry.stem), answers(entry, found)
+    in_cells = source is not None and source.text == with_answers(entry, cells)
+    return cell_lines(entry, cells) if in_cells and any(name.startswith(PREFIX) for name in found) else {}
 
 
 class Server:
@@ -145,9 +163,10 @@ class Server:
         (entry,) = find([request["stem"]])
         handed = Handed(Path(request["submitted"]), request["student"], request["assignment"])
         task = Task(request["seed"], (entry.stem,), Budget(**request["budget"]))
-        submission = read(handed, entry)
-        code = submission.sources[entry.stem].text if entry.stem in submission.sources else ""
-        return {**grade_submission(submission, task), "cells": cells_of(handed, entry, submission), "code": code}
+        written = read(handed, entry)
+        code = written.sources[entry.stem].text if entry.stem in written.sources else ""
+        record = grade_submission(handed.student, written, task)
+        return {"record": record.document(), "code": code, "places": places_of(handed, entry, written)}
 
 
 def _served(server: Server, request: dict[str, Any]) -> dict[str, Any]:

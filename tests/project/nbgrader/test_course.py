@@ -14,8 +14,8 @@ from grader.content.stubs import generated
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.nb.cells import code_of
 from grader.nb.content import content, scheme
+from grader.nb.module import module_of
 from grader.staff.nbgrader.course import course_files, write_course
 from grader.staff.nbgrader.notebook import Style, notebook
 from grader.staff.nbgrader.prose import sections
@@ -81,7 +81,7 @@ def test_every_exercise_has_a_question_with_a_marking_scheme(entry: Entry) -> No
 
 @pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.label)
 def test_cells_untouched_give_the_stub(entry: Entry) -> None:
-    assert code_of(entry, notebook(content(entry), "cells")) == generated(entry)
+    assert module_of(entry, notebook(content(entry), "cells")).text == generated(entry)
 
 
 def test_ids_are_unique_and_valid() -> None:

@@ -24,7 +24,7 @@ full = pytest.mark.skipif(LEVEL.name != "full", reason="; ".join(LEVEL.missing))
 
 def test_below_full_isolation_nothing_is_graded(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
     weak = Level("reduced", (), ("this kernel has no Landlock",))
-    monkeypatch.setattr("grader.staff.nbgrader.autograde.probe", lambda: weak)
+    monkeypatch.setattr("grader.staff.nbgrader.steps.reading.probe", lambda: weak)
     course.hand_in("ada", solution())
     result = course.api.autograde(course.name, "ada")
     assert not result["success"]

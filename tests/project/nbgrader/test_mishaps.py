@@ -18,9 +18,9 @@ pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -
 from grader.content.suite import checks_of
 from grader.files import ROOT
 from grader.sandbox.levels import probe
-from grader.staff.batch.intake import NOTEBOOK_LIMIT
-from grader.staff.nbgrader.autograde import harmless
+from grader.staff.intake.choice import NOTEBOOK_LIMIT
 from grader.staff.nbgrader.course import write_course
+from grader.staff.nbgrader.steps.harmless import harmless
 from tests.project.nbgrader.conftest import ENTRY, Course, solution
 from tests.project.nbgrader.submissions import answer
 
