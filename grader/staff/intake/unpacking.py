@@ -28,10 +28,10 @@ NESTED = 3  # archives in archives
 ENDINGS = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 LEFT_BEHIND = {"__MACOSX", "__pycache__", "node_modules", "site-packages"}  # by systems and tools
 PROJECT = {"solutions", "backups", "recall", "tests", "grader", "lab", "docs"}  # ours, beside `exercises`
-NOT_OPENED = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!\x1a\x07": "a rar archive",
-    b"\x28\xb5\x2f\xfd": "packed with Zstandard",
+NOT_OPENED = {  # by what they begin with: their ending
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+    b"\x28\xb5\x2f\xfd": "zst",
 }
 PACKED: dict[bytes, Callable[..., object]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
@@ -146,9 +146,10 @@ class Unpacking:
         """The files of an archive, by what it holds rather than by its name. Of two with one path the last counts."""
         magic_bytes = file.read(8)
         file.seek(0)
-        for magic, what in NOT_OPENED.items():
-            if magic_bytes.startswith(magic):
-                raise Refused(f"it is {what}, which is not opened here. Unpack it, or ask for a zip")
+        known = magic_bytes.startswith((b"PK", *PACKED))
+        for magic, ending in NOT_OPENED.items():
+            if magic_bytes.startswith(magic) or (path.name.lower().endswith(f".{ending}") and not known):
+                raise Refused(f"{ending} archives are not opened here. Unpack it, or ask for a zip")
         packed = next((opener for magic, opener in PACKED.items() if magic_bytes.startswith(magic)), None)
         if packed is not None:
             file = self._unpacked(cast("IO[bytes]", packed(file)))
