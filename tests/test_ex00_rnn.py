@@ -40,7 +40,7 @@ def _(got, want):
     x, h, W_xh, W_hh, b = want["given"]
     state, total = got["state"], x @ W_xh + h @ W_hh + b
     if close(state, total):
-        yield "you return the sum itself, and some of it lies outside -1..1: what keeps a state within bounds?"
+        yield "you return the sum itself: what keeps a state within -1..1?"
     elif close(state, 1 / (1 + np.exp(-total))):
         yield "your states lie within 0..1: that is the logistic sigmoid. A tanh runs from -1 to 1."
     elif close(state, np.maximum(total, 0)):
@@ -98,7 +98,12 @@ def _(got, want, reference):
         yield "you start from zeros; expected to start from h0."
 
 
-@check("rnn_forward: does what rnn_step does, again and again", points=1, axes={"states": "batch time unit"})
+@check(
+    "rnn_forward: does what rnn_step does, again and again",
+    points=1,
+    axes={"states": "batch time unit"},
+    after=test_step_values,
+)
 def test_forward_is_repeated_steps(ex: Exercise, rng: Random):
     batch, length, inputs, width = rng.sizes(4)
     xs, h = rng.array(batch, length, inputs), rng.array(batch, width, scale=0.5)
@@ -165,7 +170,7 @@ def misread(value: float, W: np.ndarray, steps: int):
         )
 
 
-@check("bottleneck: the spectral norm of W_hh to the power of the steps", points=1)
+@check("bottleneck: the spectral norm of W_hh to the power of the steps", points=1, tolerance=1e-6)
 def test_bottleneck_values(ex: Exercise, rng: Random):
     W_hh = weights(rng, 2, 5)[1]
     return {"one step": ex.bottleneck(W_hh.copy(), 1), "four steps": ex.bottleneck(W_hh.copy(), 4), "W_hh": W_hh}
@@ -189,7 +194,7 @@ def test_length_zero(ex: Exercise, rng: Random):
     return ex.rnn_forward(rng.array(batch, 0, inputs), rng.array(batch, width), *weights(rng, inputs, width))
 
 
-@check("each sequence of a batch is read as if it were alone", points=1)
+@check("each sequence of a batch is read as if it were alone", points=1, after=test_forward_values)
 def test_sequences_do_not_mix(ex: Exercise, rng: Random):
     batch, length, inputs, width = rng.sizes(4, low=3)
     xs, h0, shared = rng.array(batch, length, inputs), rng.array(batch, width), weights(rng, inputs, width)
@@ -206,7 +211,7 @@ def _(got, want):
             yield f"sequence {i} gets other states in a batch than alone: what does it take from its neighbours?"
 
 
-@check("the last state depends on every input before it", points=1)
+@check("the last state depends on every input before it", points=1, after=test_forward_values)
 def test_last_state_depends_on_all(ex: Exercise, rng: Random):
     batch, length, inputs, width = rng.sizes(4, low=3, high=7)
     xs, h0, shared = rng.array(batch, length, inputs), rng.array(batch, width), weights(rng, inputs, width)
@@ -229,7 +234,7 @@ def _(got, want):
             )
 
 
-@check("no state knows what comes after it", points=1)
+@check("no state knows what comes after it", points=1, after=test_forward_values)
 def test_no_looking_ahead(ex: Exercise, rng: Random):
     batch, length, inputs, width = rng.sizes(4, low=3)
     xs, h0, shared = rng.array(batch, length, inputs), rng.array(batch, width), weights(rng, inputs, width)
@@ -265,7 +270,10 @@ def _(got, want):
 
 
 @check(
-    "float32 stays float32; float64 beside float32 or integers gives float64", points=1, after=test_arguments_unchanged
+    "float32 stays float32; float64 beside float32 or integers gives float64",
+    points=1,
+    tolerance=2e-4,  # the dtype is the question, and float32 rounds at every step
+    after=test_arguments_unchanged,
 )
 def test_dtypes(ex: Exercise, rng: Random):
     batch, length, inputs, width = rng.sizes(4)
@@ -291,8 +299,10 @@ def test_dtypes(ex: Exercise, rng: Random):
 @check("where the sums are so large that an exponential overflows, states are finite and within -1..1", points=1)
 def test_saturation(ex: Exercise, rng: Random):
     batch, length, inputs, width = rng.sizes(4)
-    xs, h0 = rng.array(batch, length, inputs, scale=1e4), rng.array(batch, width, scale=1e4)
+    signs = np.sign(rng.array(batch, length, 1))
+    xs, h0 = 1e4 * signs * (1.0 + abs(rng.array(batch, length, inputs))), rng.array(batch, width)
     shared = weights(rng, inputs, width)
+    shared[0] = 1.0 + abs(shared[0])  # every sum is far from 0, so that rounding plays no part
     single = [array.astype(np.float32) for array in (xs[:, 0], h0, *shared)]
     return {
         "a step": ex.rnn_step(*copies([xs[:, 0], h0, *shared])),
