@@ -251,7 +251,7 @@ def shift_right(targets: Tensor, bos_id: int) -> Tensor:
 def label_smoothed_cross_entropy(
     logits: Tensor, targets: Tensor, smoothing: float = 0.1, ignore_index: int | None = None
 ) -> Tensor:
-    """Measure how far the predictions are from targets that leave every token a little chance.
+    """Measure how far the predictions are from targets that leave every token a little probability.
 
     Args:
         logits: (B, T, V) scores of any size.
@@ -267,7 +267,7 @@ def label_smoothed_cross_entropy(
 
     Raises:
         ValueError: `smoothing` lies outside 0..1, or a target that is kept outside 0..V-1; the message
-            names `smoothing` or `targets`, and the value.
+            names the value.
 
     Source: Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4.
     """
@@ -290,7 +290,7 @@ def label_smoothed_cross_entropy(
 def noam_lr(step: int, d_model: int, warmup: int) -> float:
     """The learning rate of the original transformer: a line up, then down with the root of the steps.
 
-    (It is named after Noam Shazeer, the paper's third author.)
+    (It is named after Noam Shazeer, the paper's second author.)
 
     Args:
         step: from 1 on.
@@ -301,7 +301,7 @@ def noam_lr(step: int, d_model: int, warmup: int) -> float:
         d_model^-0.5 * min(step^-0.5, step * warmup^-1.5).
 
     Raises:
-        ValueError: `step` is below 1; the message names it and its value.
+        ValueError: `step` is below 1; the message names the value.
 
     Source: Vaswani et al. 2017, section 5.3, equation 3.
     """
@@ -322,20 +322,22 @@ class Transformer(nn.Module):
         n_layers: the layers of the encoder, and of the decoder.
         d_ff: F, the inner width of the feed-forward networks.
         max_len: the longest sequence, on either side.
-        dropout: how likely a number is dropped in training, in all layers. Whether it also acts on the
-            embeddings with their positions, as in the paper, is left open.
+        dropout: the probability that a number is dropped in training, in all layers of both stacks.
+            Whether it also acts on the embeddings with their positions, as in the paper, is left open.
         pad_id: the token that short sequences are filled up with, at their end.
 
     Attributes:
         src_embedding, tgt_embedding: a `TokenEmbedding` each, scaled.
         positions: `SinusoidalPositions`, for both sides.
         encoder, decoder: an `Encoder` and a `Decoder`, post-norm as published.
-        output: `nn.Linear` with bias, from D to `tgt_vocab`.
+        output: `nn.Linear` with bias, from D to `tgt_vocab`. Nothing is tied: the two tables and this
+            layer have weights of their own. (The paper shares all three; its two languages have one
+            vocabulary.)
         pad_id: as given.
 
     Raises:
         ValueError: `d_model` is odd or not divisible by `n_heads`, or `dropout` lies outside 0..1; the
-            message names the argument and its value. (The parts see to it.)
+            message names the value. (The parts see to it.)
 
     Source: Vaswani et al. 2017, section 3 and figure 1.
     """
@@ -375,7 +377,8 @@ class Transformer(nn.Module):
             itself does not matter, since nobody looks at it.
 
         Raises:
-            ValueError: S is beyond `max_len`, or an id outside 0..src_vocab-1. (The parts see to it.)
+            ValueError: S is beyond `max_len`, or an id outside 0..src_vocab-1; the message names the
+                length or the id. (The parts see to it.)
         """
         ### BEGIN SOLUTION
         x = self.dropout(self.positions(self.src_embedding(src)))  # (B, S, D)
@@ -392,11 +395,13 @@ class Transformer(nn.Module):
             src: (B, S) the source itself, to see where it is padding.
 
         Returns:
-            Logits (B, T, tgt_vocab). Those of position t depend on columns 0 to t of `tgt_in` and on
-            the memory where the source is no padding, and on nothing else.
+            Logits (B, T, tgt_vocab), finite even for a source of nothing but padding. Those of position
+            t depend on columns 0 to t of `tgt_in` and on the memory where the source is no padding, and
+            on nothing else. They are on the device of the tokens.
 
         Raises:
-            ValueError: T is beyond `max_len`, or an id outside 0..tgt_vocab-1. (The parts see to it.)
+            ValueError: T is beyond `max_len`, or an id outside 0..tgt_vocab-1; the message names the
+                length or the id. (The parts see to it.)
         """
         ### BEGIN SOLUTION
         y = self.dropout(self.positions(self.tgt_embedding(tgt_in)))  # (B, T, D)

@@ -6,16 +6,30 @@ reference's model and lets it reverse strings that were never trained on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from grader.checks import Exercise, Random, check, close, filled, gradients, loaded, overheard, parameters, raised
+from grader.checks import (
+    Exercise,
+    Random,
+    census,
+    check,
+    close,
+    filled,
+    gradients,
+    loaded,
+    overheard,
+    parameters,
+    raised,
+)
 
 SIZES = {"src_vocab": 11, "tgt_vocab": 13, "d_model": 12, "n_heads": 3, "n_layers": 2, "d_ff": 20, "max_len": 16}
 BOS, EOS = 1, 2
+ALL = 1 - 1e-12  # a dropout that drops everything, and divides by something
 
 
 def model_of(ex: Exercise, rng: Random, **changes: Any) -> Any:
@@ -26,6 +40,44 @@ def model_of(ex: Exercise, rng: Random, **changes: Any) -> Any:
 def tokens(rng: Random, vocab_size: int, *shape: int, low: int = 3) -> Tensor:
     """Random tokens that are neither padding nor BOS nor EOS."""
     return low + rng.ids(vocab_size - low, *shape)
+
+
+def stacks_heard(model: Any, src: Tensor, tgt_in: Tensor) -> dict[str, Any]:
+    """What the two stacks are asked in a forward pass. The encoder answers with twice its input."""
+
+    def encoder(x, mask=None):
+        return 2 * x
+
+    def decoder(x, memory, self_mask=None, memory_mask=None):
+        return x
+
+    heard = overheard({"encoder": model.encoder}, encoder)
+    heard_too = overheard({"decoder": model.decoder}, decoder)
+    model(src, tgt_in)
+    return {"encoder": [dict(call) for call in heard], "decoder": [dict(call) for call in heard_too]}
+
+
+def asked_once(got, want):
+    """Explain: a forward pass asks each stack once."""
+    for stack in want["heard"]:
+        if len(got["heard"][stack]) != 1:
+            yield f"in one forward pass your model calls its {stack} {len(got['heard'][stack])} times; expected once."
+
+
+def same_mask(got, want) -> bool:
+    """Whether two masks hide the same, however they are broadcast."""
+    try:
+        return got is not None and bool(np.all(got == want))
+    except ValueError:  # shapes that don't go together
+        return False
+
+
+def left_behind(call: Callable[[], Tensor]) -> bool:
+    """Whether a call on the meta device leaves a tensor on another. Code that looks at numbers can't run there."""
+    try:
+        return call().device.type != "meta"
+    except (RuntimeError, TypeError) as error:
+        return any(words in str(error) for words in ("same device", "expected device"))
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -47,16 +99,17 @@ def _(got, want):
         yield "the targets come back as they are: a decoder that is given the token it is to say will copy it."
     elif (shifted[:, :-1] == targets[:, 1:]).all():
         yield "the targets are moved to the left: each place is given the token after the one that it is to say."
-    elif (shifted[:, 1:] == targets[:, 1:]).all():
+    elif (shifted[:, 1:] == targets[:, 1:]).all() and (shifted[:, 0] == BOS).all():
         yield "BOS overwrites the first target instead of pushing all of them one place to the right."
     elif (shifted[:, 1:] == targets[:, :-1]).all() and (shifted[:, 0] != BOS).any():
         yield f"the shift is right, but column 0 is {shifted[0, 0]} where bos_id is {BOS}."
 
 
-@check("the smoothed loss: a share s for all V tokens alike, the rest for the right one", tolerance=1e-6)
+@check("the smoothed loss: a share s for all V tokens alike, the rest for the right one")
 def test_loss(ex: Exercise, rng: Random):
     batch, length, vocab_size = rng.sizes(3, low=3)
     logits, targets = rng.tensor(batch, length, vocab_size, scale=2.0), rng.ids(vocab_size, batch, length)
+    targets[0, 0] = 0  # a token like any other
     losses = {str(s): ex.label_smoothed_cross_entropy(logits, targets, smoothing=s) for s in (0.0, 0.1, 0.4)}
     return {"logits": logits, "targets": targets, "loss": losses}
 
@@ -163,7 +216,7 @@ def judge_rates(got, want):
     if close(mine[:-1], theirs[1:], 1e-9):
         yield f"your rate at step 1 is that of step 2, {mine[0]:.4g}: steps count from 1, no 1 need be added."
     elif close(mine[1:], theirs[:-1], 1e-9):
-        yield "your rates are one step late: the line starts from zero at step 0, which never comes."
+        yield f"your rate at step 2 is that of step 1, {mine[1]:.4g}: all of them come one step late."
     elif not close(mine[0] / mine[1], 0.5, 1e-6):
         yield (
             f"the rate at step 2 should be twice that of step 1; yours goes from {mine[0]:.4g} to {mine[1]:.4g}. "
@@ -183,154 +236,152 @@ def judge_rates(got, want):
         yield "the line is right; after the warm-up the rate should fall with the root of the step."
 
 
-@check("what goes into both stacks is the scaled embedding plus the position", tolerance=1e-4)
+@check("what goes into both stacks is the scaled embedding plus the position", compare="nothing")
 def test_inputs(ex: Exercise, rng: Random):
-    batch, target, source = 2, *sorted(rng.sizes(2, low=3))
-    model = model_of(ex, rng, n_layers=0)  # nothing in between: what goes in comes out
-    src, tgt_in = tokens(rng, 11, batch, source), tokens(rng, 13, batch, target)
-    memory = model.encode(src)
-    return {
-        "src": src,
-        "tgt_in": tgt_in,
-        "memory": memory,
-        "logits": model.decode(tgt_in, memory, src),
-        "weights": {name: getattr(model, name).weight for name in ("src_embedding", "tgt_embedding", "output")},
-        "bias": model.output.bias,
-    }
+    source, target = rng.sizes(2, low=3)
+    model = model_of(ex, rng)
+    src, tgt_in = tokens(rng, 11, 2, source), tokens(rng, 13, 2, target)
+    heard = stacks_heard(model, src, tgt_in)
+    rows = {"source": (model.src_embedding.weight, src), "target": (model.tgt_embedding.weight, tgt_in)}
+    return {"heard": heard, "rows": {side: table[ids] for side, (table, ids) in rows.items()}}
 
 
 @test_inputs.explain
 def _(got, want):
-    width, weights = want["memory"].shape[-1], want["weights"]
-    places = (want["memory"] - width**0.5 * weights["src_embedding"][want["src"]])[0]  # (S, D)
-    outputs = {
-        "source": (got["memory"], weights["src_embedding"][want["src"]], lambda x: x),
-        "target": (
-            got["logits"],
-            weights["tgt_embedding"][want["tgt_in"]],
-            lambda x: x @ weights["output"].T + want["bias"],
-        ),
-    }
-    for side, (mine, rows, out) in outputs.items():
-        place = places[: rows.shape[1]]
-        if close(mine, out(width**0.5 * rows), 1e-4):
+    yield from asked_once(got, want)
+    for side, stack in (("source", "encoder"), ("target", "decoder")):
+        mine, right, rows = got["heard"][stack][0]["x"], want["heard"][stack][0]["x"], want["rows"][side]
+        width = rows.shape[-1]
+        places = right - width**0.5 * rows
+        if close(mine, width**0.5 * rows, 1e-4):
             yield f"on the side of the {side} there are no positions: word order would be lost."
-        elif close(mine, out(rows), 1e-4):
+        elif close(mine, rows, 1e-4):
             yield f"on the side of the {side} there are neither positions nor the factor sqrt(D)."
-        elif close(mine, out(rows + place), 1e-4):
+        elif close(mine, rows + places, 1e-4):
             yield (
                 f"the embedding of the {side} is not scaled by sqrt(D): next to the positions it can hardly be heard "
                 "(scale=True)."
             )
-        elif close(mine, out(width**0.5 * (rows + place)), 1e-4):
+        elif close(mine, width**0.5 * (rows + places), 1e-4):
             yield f"on the side of the {side} the positions are scaled, too: only the embedding is to be."
+        elif not close(mine, right, 1e-4):
+            yield f"what goes into the {stack} is not sqrt(D) times the embedding of the {side}, plus the positions."
 
 
-@check("no logit looks ahead: what comes later in the target changes nothing before", compare="structure")
+@check("the decoder gets a causal mask: no position sees what comes after it", compare="nothing", after=test_inputs)
 def test_causal(ex: Exercise, rng: Random):
     batch, source, length = rng.sizes(3, low=4)
-    model = model_of(ex, rng)
     src, tgt_in = tokens(rng, 11, batch, source), tokens(rng, 13, batch, length)
-    other = tgt_in.clone()
-    other[:, 2:] = 3 + (tgt_in[:, 2:] - 3 + 1) % 10
-    return {"logits": model(src, tgt_in), "other end": model(src, other)}
+    heard = stacks_heard(model_of(ex, rng), src, tgt_in)
+    return {"heard": heard, "past": torch.ones(length, length, dtype=torch.bool).tril()}
 
 
 @test_causal.explain
 def _(got, want):
-    gap = np.abs(got["logits"] - got["other end"]).max(axis=(0, 2))
-    if not gap[2:].any():
-        yield "the target makes no difference to the logits: does the decoder get `tgt_in`?"
-    elif gap[:2].max() > 1e-6:
-        first = int(np.argmax(gap > 1e-6))
+    yield from asked_once(got, want)
+    mine, past = got["heard"]["decoder"][0]["self_mask"], want["past"]
+    if mine is None:
         yield (
-            f"two targets that differ only from position 2 on have different logits at position {first}: the decoder "
-            "looks ahead. In training it would copy the answer from there. Which self_mask does it get?"
+            "the decoder gets no `self_mask`, so that every position sees the whole target. In training it would copy "
+            "the answer from there."
         )
+    elif same_mask(mine, ~past) or same_mask(mine, past.T):
+        yield "the `self_mask` is the wrong way round: it shows what comes later and hides what came before."
+    elif same_mask(mine, np.tril(past, -1)):
+        yield "the `self_mask` hides each position from itself: what came last could not be looked at."
+    elif not same_mask(mine, past):
+        yield "the `self_mask` of the decoder should show each position itself and those before it, and nothing else."
+    elif not close(got["heard"]["decoder"][0]["x"], want["heard"]["decoder"][0]["x"], 1e-4):
+        yield "the decoder does not get the scaled embedding of the target plus its positions."
 
 
-@check("the source is read: every token of it can be felt in the memory and in the logits", compare="structure")
+@check("the decoder reads what the encoder has made of the source, all of it", compare="nothing", after=test_inputs)
 def test_source_is_read(ex: Exercise, rng: Random):
     length = rng.integers(4, 9)  # of both sides, so that one can be taken for the other without a crash
-    model = model_of(ex, rng)
     src, tgt_in = tokens(rng, 11, 2, length), tokens(rng, 13, 2, length)
-    other = src.clone()
-    other[:, -1] = 3 + (src[:, -1] - 3 + 1) % 8
-    return {
-        "memory": model.encode(src),
-        "other memory": model.encode(other),
-        "logits": model(src, tgt_in),
-        "other logits": model(other, tgt_in),
-    }
+    return {"heard": stacks_heard(model_of(ex, rng), src, tgt_in)}
 
 
 @test_source_is_read.explain
 def _(got, want):
-    if close(got["memory"][:, 0], got["other memory"][:, 0], 1e-9):
-        yield (
-            "another last token in the source does not change the memory of its first: your encoder lets nobody look "
-            "at others. There is no padding in this source. Is your mask True where tokens are (True means 'may "
-            "attend'), or where padding is?"
-        )
-    elif close(got["logits"], got["other logits"], 1e-9):
-        yield (
-            "two sources have different memories and yet the same logits: the decoder does not see the memory. Is it "
-            "the memory that the cross-attention reads, or the target? And is its mask True where tokens are?"
-        )
+    yield from asked_once(got, want)
+    encoder, decoder = got["heard"]["encoder"][0], got["heard"]["decoder"][0]
+    right = want["heard"]["decoder"][0]
+    hidden = {"encoder": encoder["mask"], "cross-attention": decoder["memory_mask"]}
+    for name, mask in hidden.items():
+        if mask is not None and not np.any(mask):
+            yield (
+                f"there is no padding in this source, and the mask of the {name} hides all of it. Is yours True where "
+                "tokens are (True means 'may attend'), or where padding is?"
+            )
+        elif mask is not None and not np.all(mask):
+            yield f"there is no padding in this source, and the mask of the {name} hides some of it."
+    if close(decoder["memory"], right["memory"] / 2, 1e-4):
+        yield "the decoder reads the embedded source: what the encoder has made of it never arrives."
+    elif close(decoder["memory"], right["x"], 1e-4):
+        yield "as its memory, the decoder gets the target: who tells it what the source says?"
+    elif not close(decoder["memory"], right["memory"], 1e-4):
+        yield "the memory that the decoder gets is not what the encoder returned."
 
 
 @check(
-    "padding in the source changes nothing, neither for the encoder nor for the decoder", points=2, compare="structure"
+    "padding in the source is hidden from the encoder and from the decoder",
+    points=2,
+    compare="nothing",
+    after=test_inputs,
 )
 def test_padding(ex: Exercise, rng: Random):
-    return padded(ex, rng, pad_id=0)
+    return padding_heard(ex, rng, pad_id=0)
 
 
 @test_padding.explain
 def _(got, want):
-    yield from judge_padded(got)
+    yield from judge_padding(got, want)
 
 
-def padded(ex: Exercise, rng: Random, pad_id: int) -> dict[str, Any]:
-    """Sources alone and in a batch with padding, and with something else in the memory where padding is."""
-    lengths, target = [4, 2, 6], 5
-    model = model_of(ex, rng, pad_id=pad_id)
+def padding_heard(ex: Exercise, rng: Random, pad_id: int) -> dict[str, Any]:
+    """What both stacks are asked of sources with padding. Where padding is not 0, 0 is a token like any other."""
+    lengths = torch.tensor([4, 2, 6])
     src = tokens(rng, 11, 3, 6, low=0)
     src[src == pad_id] = (pad_id + 1) % 11
-    src[:, 0] = 0 if pad_id else src[:, 0]  # 0 is a token like any other then
-    for row, length in enumerate(lengths):
-        src[row, length:] = pad_id
-    tgt_in = tokens(rng, 13, 3, target, low=8)  # no padding here: whether that is hidden, too, is left open
-    memory = model.encode(src)
-    other = torch.where((src == pad_id)[..., None], memory + rng.tensor(*memory.shape, dtype=memory.dtype), memory)
-    rows = [slice(row, row + 1) for row in range(3)]
-    return {
-        "memory alone": [model.encode(src[row, :length])[0] for row, length in zip(rows, lengths, strict=True)],
-        "memory in a batch": [memory[row, :length] for row, length in enumerate(lengths)],
-        "logits alone": [model(src[row, :length], tgt_in[row])[0] for row, length in zip(rows, lengths, strict=True)],
-        "logits in a batch": list(model(src, tgt_in)),
-        "logits, other padding": list(model.decode(tgt_in, other, src)),
-    }
+    src[:, 0] = 0 if pad_id else src[:, 0]
+    real = torch.arange(6) < lengths[:, None]
+    src[~real] = pad_id
+    tgt_in = tokens(rng, 13, 3, 5, low=8)  # no padding here: whether that is hidden, too, is left open
+    heard = stacks_heard(model_of(ex, rng, pad_id=pad_id), src, tgt_in)
+    return {"heard": heard, "real": real[:, None, None, :]}
 
 
-def judge_padded(got, also: str = ""):
+def judge_padding(got, want, also: str = ""):
     """Say who sees padding."""
-    for row, (alone, batch) in enumerate(zip(got["memory alone"], got["memory in a batch"], strict=True)):
-        if not close(alone, batch, 1e-6):
-            yield (
-                f"a source of {len(alone)} tokens has another memory when padding stands behind it: the encoder looks "
-                f"at padding. Which mask does it get, and is that True for tokens and False for padding?{also}"
-            )
-        elif not close(got["logits in a batch"][row], got["logits, other padding"][row], 1e-6):
-            yield (
-                "what the memory holds at padded positions can be felt in the logits: the cross-attention looks at "
-                f"padding. Which memory_mask does the decoder get, and is that True for tokens?{also}"
-            )
-        elif not close(got["logits alone"][row], got["logits in a batch"][row], 1e-6):
-            yield (
-                "a source has other logits when padding stands behind it, although nobody reads the memory there: what "
-                f"else depends on how long the batch is?{also}"
-            )
+    yield from asked_once(got, want)
+    real, past = want["real"], np.tril(np.ones((5, 5), bool))
+    masks = {
+        "encoder": ("mask", got["heard"]["encoder"][0]["mask"]),
+        "cross-attention": ("memory_mask", got["heard"]["decoder"][0]["memory_mask"]),
+    }
+    for name, (argument, mask) in masks.items():
+        if mask is None:
+            yield f"the {name} looks at padding: it gets no `{argument}`.{also}"
+        elif same_mask(mask, ~real):
+            yield f"the `{argument}` of the {name} is True for padding: True means 'may attend'.{also}"
+        elif name == "cross-attention" and same_mask(mask, past):
+            yield f"the cross-attention gets the causal mask of the target as its `{argument}`.{also}"
+        elif not hides_padding(mask, real):
+            yield f"the `{argument}` of the {name} hides something else than the padding of the source.{also}"
+    for stack, part in (("encoder", "x"), ("decoder", "memory")):
+        if not close(got["heard"][stack][0][part], want["heard"][stack][0][part], 1e-4):
+            yield f"with padding in the source, the {stack} gets another `{part}` than it should."
+
+
+def hides_padding(mask, real) -> bool:
+    """Whether each real position sees all that is real, and only that. What padding itself sees is left open."""
+    try:
+        mask = np.broadcast_to(mask, np.broadcast_shapes(np.shape(mask), real.shape))
+    except ValueError:
+        return False
+    rows = np.swapaxes(real, -1, -2) if mask.shape[-2] == real.shape[-1] else np.ones_like(real[..., :1])
+    return bool(np.all((mask == real) | ~rows))
 
 
 @check(
@@ -338,6 +389,7 @@ def judge_padded(got, also: str = ""):
     points=2,
     tolerance=1e-4,
     axes={"": "batch position token"},
+    after=test_source_is_read,
 )
 def test_forward(ex: Exercise, rng: Random):
     batch, source, target = rng.sizes(3)
@@ -396,6 +448,7 @@ def by_script(
     written = ex.greedy_decode(model, src, bos, eos, max_len)
     return {
         "written": written,
+        "dtype": written.dtype,
         "script": script,
         "lengths": lengths,
         "max_len": max_len,
@@ -410,11 +463,15 @@ def by_script(
 
 def judge_script(got, want):
     """Compare what was written with the script, as far as the contract goes."""
-    written, script, lengths = got["written"], want["script"], want["lengths"]
+    written, script, lengths = np.asarray(got["written"]), want["script"], want["lengths"]
     max_len, pad_id, ids = want["max_len"], want["pad_id"], want["ids"]
     if written.ndim != 2 or len(written) != len(lengths):
         yield f"the result has shape {written.shape}; a row for each of the {len(lengths)} sources is expected."
         return
+    if got["dtype"] != want["dtype"]:
+        yield f"the result has dtype {got['dtype']}; expected {want['dtype']}."
+    if not np.array_equal(got["src"], want["src"]):
+        yield "the sources are changed."
     if written.shape[1] and (written[:, 0] == ids["bos"]).all():
         yield "every row begins with BOS: it is what the decoder is given to begin with, and nothing that it wrote."
         return
@@ -452,13 +509,20 @@ def judge_script(got, want):
 def test_shift_edges(ex: Exercise, rng: Random):
     batch, length = rng.sizes(2)
     targets = tokens(rng, 30, batch, length)
+    away = targets.to("meta")
     return {
         "another BOS": ex.shift_right(targets, 17),
         "int32": ex.shift_right(targets.int(), 3),
         "one column": ex.shift_right(targets[:, :1], 4),
-        "device": ex.shift_right(targets.to("meta"), 5),
+        "left behind": left_behind(lambda: ex.shift_right(away, 5)),
         "targets": targets,
     }
+
+
+@test_shift_edges.explain
+def _(got, want):
+    if got["left behind"]:
+        yield "with targets on another device, something is left behind on the CPU. On which one is the BOS made?"
 
 
 @check("the smoothed loss in float64, for other shares, and by default for a tenth")
@@ -500,9 +564,7 @@ def test_loss_gradients(ex: Exercise, rng: Random):
 
 @test_loss_gradients.explain
 def _(got, want):
-    if got["gradient"] is None:
-        yield "the loss has no graph: it must be a tensor, computed from the logits by tensor operations."
-    elif got["gradient"][want["targets"] == 2].any():
+    if got["gradient"][want["targets"] == 2].any():
         yield "logits at places that are ignored have a gradient: they are still trained on."
 
 
@@ -513,28 +575,42 @@ def test_loss_large(ex: Exercise, rng: Random):
     return [ex.label_smoothed_cross_entropy(logits * scale, targets, 0.1) for scale in (1e3, 1e-6)]
 
 
-@check("bfloat16 logits give a bfloat16 loss; no argument is changed", tolerance=5e-2)
+@check("bfloat16 logits give a bfloat16 loss; no argument is changed", compare="structure", after=test_ignored)
 def test_loss_bfloat16(ex: Exercise, rng: Random):
     batch, length, vocab_size = rng.sizes(3, low=3)
     logits, targets = rng.tensor(batch, length, vocab_size, dtype=torch.bfloat16), rng.ids(vocab_size, batch, length)
-    loss = ex.label_smoothed_cross_entropy(logits, targets, ignore_index=int(targets[0, 0]))
-    return {"loss": loss, "logits": logits, "targets": targets}
+    ignored = int(targets[0, 0])
+    loss = ex.label_smoothed_cross_entropy(logits, targets, ignore_index=ignored)
+    exact = ex.label_smoothed_cross_entropy(logits.double(), targets, ignore_index=ignored)
+    return {"loss": loss, "exact": exact, "logits": logits, "targets": targets}
+
+
+@test_loss_bfloat16.explain
+def _(got, want):
+    for name in ("logits", "targets"):
+        if not np.array_equal(got[name], want[name]):
+            yield f"the {name} are changed by the call."
+    if not close(got["exact"], want["exact"], 1e-9):
+        yield "the loss of the same logits in float64 is not what it should be."
+    elif abs(got["loss"] - want["exact"]) > 0.1 * want["exact"]:
+        yield "in bfloat16 the loss is further from that in float64 than rounding explains."
 
 
 @check("a smoothing outside 0..1 and a target outside the vocabulary are refused")
 def test_loss_wrong_arguments(ex: Exercise, rng: Random):
     logits, targets = rng.tensor(2, 3, 5), rng.ids(5, 2, 3)
-    high, negative = targets.clone(), targets.clone()
-    high[1, 1], negative[0, 2] = 5, -100
+    high, higher, negative = targets.clone(), targets.clone(), targets.clone()
+    high[1, 1], higher[0, 1], negative[0, 2] = 5, 17, -100
 
     def loss(targets: Tensor, smoothing: float) -> Any:
         return lambda: ex.label_smoothed_cross_entropy(logits, targets, smoothing, ignore_index=-1)
 
     return {
-        "smoothing above 1": raised(loss(targets, 1.25), mentions=["smoothing", 1.25]),
-        "smoothing below 0": raised(loss(targets, -0.5), mentions=["smoothing", -0.5]),
-        "target too large": raised(loss(high, 0.1), mentions=["targets", 5]),
-        "target negative, not the one that is ignored": raised(loss(negative, 0.1), mentions=["targets", -100]),
+        "smoothing above 1": raised(loss(targets, 1.25), mentions=[1.25]),
+        "smoothing below 0": raised(loss(targets, -0.5), mentions=[-0.5]),
+        "target V": raised(loss(high, 0.1)),
+        "target too large": raised(loss(higher, 0.1), mentions=[17]),
+        "target negative, not the one that is ignored": raised(loss(negative, 0.1), mentions=[-100]),
         "all in order": raised(loss(targets, 1.0)),
     }
 
@@ -544,7 +620,7 @@ def test_noam_edges(ex: Exercise, rng: Random):
     observed = rates(ex, rng.integers(100, 600), rng.integers(10, 30))
     observed["one step"] = [ex.noam_lr(step, 32, 1) for step in (1, 2, 9)]
     observed["paper"] = [ex.noam_lr(step, 512, 4000) for step in (1, 4000, 100_000)]
-    observed["step 0"] = raised(lambda: ex.noam_lr(0, 64, 10), mentions=["step", 0])
+    observed["step 0"] = raised(lambda: ex.noam_lr(0, 64, 10), mentions=[0])
     return observed
 
 
@@ -553,7 +629,7 @@ def _(got, want):
     yield from judge_rates(got, want)
 
 
-@check("the order of the tokens matters, on both sides", compare="nothing")
+@check("the order of the tokens matters, on both sides", tolerance=1e-4, after=test_forward)
 def test_order(ex: Exercise, rng: Random):
     model = model_of(ex, rng, n_layers=1)
     src, tgt_in = torch.tensor([[3, 4, 5, 6, 7]]), torch.tensor([[1, 3, 4, 5]])
@@ -577,33 +653,40 @@ def _(got, want):
 
 @check("each side has an embedding of its own, every layer its own weights, and positions have none", compare="nothing")
 def test_parameters(ex: Exercise, rng: Random):
-    model = ex.Transformer(9, 9, d_model=8, n_heads=2, n_layers=3, d_ff=10)
+    model = filled(ex.Transformer(9, 9, d_model=8, n_heads=2, n_layers=3, d_ff=10), rng)
     return {
-        "one embedding": model.src_embedding.weight is model.tgt_embedding.weight,
-        "tied output": model.output.weight is model.tgt_embedding.weight,
         "positions": len(list(model.positions.parameters())),
-        "count": sum(p.numel() for p in model.parameters()),
-        "names": [name for name, _ in model.named_parameters()],
+        "found": census(model),
+        "numbers": dict(model.named_parameters(remove_duplicate=False)),
     }
 
 
 @test_parameters.explain
 def _(got, want):
-    if got["one embedding"]:
-        yield "source and target read from one and the same table: the two vocabularies are different languages here."
-    elif got["tied output"]:
-        yield "the output layer and the target's embedding share their weights; here each has its own."
-    elif got["positions"]:
+    tables = {"src_embedding.weight", "tgt_embedding.weight", "output.weight"}
+    for name, one in want["found"].items():
+        mine = got["found"].get(name)
+        if mine is None:
+            yield f"your model has no parameter `{name}`."
+        elif mine["shape"] != one["shape"]:
+            yield f"`{name}` has shape {tuple(mine['shape'])}; expected {tuple(one['shape'])}."
+        elif mine["is"] != name and {mine["is"], name} == {"src_embedding.weight", "tgt_embedding.weight"}:
+            yield (
+                "source and target read from one and the same table. The paper shares it, since it has one vocabulary "
+                "for both; here there are two of them, and a table for each."
+            )
+        elif mine["is"] != name and {mine["is"], name} <= tables:
+            yield (
+                f"`{name}` is the same parameter as `{mine['is']}`. The paper shares these; this contract asks for an "
+                "output layer with weights of its own."
+            )
+        elif mine["is"] != name and mine["is"] in want["found"]:
+            yield f"`{name}` is the same parameter as `{mine['is']}`: one module is used in two places."
+    for name, numbers in want["numbers"].items():
+        if not close(got["numbers"][name], numbers):
+            yield f"`{name}` was given numbers, and holds others: does it go by another name as well?"
+    if got["positions"] != 0:
         yield "the positions have parameters: sinusoidal ones have none."
-    elif got["count"] != want["count"]:
-        missing = [name for name in want["names"] if name not in got["names"]]
-        extra = [name for name in got["names"] if name not in want["names"]]
-        yield (
-            f"your model has {got['count']} parameters where {want['count']} are expected"
-            + (f"; missing: {', '.join(missing[:4])}" if missing else "")
-            + (f"; too many: {', '.join(extra[:4])}" if extra else "")
-            + ". (Post-norm has no final norm; layers that are one object count once.)"
-        )
 
 
 @check("the sizes that are asked for are built", tolerance=1e-4)
@@ -627,44 +710,89 @@ def test_sizes(ex: Exercise, rng: Random):
     }
 
 
-@check("a pad_id other than 0: that token is hidden, and 0 is a token like any other", compare="structure")
+@check(
+    "a pad_id other than 0: that token is hidden, and 0 is a token like any other", compare="nothing", after=test_inputs
+)
 def test_pad_id(ex: Exercise, rng: Random):
-    return {"kept": ex.Transformer(**(SIZES | {"pad_id": 7})).pad_id, **padded(ex, rng, pad_id=7)}
+    return {"kept": ex.Transformer(**(SIZES | {"pad_id": 7})).pad_id, **padding_heard(ex, rng, pad_id=7)}
 
 
 @test_pad_id.explain
 def _(got, want):
-    if got["kept"] != 7:
+    if got["kept"] != want["kept"]:
         yield f"a model made with pad_id=7 says that its pad_id is {got['kept']}."
-    yield from judge_padded(got, also=" Here pad_id is 7: do you compare with that, or with 0?")
+    yield from judge_padding(got, want, also=" Here pad_id is 7: do you compare with that, or with 0?")
 
 
-@check("a batch of one, sequences of one token, and a source of nothing but padding", tolerance=1e-4)
+@check(
+    "a source reads the same alone and in a batch with padding; one token will do, and so will a source of padding",
+    tolerance=1e-4,
+    after=test_forward,
+)
 def test_short(ex: Exercise, rng: Random):
+    lengths, target = [4, 2, 6], 5
     model = model_of(ex, rng)
-    one, empty = torch.tensor([[4]]), torch.tensor([[4, 5, 3], [0, 0, 0]])
-    return {"one token": model(one, one), "nothing but padding": model(empty, tokens(rng, 13, 2, 4))}
-
-
-@check("in evaluation nothing is dropped; in training both halves drop", compare="nothing")
-def test_dropout(ex: Exercise, rng: Random):
-    model, calm = model_of(ex, rng, dropout=0.5), model_of(ex, rng)
-    src, tgt_in = tokens(rng, 11, 2, 6), tokens(rng, 13, 2, 5)
-    observed = {"calm": calm(src, tgt_in), "evaluation": model(src, tgt_in)}
+    src, tgt_in = tokens(rng, 11, 3, 6), tokens(rng, 13, 3, target, low=8)
+    for row, length in enumerate(lengths):
+        src[row, length:] = 0
     memory = model.encode(src)
-    model.train()
-    observed["memories"] = [model.encode(src) for _ in range(2)]
-    observed["logits"] = [model.decode(tgt_in, memory, src) for _ in range(2)]
-    return observed
+    other = torch.where((src == 0)[..., None], memory + rng.tensor(*memory.shape, dtype=memory.dtype), memory)
+    rows = [slice(row, row + 1) for row in range(3)]
+    one, empty = torch.tensor([[4]]), torch.tensor([[4, 5, 3], [0, 0, 0]])
+    beside = model(empty, tgt_in[:2])
+    return {
+        "memory alone": [model.encode(src[row, :length])[0] for row, length in zip(rows, lengths, strict=True)],
+        "memory in a batch": [memory[row, :length] for row, length in enumerate(lengths)],
+        "logits alone": [model(src[row, :length], tgt_in[row])[0] for row, length in zip(rows, lengths, strict=True)],
+        "logits in a batch": list(model(src, tgt_in)),
+        "logits, other padding": list(model.decode(tgt_in, other, src)),
+        "one token": model(one, one),
+        "beside a source of padding": beside[0],
+        "a source of padding, finite": bool(torch.isfinite(beside[1]).all()),
+    }
+
+
+@test_short.explain
+def _(got, want):
+    for alone, batch in zip(got["memory alone"], got["memory in a batch"], strict=True):
+        if not close(alone, batch, 1e-6):
+            yield f"a source of {len(alone)} tokens has another memory when padding stands behind it."
+    for mine, other in zip(got["logits in a batch"], got["logits, other padding"], strict=True):
+        if not close(mine, other, 1e-6):
+            yield "what the memory holds at padded positions can be felt in the logits of `decode`."
+
+
+@check(
+    "in evaluation mode nothing is dropped; in training each stack drops all that it is told to",
+    tolerance=1e-4,
+    after=test_forward,
+)
+def test_dropout(ex: Exercise, rng: Random):
+    model, calm = model_of(ex, rng, dropout=ALL), model_of(ex, rng)
+    for each in (model, calm):  # then a sublayer of which everything is dropped adds nothing, wherever it drops
+        with torch.no_grad():
+            for name, parameter in [*each.encoder.named_parameters(), *each.decoder.named_parameters()]:
+                if name.endswith("bias") and "norm" not in name:
+                    parameter.zero_()
+    src, tgt_in = tokens(rng, 11, 2, 6), tokens(rng, 13, 2, 5)
+    memory = calm.encode(src)
+    seen = {"calm": calm(src, tgt_in), "evaluation": model(src, tgt_in), "calm memory": memory}
+    model.encoder.train()  # the encoder alone
+    seen["encoder"] = model.encode(src)
+    model.eval().decoder.train()
+    return seen | {"decoder": model.decode(tgt_in, memory, src)}
 
 
 @test_dropout.explain
 def _(got, want):
-    if not close(got["evaluation"], got["calm"], 1e-9):
-        yield "with dropout=0.5 the logits are not those without dropout, although the model is in evaluation mode."
-    for what, half in (("memories", "encoder"), ("logits", "decoder")):
-        if close(*got[what], 1e-9):
-            yield f"with dropout=0.5 two calls in training agree: the {half} drops nothing. Does it get `dropout`?"
+    if not close(got["evaluation"], got["calm"], 1e-6):
+        yield "in evaluation mode, a model with dropout gives other logits than one without."
+    for half, calm in (("encoder", "calm memory"), ("decoder", "calm")):
+        if close(got[half], got[calm], 1e-6):
+            yield (
+                f"with all dropped, and the {half} in training mode, everything is as in evaluation mode: the {half} "
+                "drops nothing. Does it get `dropout`?"
+            )
 
 
 @check("wrong sizes, ids and lengths are refused")
@@ -675,13 +803,13 @@ def test_wrong_arguments(ex: Exercise, rng: Random):
     model = model_of(ex, rng, max_len=5)
     fits, long = torch.full((1, 5), 3), torch.full((1, 6), 3)
     return {
-        "heads": raised(build(d_model=10), mentions=["d_model", 10]),
-        "odd width": raised(build(d_model=9), mentions=["d_model", 9]),
-        "dropout": raised(build(dropout=1.5), mentions=["dropout", 1.5]),
-        "source too long": raised(lambda: model(long, fits), mentions=["max_len", 6]),
-        "target too long": raised(lambda: model(fits, long), mentions=["max_len", 6]),
-        "source id": raised(lambda: model(torch.tensor([[11]]), fits), mentions=["ids", 11]),
-        "target id": raised(lambda: model(fits, torch.tensor([[13]])), mentions=["ids", 13]),
+        "heads": raised(build(d_model=10), mentions=[10]),
+        "odd width": raised(build(d_model=9), mentions=[9]),
+        "dropout": raised(build(dropout=1.5), mentions=[1.5]),
+        "source too long": raised(lambda: model(long, fits), mentions=[6]),
+        "target too long": raised(lambda: model(fits, long), mentions=[6]),
+        "source id": raised(lambda: model(torch.tensor([[11]]), fits), mentions=[11]),
+        "target id": raised(lambda: model(fits, torch.tensor([[13]])), mentions=[13]),
         "all in order": raised(lambda: model(fits, fits)),
     }
 
@@ -729,30 +857,39 @@ def test_greedy_mode(ex: Exercise, rng: Random):
 
 @test_greedy_mode.explain
 def _(got, want):
-    for came, seen in got.items():
-        if any(call["graph"] for call in seen["calls"]) or seen["graph"]:
+    for came in want:
+        seen = got[came]
+        if not seen["calls"]:
+            yield "the model is never asked what comes next."
+        elif any(call["graph"] for call in seen["calls"]) or seen["graph"]:
             yield "the model is asked with gradients enabled: a graph is built that nobody will use."
         elif any(call["training"] for call in seen["calls"]):
             yield "the model writes in training mode: with dropout, it would say something else each time."
         elif seen["mode"] != (came == "in training"):
             now = "in training mode" if seen["mode"] else "in evaluation mode"
             yield f"a model that was {came} mode is {now} afterwards: it should be as it was found."
-        elif not np.array_equal(seen["src"], want[came]["src"]):
-            yield "the sources are changed."
+        yield from judge_script(seen, want[came])
 
 
-@check("greedy_decode of a whole model: with padding, a batch writes what each source alone would", compare="nothing")
+@check(
+    "greedy_decode of a whole model: with padding, a batch writes what each source alone would",
+    compare="nothing",
+    after=test_forward,
+)
 def test_greedy_model(ex: Exercise, rng: Random):
     model = model_of(ex, rng, dropout=0.4).train()
     src = tokens(rng, 11, 4, 7)
     for row, length in enumerate((7, 3, 5, 1)):
         src[row, length:] = 0
-    return {"written": ex.greedy_decode(model, src, BOS, EOS, 9), "training": model.training}
+    written = ex.greedy_decode(model, src, BOS, EOS, 9)
+    return {"written": written, "dtype": written.dtype, "training": model.training}
 
 
 @test_greedy_model.explain
 def _(got, want):
-    shape = got["written"].shape
+    if got["training"] is not True or got["dtype"] != want["dtype"]:
+        yield f"afterwards, training is {got['training']}; the dtype is {got['dtype']}. Expected True and torch.int64."
+    shape = np.shape(got["written"])
     if len(shape) != 2 or shape[0] != 4 or shape[1] > 9:
         yield f"the result has shape {shape}; 4 rows of at most 9 tokens are expected."
         return
@@ -824,18 +961,26 @@ def _(got, want, reference):
         )
 
 
-@check("encoder and decoder run on the device of the tokens, masks included")
+@check("encoder and decoder run on the device of the tokens, masks included", tolerance=1e-4, after=test_forward)
 def test_device(ex: Exercise, rng: Random):
     batch, source, target = rng.sizes(3)
-    model = ex.Transformer(**SIZES).eval().to("meta")
+    model = model_of(ex, rng)
+    src, tgt_in = tokens(rng, 11, batch, source), tokens(rng, 13, batch, target)
+    here = model(src, tgt_in)
+    model.to("meta")
 
     def table(ids: Tensor) -> Tensor:  # the real one looks at the ids, and there is nothing to see on `meta`
-        return torch.empty(*ids.shape, SIZES["d_model"], device=ids.device)
+        return torch.empty(*ids.shape, SIZES["d_model"], dtype=torch.float64, device=ids.device)
 
     overheard({"source": model.src_embedding, "target": model.tgt_embedding}, table)
-    src, tgt_in = (torch.empty(batch, length, dtype=torch.int64, device="meta") for length in (source, target))
-    memory = model.encode(src)
-    return {"memory": memory, "decoded": model.decode(tgt_in, memory, src), "both": model(src, tgt_in)}
+    away = src.to("meta"), tgt_in.to("meta")
+    return {"cpu": here, "left behind": left_behind(lambda: model(*away))}
+
+
+@test_device.explain
+def _(got, want):
+    if got["left behind"]:
+        yield "with model and tokens on another device, a tensor is left behind on the CPU. Where are the masks made?"
 
 
 ### END HIDDEN TESTS
