@@ -198,8 +198,8 @@ class GPTConfig:
         n_heads: H, how many heads each attention has; D is a multiple of it.
         n_layers: L, how many blocks there are.
         d_ff: F, the inner width of the feed-forward networks; None stands for 4 D.
-        dropout: how likely a number is dropped while the model trains; in evaluation mode none is.
-            GPT-2 drops from the sum of the embeddings, from the attention weights and from what each
+        dropout: the probability that a number is dropped while the model trains; in evaluation mode
+            none is. GPT-2 drops from the sum of the embeddings, from the attention weights and from what each
             sublayer adds to the stream. Where you drop is up to you.
         bias: whether the linear layers of the blocks add a bias, as GPT-2's do. The head never has
             one; the layer norms are not concerned.
@@ -216,7 +216,7 @@ class GPTConfig:
 
 
 class Block(nn.Module):
-    """One layer of a GPT: look back, then think, and add the result of each to the residual stream.
+    """One layer of a GPT: attention, then a feed-forward network; each adds to the residual stream.
 
     Args:
         config: the sizes. The feed-forward network uses the activation "gelu_tanh", as GPT-2 does.
@@ -245,7 +245,8 @@ class Block(nn.Module):
             x: (B, T, D) the residual stream, T from 1 to C; left as it is.
 
         Returns:
-            (B, T, D) the stream after both additions. Position t depends on positions 0 to t only.
+            (B, T, D) the stream after both additions, on the device of x. Position t depends on
+            positions 0 to t only.
         """
         ### BEGIN SOLUTION
         mask = causal_mask(x.size(1), x.device)  # (T, T)
@@ -302,14 +303,15 @@ class GPT(nn.Module):
         Args:
             ids: (B, T) token ids (int64), T from 1 to C.
             targets: (B, T) the ids that should have been predicted: `targets[b, t]` belongs to
-                `logits[b, t]`. The caller has shifted them; nothing is shifted in here.
+                `logits[b, t]`. The caller has shifted them; nothing is shifted in here. Both may be
+                slices of a longer tensor (which `view` can't flatten) and are left as they are.
 
         Returns:
             logits (B, T, V), and the loss: the mean cross-entropy over all B * T targets, a tensor
-            without axes, or None when no targets are given.
+            without axes, or None when no targets are given. Both have the dtype of the weights.
 
         Raises:
-            ValueError: if T is larger than C. The message names `context_length` and T.
+            ValueError: if T is larger than C. The message names T.
         """
         ### BEGIN SOLUTION
         length, longest = ids.size(1), self.config.context_length
