@@ -9,7 +9,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check install --quiet -c constraints.
 
 .PHONY: help test watch list hint progress reset solution recall doctor update clean
 # BEGIN WITH ex16
-.PHONY: train sample
+.PHONY: train sample map
 # END WITH
 # BEGIN WHOLE
 .PHONY: quiz demo stubs check mutants mutate release notebooks format bench
@@ -33,6 +33,7 @@ help:
 # BEGIN WITH ex16
 	@echo "make train [ARGS=...]      train your own GPT;  TASK=reverse: the original transformer;  RESUME=1: go on"
 	@echo "make sample PROMPT=\"...\"   let it write"
+	@echo "make map                   its inside, live in a page;  ARGS=--open: in your browser at once"
 # END WITH
 # BEGIN WHOLE
 	@echo "make demo                  the whole journey with the reference, in about two minutes"
@@ -107,6 +108,9 @@ train: $(VENV)/.core
 
 sample: $(VENV)/.core
 	@$(RUN) -m lab sample $(if $(TASK),--task $(TASK)) $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
+
+map: $(VENV)/.core
+	@$(RUN) -m lab map $(if $(TASK),--task $(TASK)) $(if $(RUN_NAME),--run $(RUN_NAME)) $(ARGS)
 # END WITH
 
 # BEGIN WHOLE

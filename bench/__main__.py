@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import cold_test, grade_throughput, nbgrader_throughput, recipe, train_step, watch_latency
+from bench import cold_test, grade_throughput, map_page, nbgrader_throughput, recipe, train_step, watch_latency
 from bench.measure import Row
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[Row]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[Row]]] = {
     "cold-test": cold_test.rows,
     "watch-latency": watch_latency.rows,
     "grade-throughput": grade_throughput.rows,
+    "map": map_page.rows,
     "nbgrader-throughput": nbgrader_throughput.rows,
 }
 

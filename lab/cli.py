@@ -101,6 +101,8 @@ def _report(screen: Screen, outcome: Outcome) -> None:
     screen.say(f"\n{outcome.table()}\n\n{outcome.sample}")
     folder = runs.shown(outcome.run.folder)
     screen.say(f"Everything is in {folder}, with the loss curve in loss.png. {outcome.more}")
+    if outcome.run.map.is_file():
+        screen.say(f"Look inside: open {runs.shown(outcome.run.map)} in a browser.")
 
 
 plain_option = click.option("--plain", is_flag=True, help="Plain lines: no animation, no colour.")
@@ -269,6 +271,26 @@ def sample(name: str | None, task_name: str | None, root: Path, exercises: Path 
     if foreign:
         raise LabError(f"{spelt(foreign)} means nothing to {run.name}, whose task is {run.task}: leave it out")
     show_sample(run, exercises, Request(**options))
+
+
+@main.command("map")
+@click.option("--run", "name", metavar="RUN", help="Which run.  [default: the one trained last]")
+@click.option("--task", "task_name", type=click.Choice(list(RECIPES)), help="The last run of this task.")
+@click.option(
+    "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
+)
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+@plain_option
+@runs_option
+def map_(name: str | None, task_name: str | None, exercises: Path | None, show: bool, plain: bool, root: Path) -> None:
+    """Write the map of a run: one HTML file with the model live in it, to look into and to send to a friend."""
+    run = runs.find(root, name, task_name)
+    from lab.session import draw_map
+
+    path = draw_map(Screen(plain), run, exercises)
+    click.echo(f"{runs.shown(path)} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser. It needs no network.")
+    if show:
+        click.launch(path.as_uri())
 
 
 @main.command()

@@ -53,6 +53,7 @@ def journey(screen: Screen, root: Path, device: str, steps: int, seed: int) -> b
     screen.heading("Where to go from here")
     screen.say(
         f"The run is in {runs.shown(outcome.run.folder)}; its loss curve is the picture loss.png.\n"
+        f"Look inside the model: open {runs.shown(outcome.run.map)} in a browser.\n"
         'make sample PROMPT="ROMEO:"    more text from this model\n'
         "make test                      what you have built of it so far\n"
         "make train                     the same with your own pieces\n"

@@ -27,6 +27,7 @@ class Run:
     loss.png       the loss curve
     results.json   how good the model is
     sample.txt     something that it wrote
+    map.html       the model, to look into
 
     and what its task keeps: corpus.txt, the text; held-out.txt, the words that are not trained on, and attention.png,
     where the model looked.
@@ -44,6 +45,11 @@ class Run:
     def checkpoint(self) -> Path:
         """The file with the state of the training."""
         return self.folder / "checkpoint.pt"
+
+    @property
+    def map(self) -> Path:
+        """The page with the model in it."""
+        return self.folder / "map.html"
 
     @property
     def task(self) -> str:

@@ -16,8 +16,10 @@ import torch
 from lab import runs
 from lab.console import Screen
 from lab.devices import choose_device, repeatable
+from lab.errors import LabError
 from lab.files import write_atomically, write_json
 from lab.loop import Interrupted, run_training
+from lab.map.write import write_map
 from lab.pieces import Pieces, open_pieces
 from lab.runs import Run
 from lab.task import Outcome, Plan, Request, Result, Task
@@ -91,6 +93,20 @@ def show_sample(run: Run, exercises: Path | None, request: Request) -> None:
         task.show(model, run, state["step"], request, screen)
 
 
+def draw_map(screen: Screen, run: Run, exercises: Path | None) -> Path:
+    """Write the map of a run that is there already, from the pieces that it was trained with.
+
+    Raises:
+        LabError: the run can't be used, or the page can't show its model.
+    """
+    state = run.load()
+    with pieces_of(screen, run, exercises) as pieces:
+        task = task_of(run).reopen(pieces, run, choose_device("cpu"))
+        model = task.build_model()
+        load_weights(model, state)
+        return write_map(task, model, run, state)
+
+
 @contextmanager
 def pieces_of(screen: Screen, run: Run, exercises: Path | None) -> Iterator[Pieces]:
     """The pieces for a run that is there already: those that it began with, unless another folder is named."""
@@ -157,4 +173,8 @@ def _train(screen: Screen, run: Run, task: Task[Result], training: Training) -> 
     outcome = task.finish(training.model, run)
     write_atomically(run.folder / "sample.txt", outcome.sample)
     write_json(run.folder / "results.json", outcome.results())
+    try:
+        write_map(task, training.model, run, training.state())
+    except LabError as error:  # a model of another kind; everything else is there
+        screen.say(f"There is no map of this run: {error}")
     return outcome

@@ -64,12 +64,32 @@ def refused(result: Result, *says: str) -> bool:
     return True
 
 
+def test_the_map_of_a_run_is_one_file_that_can_be_written_again(train: Lab, lab: Lab, tmp_path: Path) -> None:
+    train("--name", "cats")
+    path = tmp_path / "runs" / "cats" / "map.html"
+    first = path.read_text(encoding="utf-8")
+    assert "https:" not in first  # nothing comes from elsewhere
+    path.unlink()
+    result = lab("map", "--run", "cats")
+    assert result.exit_code == 0, result.output
+    assert "It needs no network" in result.output
+    assert path.read_text(encoding="utf-8") == first
+
+
+def test_a_map_of_nothing_is_refused(train: Lab, lab: Lab, tmp_path: Path) -> None:
+    assert refused(lab("map"), "there is no trained run")
+    train("--name", "cats")
+    (tmp_path / "runs" / "cats" / "checkpoint.pt").write_bytes(b"damaged")
+    assert refused(lab("map"), "can't be read")
+
+
 def test_train_leaves_a_folder_with_everything(train: Lab, tmp_path: Path) -> None:
     result = train("--name", "cats")
     assert result.exit_code == 0, result.output
     names = {path.name for path in (tmp_path / "runs" / "cats").iterdir()}
     assert names == {
-        "config.json", "corpus.txt", "checkpoint.pt", "history.jsonl", "loss.png", "results.json", "sample.txt"
+        "config.json", "corpus.txt", "checkpoint.pt", "history.jsonl", "loss.png", "map.html", "results.json",
+        "sample.txt",
     }  # fmt: skip
 
 

@@ -216,6 +216,7 @@ def test_train_leaves_a_folder_with_everything(train: Lab, tmp_path: Path) -> No
     assert {path.name for path in folder.iterdir()} == {
         "config.json", "held-out.txt", "checkpoint.pt", "history.jsonl", "loss.png", "results.json", "sample.txt",
         "attention.png",
+        "map.html",
     }  # fmt: skip
     for picture in ("loss.png", "attention.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
