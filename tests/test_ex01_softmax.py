@@ -7,7 +7,7 @@ import numpy as np
 from grader.checks import Exercise, Random, check, close, raised
 
 
-@check("softmax: shares along the last axis", points=1, axes={"": "row score"})
+@check("softmax: probabilities along the last axis", points=1, axes={"": "row score"})
 def test_softmax_values(ex: Exercise, rng: Random):
     rows, scores = rng.sizes(2)
     return ex.softmax(rng.array(rows, scores, scale=2.0))
@@ -20,9 +20,9 @@ def _(got, want):
     if not close(sums, 1.0):
         others = {"each column": got.sum(0), "the whole array": got.sum()}
         instead = "".join(f"; {what} sums to 1" for what, total in others.items() if close(total, 1.0))
-        yield f"row {row} of your shares sums to {sums[row]:.3g} instead of 1{instead}"
+        yield f"row {row} of your probabilities sums to {sums[row]:.3g} instead of 1{instead}"
     elif (got.argmin(-1) == want.argmax(-1)).all():
-        yield "the highest score of each row gets its smallest share: which way round is your difference?"
+        yield "the highest score of each row gets its smallest probability: which way round is your difference?"
 
 
 @check("softmax: along whichever axis is asked for", points=1)
@@ -41,16 +41,16 @@ def _(got, want):
         if not close(got[key].sum(axis), 1.0):
             other = next((a for a in range(3) if close(got[key].sum(a), 1.0)), None)
             instead = "" if other is None else f"; along axis {other} they do"
-            yield f"with {key.replace(' ', '=')} the shares do not sum to 1 along that axis{instead}"
+            yield f"with {key.replace(' ', '=')} the probabilities do not sum to 1 along that axis{instead}"
 
 
-@check("softmax: scores of a thousand are shared out as well as small ones", points=1, axes={"": "row score"})
+@check("softmax: scores of a thousand work as well as small ones", points=1, axes={"": "row score"})
 def test_softmax_large(ex: Exercise, rng: Random):
     rows, scores = rng.sizes(2)
     return ex.softmax(rng.array(rows, scores) + 1000.0)
 
 
-@check("log_softmax: the logarithm of the shares, along whichever axis is asked for", points=1)
+@check("log_softmax: the logarithm of the probabilities, along whichever axis is asked for", points=1)
 def test_log_softmax_values(ex: Exercise, rng: Random):
     x = rng.array(*rng.sizes(3), scale=2.0)
     return {
@@ -65,7 +65,7 @@ def _(got, want):
     more = np.exp(got["last axis"]) - np.exp(want["last axis"])
     if more.min() > 1e-13 and close(more / more.mean(), 1.0, 0.1):
         yield (
-            f"your logarithms are those of shares that are {more.mean():.1g} too large, all of them: "
+            f"your logarithms are those of probabilities that are {more.mean():.1g} too large, all of them: "
             "which constant is added before the logarithm is taken?"
         )
 
@@ -115,7 +115,7 @@ def _(got, want):
         vocab = round(want["equal scores"])
         yield (
             f"with equal scores for {vocab} tokens your perplexity is {got['equal scores']:.4g}: as unsure as "
-            f"among how many tokens is a model that gives each of {vocab} the same chance?"
+            f"among how many tokens is a model that gives each of {vocab} the same probability?"
         )
 
 
@@ -138,14 +138,14 @@ def _(got, want):
         row = got[key][1]
         if close(row, 1.0):
             yield (
-                f"with {len(row)} equal scores of enormous size each gets a share of 1: next to a number like that, "
-                "the logarithm of a small sum is lost. Can the two be kept apart?"
+                f"with {len(row)} equal scores of enormous size each gets a probability of 1: next to a number like "
+                "that, the logarithm of a small sum is lost. Can the two be kept apart?"
             )
         elif not close(row.sum(), 1.0):
-            yield f"with {len(row)} equal scores of enormous size the shares sum to {row.sum():.3g}; expected 1"
+            yield f"with {len(row)} equal scores of enormous size the probabilities sum to {row.sum():.3g}; expected 1"
 
 
-@check("a score of -inf gets a share of exactly 0, and the others still sum to 1", points=1)
+@check("a score of -inf gets a probability of exactly 0, and the others still sum to 1", points=1)
 def test_minus_infinity(ex: Exercise, rng: Random):
     x = rng.array(3, 6)
     x[0, 2] = x[1, 0] = x[1, 5] = -np.inf
@@ -157,9 +157,9 @@ def test_minus_infinity(ex: Exercise, rng: Random):
 def _(got, want):
     ruled_out = got["softmax"][want["softmax"] == 0]
     if ruled_out.any():
-        yield f"a score of -inf gets a share of {ruled_out.max():.3g}; expected exactly 0"
+        yield f"a score of -inf gets a probability of {ruled_out.max():.3g}; expected exactly 0"
     elif not close(got["softmax"].sum(-1), 1.0):
-        yield "with a score of -inf in a row, the other shares no longer sum to 1"
+        yield "with a score of -inf in a row, the other probabilities no longer sum to 1"
 
 
 @check("log_softmax: exact where the softmax itself vanishes", points=2)

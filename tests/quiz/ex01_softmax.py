@@ -11,13 +11,13 @@ from grader.learning.quiz import Ask, Exercise, Random, changed, question
 def by_hand(ex: Exercise, rng: Random) -> Ask:
     parts = rng.sizes(3, 1, 9)
     which = rng.integers(0, 3)
-    share = float(ex.softmax(np.log(np.array(parts, dtype=float)))[which])
+    probability = float(ex.softmax(np.log(np.array(parts, dtype=float)))[which])
     return Ask(
         f"Three scores are ln {parts[0]}, ln {parts[1]} and ln {parts[2]}. "
-        f"What is the softmax's share of the {('first', 'second', 'third')[which]}?",
-        share,
+        f"What is the softmax's probability of the {('first', 'second', 'third')[which]}?",
+        probability,
         f"exp undoes ln, so the exponentials are {parts[0]}, {parts[1]}, {parts[2]}; their sum is {sum(parts)}, and "
-        f"the share is {parts[which]}/{sum(parts)}.",
+        f"the probability is {parts[which]}/{sum(parts)}.",
     )
 
 
@@ -28,38 +28,38 @@ def shifted(ex: Exercise, rng: Random) -> Ask:
     before, after = ex.softmax(scores), ex.softmax(scores + by)
     return Ask(
         f"softmax({scores.astype(int).tolist()}) is {np.round(before, 3).tolist()}. "
-        f"Now {by} is added to every score. What is the first share?",
+        f"Now {by} is added to every score. What is the first probability?",
         float(after[0]),
         f"exp(x + {by}) is exp(x) times exp({by}), and that factor stands above and below the line: it cancels. Only "
         "differences of scores count.",
     )
 
 
-@question("the ratio of two shares")
+@question("the ratio of two probabilities")
 def ratio(ex: Exercise, rng: Random) -> Ask:
     gap = rng.integers(1, 5)
     low = rng.integers(-3, 4)
-    shares = ex.softmax(np.array([low + gap, low, low - 1.0]))
+    probabilities = ex.softmax(np.array([low + gap, low, low - 1.0]))
     return Ask(
-        f"One score is {low + gap}, another is {low}. How many times as large is the first one's share? (e is about "
-        "2.718.)",
-        float(shares[0] / shares[1]),
+        f"One score is {low + gap}, another is {low}. How many times as large is the first one's probability? (e is "
+        "about 2.718.)",
+        float(probabilities[0] / probabilities[1]),
         f"The sum below the line is the same for both, so the ratio is exp({low + gap}) / exp({low}) = exp({gap}), "
         "whatever other scores there are.",
         tolerance=0.02,
     )
 
 
-@question("cross-entropy from the chances")
+@question("cross-entropy from the probabilities")
 def loss(ex: Exercise, rng: Random) -> Ask:
     halvings = [rng.integers(1, 5) for _ in range(3)]
-    chances = np.array([[2.0**-n, 1 - 2.0**-n] for n in halvings])
-    value = ex.cross_entropy(np.log(chances), np.zeros(3, dtype=int))
+    probabilities = np.array([[2.0**-n, 1 - 2.0**-n] for n in halvings])
+    value = ex.cross_entropy(np.log(probabilities), np.zeros(3, dtype=int))
     return Ask(
-        f"A model gave the three tokens that came the chances {', '.join(f'1/{2**n}' for n in halvings)}. "
+        f"A model gave the three tokens that came the probabilities {', '.join(f'1/{2**n}' for n in halvings)}. "
         "What is its cross-entropy, in nats? (ln 2 is about 0.693.)",
         value,
-        f"Each surprise is -ln of the chance: {', '.join(f'{n} ln 2' for n in halvings)}. Their mean is "
+        f"Each surprise is -ln of the probability: {', '.join(f'{n} ln 2' for n in halvings)}. Their mean is "
         f"{sum(halvings)}/3 times ln 2. What it gave to all other tokens does not matter.",
     )
 
@@ -71,7 +71,7 @@ def uniform(ex: Exercise, rng: Random) -> Ask:
     return Ask(
         f"A model that knows nothing gives all {vocab_size} tokens the same logit. What is its perplexity?",
         value,
-        f"Every chance is 1/{vocab_size}, the cross-entropy ln {vocab_size}, and exp of that is {vocab_size}: it "
+        f"Every probability is 1/{vocab_size}, the cross-entropy ln {vocab_size}, and exp of that is {vocab_size}: it "
         "might as well have picked among all of them blindly. A fresh model should start there.",
     )
 

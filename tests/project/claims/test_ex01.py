@@ -16,7 +16,7 @@ def near(a: Any, b: Any, digits: float = 2e-3) -> bool:
 
 CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_softmax_values": {
-        r"^row (\d+) of your shares sums to (\S+) instead of 1$": lambda got, want, row, total: (
+        r"^row (\d+) of your probabilities sums to (\S+) instead of 1$": lambda got, want, row, total: (
             near(got[int(row)].sum(), total, 6e-3) and not near(got[int(row)].sum(), 1, 1e-6)
         ),
         r"^row (\d+) .* (\S+) instead of 1; each column sums to 1$": lambda got, want, row, total: (
@@ -25,12 +25,12 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"^row (\d+) .* (\S+) instead of 1; the whole array sums to 1$": lambda got, want, row, total: (
             near(got[int(row)].sum(), total, 6e-3) and near(got.sum(), 1)
         ),
-        r"the highest score of each row gets its smallest share": lambda got, want: all(
+        r"the highest score of each row gets its smallest probability": lambda got, want: all(
             mine[np.argmax(right)] == min(mine) for mine, right in zip(got, want, strict=True)
         ),
     },
     "test_softmax_axis": {
-        r"axis=(-?\d) the shares do not sum to 1 along that axis(?:; along axis (\d) they do)?$": (
+        r"axis=(-?\d) the probabilities do not sum to 1 along that axis(?:; along axis (\d) they do)?$": (
             lambda got, want, axis, other: (
                 not near(got[f"axis {axis}"].sum(int(axis)), 1, 1e-6)
                 and (other is None or near(got[f"axis {axis}"].sum(int(other)), 1))
@@ -38,7 +38,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_log_softmax_values": {
-        r"shares that are (\S+) too large, all of them": lambda got, want, more: near(
+        r"probabilities that are (\S+) too large, all of them": lambda got, want, more: near(
             np.exp(got["last axis"]) - np.exp(want["last axis"]), float(more), 0.5
         ),
     },
@@ -62,18 +62,18 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_softmax_far_apart": {
-        r"with 3 equal scores of enormous size each gets a share of 1": lambda got, want: any(
+        r"with 3 equal scores of enormous size each gets a probability of 1": lambda got, want: any(
             near(got[key][1], [1, 1, 1]) for key in ("float64", "float32")
         ),
-        r"with 3 equal scores of enormous size the shares sum to (\S+); expected 1": lambda got, want, total: any(
-            near(got[key][1].sum(), total, 6e-3) and not near(total, 1) for key in ("float64", "float32")
+        r"with 3 equal scores of enormous size the probabilities sum to (\S+); expected 1": lambda got, want, total: (
+            any(near(got[key][1].sum(), total, 6e-3) and not near(total, 1) for key in ("float64", "float32"))
         ),
     },
     "test_minus_infinity": {
-        r"a score of -inf gets a share of (\S+); expected exactly 0": lambda got, want, share: (
-            near(got["softmax"][want["softmax"] == 0].max(), share, 6e-3) and float(share) != 0
+        r"a score of -inf gets a probability of (\S+); expected exactly 0": lambda got, want, probability: (
+            near(got["softmax"][want["softmax"] == 0].max(), probability, 6e-3) and float(probability) != 0
         ),
-        r"with a score of -inf in a row, the other shares no longer sum to 1": lambda got, want: (
+        r"with a score of -inf in a row, the other probabilities no longer sum to 1": lambda got, want: (
             (got["softmax"][want["softmax"] == 0] == 0).all() and not near(got["softmax"].sum(-1), 1, 1e-6)
         ),
     },
