@@ -1,12 +1,13 @@
-"""Exercise 1: softmax and cross-entropy: from scores to chances, and from chances to a loss.
+"""Exercise 1: softmax and cross-entropy: from scores to probabilities, and from those to a loss.
 
 The picture
 -----------
-A network ends in *logits*: one score for each token of the vocabulary, any real number. The softmax
-turns a row of scores into chances. The loss asks only one thing of them: what chance did the token
-get that really came next? ::
+A language model reads some tokens (pieces of text, each one of V in its *vocabulary*) and guesses
+the next one. It ends in *logits*: one score for each token of the vocabulary, any real number. The
+softmax turns a row of scores into probabilities. The *loss* asks only one thing of them: what
+probability did the token get that really came next? ::
 
-     logits            probabilities          chance of         surprise    loss       perplexity
+     logits            probabilities          probability of    surprise    loss       perplexity
      (N, V)            (N, V)                 the target (N,)   (N,)        float      float
 
    [ 2  1  0 ]       [ .67  .24  .09 ]        target 0: .67      0.41  --.
@@ -17,30 +18,29 @@ get that really came next? ::
 
 The intuition
 -------------
-*Why exp?* Chances must be positive and sum to one, and a higher score must mean a higher chance.
-Dividing scores by their sum fails as soon as one is negative. The exponential makes every number
-positive, keeps the order, and gives differences a meaning: whoever is ahead by 1 is e = 2.72
-times as likely, whether the scores are 1 and 0 or 101 and 100. So a logit is a log-chance, up to
-a constant that nobody needs to know. The same formula tells a physicist how likely a molecule is
-to be in a state of a given energy (Boltzmann's distribution).
+*Why exp?* Probabilities must be positive and sum to one, and a higher score must mean a higher
+probability. Dividing scores by their sum fails as soon as one is negative. The exponential makes
+every number positive, keeps the order, and gives differences a meaning: whoever is ahead by 1 is
+e = 2.72 times as likely, whether the scores are 1 and 0 or 101 and 100. So a logit is the logarithm
+of a probability, up to a constant that nobody needs to know. The same formula tells a physicist how
+likely a molecule is to be in a state of a given energy (Boltzmann's distribution).
 
-*Why "soft max"?* The argmax gives everything to the highest score, and its gradient is zero
-almost everywhere: nothing can be learned through it. The softmax gives most to the highest and
-something to all. How much "most" is depends on the spread of the scores. Dividing them by a
-*temperature* below 1 spreads them out and sharpens the shares; above 1 it flattens them. You will
-meet that twice: as the sqrt(D) of attention (exercise 5) and as the knob for sampling text
-(exercise 15).
+*Why "soft max"?* The argmax gives everything to the highest score, and its gradient is zero almost
+everywhere: nothing can be learned through it. The softmax gives most to the highest and something
+to all. How much "most" is depends on how far the scores are apart. Dividing them by a *temperature*
+below 1 spreads them out and sharpens the distribution; above 1 it flattens it. You will meet that
+twice: as the sqrt(D) of attention (exercise 5) and as the knob for sampling text (exercise 15).
 
-*Why -log?* It measures surprise. What was certain (chance 1) surprises by 0. The rarer, the more
-surprising, without bound. And the surprises of two independent events add up while their chances
-multiply: only a logarithm does that. Cross-entropy is the mean surprise at what really came. It
-forgives a model for not knowing, and punishes it hard for being sure and wrong: a chance of zero
-for something that then happens costs infinitely much.
+*Why -log?* It measures surprise. What was certain (probability 1) surprises by 0. The rarer an
+event, the more it surprises, without bound. And the surprises of two independent events add up
+while their probabilities multiply: only a logarithm does that. *Cross-entropy* is the mean surprise
+at what really came. It forgives a model for not knowing, and punishes it hard for being sure and
+wrong: a probability of zero for something that then happens costs infinitely much.
 
-*Why perplexity?* A mean surprise in "nats" says little to people. Undo the logarithm and it does:
-a perplexity of 10 means as unsure as somebody who picks one of 10 equally likely tokens. A model
-that knows nothing has a perplexity of V, so its loss is ln V. That is the first number to check
-when you train one (exercise 14).
+*Why perplexity?* A mean surprise, measured in *nats* (natural logarithms), says little to most
+people. Undo the logarithm and it does: a perplexity of 10 means as unsure as somebody who picks one
+of 10 equally likely tokens. A model that knows nothing has a perplexity of V, so its loss is ln V.
+That is the first number to check when you train one (exercise 14).
 
 The mathematics
 ---------------
@@ -54,58 +54,59 @@ NaN as well. But adding the same c to all scores changes nothing, since exp(c) c
 
     exp(x_i + c) / sum_j exp(x_j + c) = exp(c) exp(x_i) / (exp(c) sum_j exp(x_j)) = softmax(x)_i
 
-So choose c = -max(x), for each row its own. Then the largest exponent is 0, nothing overflows,
-and the sum lies between 1 and the number of terms: never zero. Small terms may vanish, which is
-what they should do. A score of -inf, a token that is ruled out, gets exactly 0; exercises 5 and 6
-will need that.
+So choose c = -max(x), one for each row. Then the largest exponent is 0, nothing overflows, and the
+sum lies between 1 and the number of terms: it is never zero. Small terms may vanish, as they
+should. A score of -inf, a token that is ruled out, gets exactly 0; exercises 5 and 6 will need that.
 
-**Why an own log_softmax?** A chance of exp(-800) is stored as 0, and log(0) is -inf, although the
-answer is simply -800. Take the logarithm on paper instead, and the division becomes a subtraction::
+**Why a separate log_softmax?** A probability of exp(-800) is stored as 0, and log(0) is -inf,
+although the answer is simply -800. Take the logarithm on paper instead, and the division becomes a
+subtraction::
 
     log softmax(x)_i = x_i - lse(x),     lse(x) = log sum_j exp(x_j)         ("log-sum-exp")
                                                 = m + log sum_j exp(x_j - m),    m = max(x)
 
-Adding a small constant inside the logarithm would hide the -inf, but it gives wrong losses
-and takes away the gradient exactly where the model is most wrong.
+Adding a small constant inside the logarithm would hide the -inf, but it gives wrong losses, and it
+takes away the gradient exactly where the model is most wrong.
 
-(log-sum-exp is the real "soft maximum": m <= lse(x) <= m + log n for n scores.)
+(Log-sum-exp is the real "soft maximum": m <= lse(x) <= m + log n for n scores.)
 
-**Cross-entropy** for N rows of logits z and targets t, those with t = ignore_index left out
-(padding, say) and not counted either::
+**Cross-entropy** for N rows of logits z and targets t. Rows with t = ignore_index (padding, say) are
+left out, of the sum and of N alike::
 
     loss = -(1/N) sum_n log softmax(z_n)[t_n]
     perplexity = exp(loss)
 
-**Its gradient** is the most pleasant of all. For one row, loss = lse(z) - z_t, and the derivative
-of lse(z) with respect to z_j is exp(z_j) / sum_i exp(z_i), which is the softmax p_j itself. So::
+**Its gradient** says how the loss changes with each logit, and it is as simple as a gradient can be.
+For one row, loss = lse(z) - z_t, and the derivative of lse(z) with respect to z_j is exp(z_j) /
+sum_i exp(z_i), which is the probability p_j itself. So::
 
     d loss / d z_j = p_j - y_j        y: 1 at the target, 0 elsewhere
 
-What was predicted minus what happened. The target's score is pushed up by what is missing to 1, the
-others down in proportion to the chance that they took. It never exceeds 1, and fades only
-when the prediction is right: a model that is sure and wrong still learns at full speed. (With
-the squared error of p instead of -log p, the gradient gets an extra factor p_t and all but
-vanishes there.)
+What was predicted minus what happened. The target's score is pushed up by however far its p falls
+short of 1, the others are pushed down, each by the probability that it took. No entry ever exceeds
+1, and they fade only when the prediction is right: a model that is sure and wrong still learns at
+full speed. (With the squared error of p instead of -log p, the gradient gets an extra factor p_t and
+all but vanishes there.)
 
 By hand
 -------
-Scores of ln 1, ln 2 and ln 5: their exponentials are 1, 2 and 5, the sum is 8, the shares 1/8, 2/8
-and 5/8.
+Scores of ln 1, ln 2 and ln 5: their exponentials are 1, 2 and 5, the sum is 8, so the probabilities
+are 1/8, 2/8 and 5/8.
 
 >>> scores = np.log(np.array([1.0, 2.0, 5.0]))
 >>> softmax(scores).round(3)
 array([0.125, 0.25 , 0.625])
 
-Add 1000 to each: the same shares, although exp(1000) is infinite. Half the temperature squares the
-ratios: 1 to 4 to 25, of 30.
+Add 1000 to each: the same probabilities, although exp(1000) is infinite. Half the temperature
+squares the ratios: 1 to 4 to 25, of 30.
 
 >>> softmax(scores + 1000.0).round(3)
 array([0.125, 0.25 , 0.625])
 >>> softmax(scores / 0.5).round(3)
 array([0.033, 0.133, 0.833])
 
-If token 1 came, which had a chance of 1/4, the surprise is ln 4 = 1.386. The perplexity is 4: as if
-one of four equally likely tokens had come.
+If token 1 came, which had a probability of 1/4, the surprise is ln 4 = 1.386. The perplexity is 4:
+as if one of four equally likely tokens had come.
 
 >>> one_row = scores[np.newaxis]
 >>> round(cross_entropy(one_row, np.array([1])), 3)
@@ -132,11 +133,14 @@ Where log(softmax(x)) would say -inf:
 >>> log_softmax(np.array([0.0, -800.0]))
 array([   0., -800.])
 
-The limits of the exponential, and the gradient p - y for target 1, by nudging each score a little:
+The limits of the exponential:
 
 >>> with np.errstate(over="ignore"):
 ...     print(np.exp(710.0), np.exp(np.float32(89.0)), np.exp(-800.0))
 inf inf 0.0
+
+And the gradient p - y for target 1, first by the formula, then by nudging each score a little:
+
 >>> softmax(scores) - np.array([0.0, 1.0, 0.0])
 array([ 0.125, -0.75 ,  0.625])
 >>> before = cross_entropy(one_row, np.array([1]))
@@ -160,6 +164,8 @@ See it again
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 2: the softmax inside attention
 - What are Transformer Neural Networks? (Ari Seff), the part on scaled dot-product attention
 - Attention Is All You Need (Vaswani et al. 2017), section 3.4 (softmax) and table 3 (perplexity)
+- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the bigram model: logits,
+  cross-entropy, and the first loss compared with ln V
 - Deep Learning (Goodfellow, Bengio, Courville 2016), section 4.1 on overflow and underflow, 6.2.2.3
   on softmax units
 - A Mathematical Theory of Communication (Shannon 1948), section 6: choice, uncertainty and entropy
@@ -172,12 +178,12 @@ from numpy.typing import NDArray
 
 
 def softmax(x: NDArray, axis: int = -1) -> NDArray:
-    """Turn scores into shares that are positive and sum to one along `axis`.
+    """Turn scores into probabilities that are positive and sum to one along `axis`.
 
     Args:
-        x: scores of any shape, finite or -inf (which gets a share of exactly 0). What a row gives
-            that is -inf throughout is left open.
-        axis: the axis along which the shares sum to one.
+        x: scores of any shape, finite or -inf (which gets a probability of exactly 0). What a row
+            gives that is -inf throughout is left open.
+        axis: the axis along which the probabilities sum to one.
 
     Returns:
         An array of the shape and dtype of x (float64 if x holds integers), however large, small
@@ -194,7 +200,7 @@ def log_softmax(x: NDArray, axis: int = -1) -> NDArray:
 
     Args:
         x: scores of any shape, finite or -inf (which stays -inf).
-        axis: the axis along which the chances sum to one.
+        axis: the axis along which the probabilities sum to one.
 
     Returns:
         An array of the shape and dtype of x (float64 if x holds integers), at most 0 everywhere.
