@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from grader.content import stubs
-from grader.content.suite import CheckInfo, asked_of, checks_of
+from grader.content.suite import CheckInfo, asked_of, checks_of, exercises_used
 from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.files import ROOT, shown
@@ -22,9 +25,17 @@ from grader.store import fingerprint
 from grader.verdict_cache import VerdictCache
 from grader.workers.process import Worker, WorkerProcess
 from grader.workers.runner import Runner
-from grader.written import Written, read_written
+from grader.written import Written, reached, read_written
 
 CACHE = ROOT / ".stubformer" / "verdicts.json"
+
+
+class Chosen(NamedTuple):
+    """The sources that an exercise is run with, and the stems of others that are borrowed, or not to be had."""
+
+    sources: dict[str, Source]
+    borrowed: list[str]
+    missing: list[str]
 
 
 class Grading:
@@ -93,7 +104,7 @@ class Grading:
         if result.status in ("fail", "error"):
             self._diagnose(entry, result)
         if attempt.ran and self._verdicts is not None:
-            self._verdicts.put(self._fingerprint(entry, attempt.sources), result.status == "pass")
+            self._verdicts.put(self._fingerprint(entry, attempt.chosen.sources), result.status == "pass")
         return result
 
     def _diagnose(self, entry: Entry, result: ExerciseResult) -> None:
@@ -126,19 +137,35 @@ class Grading:
             self._attempts[entry.stem] = Attempt(self, entry)
         return self._attempts[entry.stem]
 
-    def sources(self, entry: Entry) -> tuple[dict[str, Source], list[str]]:
-        """The sources that an exercise is run with, and the stems among its needs that are the reference's.
+    def chosen(self, entry: Entry) -> Chosen:
+        """What an exercise is run with: all that it imports, directly or not, and what its checks take from others."""
+        earlier, find = self._before(entry), self.earlier(entry)
+        offered = [*earlier, *(stem for stem in self.learner if not self.is_exercise(stem))]
+        begin = [entry.stem, *exercises_used(entry.suite).intersection(earlier)]
+        found = reached(begin, lambda stem: self.learner.get(stem) if stem == entry.stem else find(stem), offered)
+        sources = {stem: source for stem, source in found.items() if source is not None}
+        missing = [stem for stem in earlier if stem in found and stem not in sources]
+        borrowed = [stem for stem in earlier if stem in sources and not self._passes[stem]]
+        return Chosen(sources, borrowed, missing)
 
-        Of a need that is neither the learner's nor can be borrowed there is no source.
+    def earlier(self, entry: Entry) -> Callable[[str], Source | None]:
+        """Return what finds a module that an exercise may import, by its stem.
+
+        An earlier exercise is the learner's own, where it passes, or else the reference's, where that is at hand.
         """
-        failing = [need for need in entry.needs if not self.passes(self._entries[need])]
-        borrowed = [need for need in failing if need in self.reference]
-        own = {stem: source for stem, source in self.learner.items() if stem not in self._entries}
-        chosen = {need: self.learner[need] for need in entry.needs if need not in failing}
-        chosen |= {need: self.reference[need] for need in borrowed}
-        if entry.stem in self.learner:
-            chosen[entry.stem] = self.learner[entry.stem]
-        return own | chosen, borrowed
+        earlier = self._before(entry)
+
+        def find(stem: str) -> Source | None:
+            if not self.is_exercise(stem):
+                return self.learner.get(stem)
+            if stem not in earlier:
+                return None
+            return (self.learner if self.passes(self._entries[stem]) else self.reference).get(stem)
+
+        return find
+
+    def _before(self, entry: Entry) -> list[str]:
+        return list(itertools.takewhile(lambda stem: stem != entry.stem, self._entries))
 
     def passes(self, entry: Entry) -> bool:
         """Whether the learner's exercise passes; it is graded now if that is not known yet."""
@@ -150,20 +177,19 @@ class Grading:
                 self._passes[entry.stem] = self.grade(entry).status == "pass" if known is None else known
         return self._passes[entry.stem]
 
+    def is_exercise(self, stem: str) -> bool:
+        """Whether a module is one of the exercises, and no helper of the learner's own."""
+        return stem in self._entries
+
     def fingerprint(self, entry: Entry) -> str:
         """A fingerprint of all that decides an exercise's result."""
-        return self._fingerprint(entry, self.sources(entry)[0])
+        return self._fingerprint(entry, self.chosen(entry).sources)
 
     def _fingerprint(self, entry: Entry, sources: Mapping[str, Source]) -> str:
         texts = [entry.suite.read_text(encoding="utf-8"), self.standard.identity(entry.stem)]
         for stem in sorted(sources):
             texts += [stem, sources[stem].text]
         return fingerprint(self.seed, texts)
-
-
-def missing_needs(entry: Entry, sources: Mapping[str, Source]) -> list[str]:
-    """The stems of what an exercise is built on and has no source of: it does not pass and can't be borrowed."""
-    return [need for need in entry.needs if need not in sources]
 
 
 def built_on(entry: Entry, missing: Sequence[str]) -> str:
@@ -178,13 +204,22 @@ class Attempt:
     def __init__(self, grading: Grading, entry: Entry) -> None:
         self.grading = grading
         self.entry = entry
-        self.sources, self.borrowed = grading.sources(entry)
         self.ran = False
         self.notes: list[str] = []  # what is to be told and costs nothing
         self._infos = {info.name: info for info in checks_of(entry.suite)}
         self._results: dict[str, CheckResult] = {}
         self._obstacle: Verdict | None = None
         self._climbed = False
+
+    @cached_property
+    def chosen(self) -> Chosen:
+        """What it is run with. To know that may take grading what it imports: it is asked for when something runs."""
+        return self.grading.chosen(self.entry)
+
+    @property
+    def borrowed(self) -> list[str]:
+        """The stems of what was borrowed to run it."""
+        return self.chosen.borrowed if "chosen" in vars(self) else []
 
     def check(self, info: CheckInfo) -> CheckResult:
         """The result of one check, run now if it was not yet."""
@@ -220,7 +255,7 @@ class Attempt:
                 return Verdict("blocked", f"Waits for another check to pass: {first.says}.")
         runner = self.grading.runner
         if runner.entry != self.entry:
-            runner.open(self.entry, self.sources)
+            runner.open(self.entry, self.chosen.sources)
         self.ran = True
         return runner.check(info)
 
@@ -231,20 +266,20 @@ class Attempt:
         path = shown(str(written.path if written else self.grading.exercises / entry.stub.name))
         if entry.stem in self.grading.unreadable:
             return Verdict("error", self.grading.unreadable[entry.stem])
-        if entry.stem not in self.grading.learner:
+        if written is None:
             return Verdict("todo", f"There is no file {path} yet.")
-        if stubs.is_untouched(entry, self.sources[entry.stem].text):
-            line = self.sources[entry.stem].text.partition("NotImplementedError")[0].count("\n") + 1
+        if stubs.is_untouched(entry, written.text):
+            line = written.text.partition("NotImplementedError")[0].count("\n") + 1
             return Verdict("todo", "Not started.", evidence=Evidence(f"{path}:{line}"))
         return self._broken_rule() or self._missing_need() or self._failed_import()
 
     def _broken_rule(self) -> Verdict | None:
         """The first use of something forbidden, in the exercise or in what it imports of the learner's own."""
-        own = {stem: source.text for stem, source in self.sources.items() if source.origin != "reference"}
+        own = {stem: source.text for stem, source in self.chosen.sources.items() if source.origin != "reference"}
         try:
             rules = Rules(self.entry.stem, own, self.entry.forbids, asked_of(self.entry.suite))
         except TooDeep as error:
-            return Verdict("error", f"{shown(str(self.sources[error.stem].path))}: {error}")
+            return Verdict("error", f"{shown(str(self.chosen.sources[error.stem].path))}: {error}")
         self.notes = [
             f"{self._spot(each)} mentions {each.name}, which is off limits in {self.entry.label}, {each.idle}: "
             "that costs nothing."
@@ -260,18 +295,18 @@ class Attempt:
         return None
 
     def _spot(self, violation: Violation) -> str:
-        return f"{shown(str(self.sources[violation.stem].path))}:{violation.line}"
+        return f"{shown(str(self.chosen.sources[violation.stem].path))}:{violation.line}"
 
     def _missing_need(self) -> Verdict | None:
         """An earlier exercise that this one is built on, which does not pass and can't be borrowed."""
-        missing = missing_needs(self.entry, self.sources)
+        missing = self.chosen.missing
         if not missing:
             return None
         first = shown(str(self.grading.exercises / f"{missing[0]}.py"))
         return Verdict("blocked", f"{built_on(self.entry, missing)} Go on with {first} first.")
 
     def _failed_import(self) -> Verdict | None:
-        verdict = self.grading.runner.open(self.entry, self.sources)
+        verdict = self.grading.runner.open(self.entry, self.chosen.sources)
         return None if verdict.status == "pass" else verdict
 
 

@@ -1,12 +1,15 @@
-"""What somebody has written or handed in: the sources, and why other files can't be read."""
+"""What somebody has written or handed in: the sources, why other files can't be read, and what they import."""
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader.errors import SourceUnreadable
-from grader.probing.assembly import Source
+from grader.probing.assembly import FOLDER, Source
 
 FILE_LIMIT = 1 << 20  # bytes of one source file
 FILES_LIMIT = 200
@@ -53,3 +56,63 @@ def read_untrusted(folder: Path) -> Written:
             except (SourceUnreadable, OSError) as error:
                 unreadable[path.stem] = str(error)
     return written
+
+
+BY_NAME = frozenset({"__import__", "import_module", "exec", "eval"})  # what imports a module whose name is a string
+
+
+def imported(text: str, stems: Collection[str]) -> frozenset[str]:
+    """Return the modules among `stems` that a source may import, wherever and in whichever form.
+
+    Where a name is put together at run time, it can be any of them: then all are returned. A source that does not
+    parse imports none.
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(_own(alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(_named(node))
+        elif isinstance(node, ast.Call) and _calls_by_name(node):
+            code = node.args[0] if node.args else None
+            if not isinstance(code, ast.Constant) or not isinstance(code.value, str):
+                return frozenset(stems)
+            found.update(re.findall(r"\w+", code.value))
+    return frozenset(found & set(stems))
+
+
+def reached(
+    begin: Iterable[str], find: Callable[[str], Source | None], stems: Collection[str]
+) -> dict[str, Source | None]:
+    """Return the modules that some import, directly or not, themselves included, each as `find` gives it."""
+    found: dict[str, Source | None] = {}
+    waiting = list(begin)
+    while waiting:
+        stem = waiting.pop()
+        if stem not in found:
+            found[stem] = source = find(stem)
+            waiting += sorted(imported(source.text, stems)) if source is not None else []
+    return found
+
+
+def _own(name: str) -> str:
+    """The first part of a dotted name, below the folder."""
+    return name.removeprefix(f"{FOLDER}.").partition(".")[0]
+
+
+def _named(node: ast.ImportFrom) -> Iterator[str]:
+    if node.module is not None and not (node.level == 0 and node.module == FOLDER):
+        yield _own(node.module) if node.level == 0 else node.module.partition(".")[0]
+    else:
+        yield from (alias.name for alias in node.names)
+
+
+def _calls_by_name(node: ast.Call) -> bool:
+    function = node.func
+    if isinstance(function, ast.Attribute):
+        return function.attr in ("__import__", "import_module")
+    return isinstance(function, ast.Name) and function.id in BY_NAME

@@ -64,6 +64,12 @@ def asked_of(path: Path) -> frozenset[str]:
     return frozenset(re.findall(r"\bex\.([A-Za-z_]\w*)", path.read_text(encoding="utf-8")))
 
 
+@cache
+def exercises_used(path: Path) -> frozenset[str]:
+    """The other exercises that a test file takes something from: `ex.of("ex13_gpt")`."""
+    return frozenset(re.findall(r"""\.of\(["'](\w+)["']\)""", path.read_text(encoding="utf-8")))
+
+
 def withheld(entry: Entry) -> int:
     """How many hidden checks of an exercise this copy of the project does not hold, by the release's own count."""
     released = part(entry.stem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from grader.probing.assembly import unqualified
 from grader.probing.outcome import Outcome
 from grader.probing.prints import clean
 from grader.results import Evidence, Status
@@ -20,7 +21,7 @@ class Verdict:
     evidence: Evidence = field(default_factory=Evidence)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", clean(self.message))
+        object.__setattr__(self, "message", clean(unqualified(self.message)))
 
 
 @dataclass(frozen=True)

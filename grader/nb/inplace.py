@@ -6,14 +6,15 @@ import ast
 import atexit
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from grader.content.edition import manifest
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.grading import Grading, built_on, missing_needs
+from grader.grading import Grading, built_on
 from grader.nb.cells import Places, cell_lines, pieces
 from grader.nb.commands import plain
 from grader.nb.content import HIDDEN, content
@@ -79,27 +80,27 @@ class Check:
         written, _ = self._written()
         if self.entry.stem in written.unreadable:
             raise GraderError(written.unreadable[self.entry.stem])
-        assembly = self._open(written.sources)
-        told = self._missing(assembly)
-        if told:
-            raise GraderError(told)
+        assembly, missing = self._open(written.sources)
+        if missing:
+            raise GraderError(self._waits(missing))
         return assembly.exercise(self.entry.stem)
 
-    def _missing(self, assembly: Assembly) -> str:
-        """What to say of earlier exercises that do not pass and can't be borrowed, if there are any."""
-        missing = missing_needs(self.entry, assembly.sources)
-        if not missing:
-            return ""
+    def _waits(self, missing: Sequence[str]) -> str:
+        """What to say of earlier exercises that do not pass and can't be borrowed."""
         return f"{built_on(self.entry, missing)} Go on with {missing[0]} first, in the folder beside this one."
 
-    def _open(self, sources: Mapping[str, Source]) -> Assembly:
-        """The learner's pieces; earlier exercises that do not pass are the reference's, where that is at hand."""
+    def _open(self, sources: Mapping[str, Source]) -> tuple[Assembly, list[str]]:
+        """The learner's pieces, and those that are missing.
+
+        Earlier exercises that do not pass are the reference's, where that is at hand. What only a cell imports is
+        looked for when it does.
+        """
         if self._assembly is not None:
             self._assembly.close()
         with self._grading(Written(dict(sources))) as grading:
-            chosen, _ = grading.sources(self.entry)
-        self._assembly = Assembly(chosen)
-        return self._assembly.__enter__()
+            chosen = grading.chosen(self.entry)
+        self._assembly = Assembly(chosen.sources, more=grading.earlier(self.entry))
+        return self._assembly.__enter__(), chosen.missing
 
     def _grading(self, written: Written) -> Grading:
         return Grading(self.folder, self._seed, self._launch, written=written)
@@ -117,20 +118,19 @@ class Check:
     def _lend_package(self) -> None:
         """Let cells import earlier exercises as a module does: `from .name import something`."""
         written, _ = self._written()
-        assembly = self._open(written.sources)
+        assembly, missing = self._open(written.sources)
         importlib.import_module(assembly.package)
         _namespace()["__package__"] = assembly.package
-        told = self._missing(assembly)
-        if told:
-            print(told)
+        if missing:
+            print(self._waits(missing))
         self._assembly = None  # it stays open as long as the notebook
 
     def _written(self) -> tuple[Written, Places]:
         """What the learner has written: here, and earlier exercises in the folders beside this one."""
         written = read_written(self.folder)
-        for need in load():
-            if need.stem in self.entry.needs and need.stem not in written.sources:
-                written.sources.update(_found(need, (self.folder, self.folder.parent / need.stem)))
+        for earlier in takewhile(lambda entry: entry != self.entry, load()):
+            if earlier.stem not in written.sources:
+                written.sources.update(_found(earlier, (self.folder, self.folder.parent / earlier.stem)))
         if not self.cells:
             return written, {}
         answers = dict(_executed(self.entry))

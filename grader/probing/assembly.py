@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
+import io
 import itertools
 import linecache
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tokenize
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +24,15 @@ from grader.errors import MissingName, SourceUnreadable
 
 Origin = Literal["learner", "reference", "edited"]
 
+FOLDER = "exercises"  # as an editor's automatic imports call the package
+
 _numbers = itertools.count(1)
+_open: dict[str, Assembly] = {}  # by the name of the package
+
+
+def unqualified(text: str) -> str:
+    """Return a text without the names that packages have in here: a learner knows modules, and no assembly."""
+    return re.sub(r"\bassembly_\d+\b", FOLDER, re.sub(r"\bassembly_\d+\.(?=\w)", "", text))
 
 
 @dataclass(frozen=True)
@@ -33,24 +46,12 @@ class Source:
 
     @classmethod
     def read(cls, path: Path, origin: Origin) -> Source:
-        """Read a source file as Python would: UTF-8, with or without a byte-order mark, any line ends.
+        """Read a source file as Python would.
 
         Raises:
-            SourceUnreadable: the file is not UTF-8 text.
+            SourceUnreadable: it is no Python source.
         """
-        try:
-            data = path.read_bytes()
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data[: error.start].count(b"\n") + 1
-            raise SourceUnreadable(
-                f"{path}:{line}: byte {error.start} is not UTF-8. Save the file with the encoding UTF-8 and try again."
-            ) from None
-        if "\0" in text:
-            raise SourceUnreadable(
-                f"{path}: the file holds NUL bytes, so it is no Python source. Restore it from a copy."
-            )
-        return cls(path.stem, path, text.replace("\r\n", "\n").replace("\r", "\n"), origin)
+        return cls(path.stem, path, decoded(path.read_bytes(), path), origin)
 
     def edited(self, edits: Iterable[tuple[str, str]]) -> Source:
         """This source with pieces replaced; every piece to find must occur exactly once."""
@@ -62,6 +63,45 @@ class Source:
         return replace(self, text=text, origin="edited")
 
 
+def decoded(data: bytes, path: Path | str) -> str:
+    """Return a source's text: UTF-8, or as its coding line says, with or without a byte-order mark, any line ends.
+
+    Args:
+        data: what the file holds.
+        path: what to call it in an error.
+
+    Raises:
+        SourceUnreadable: the bytes are not text in that encoding, or hold NUL bytes.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    except SyntaxError as error:  # an encoding that nobody knows, or no UTF-8 where the encoding would stand
+        encoding = "utf-8-sig"
+        if _decodes(data, encoding):
+            raise SourceUnreadable(f"{path}: {error.msg}. Take the coding line out and save it as UTF-8.") from None
+    try:
+        text = io.TextIOWrapper(io.BytesIO(data), encoding).read()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        name = "UTF-8" if encoding.startswith("utf-8") else encoding
+        raise SourceUnreadable(
+            f"{path}:{line}: byte {error.start} is not {name}. Save the file with the encoding UTF-8 and try again."
+        ) from None
+    except (LookupError, ValueError) as error:  # hex, zlib and the like
+        raise SourceUnreadable(f"{path}: {error}. Save the file with the encoding UTF-8 and try again.") from None
+    if "\0" in text:
+        raise SourceUnreadable(f"{path}: the file holds NUL bytes, so it is no Python source. Restore it from a copy.")
+    return text
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def read_folder(folder: Path, origin: Origin) -> dict[str, Source]:
     """Every module of a folder by its stem, helper modules of the learner's own included."""
     return {path.stem: Source.read(path, origin) for path in sorted(folder.glob("*.py")) if path.stem.isidentifier()}
@@ -70,12 +110,26 @@ def read_folder(folder: Path, origin: Origin) -> dict[str, Source]:
 class Assembly:
     """A package built from sources. Use it as a context manager; on leaving, all traces of it are removed.
 
-    Inside, `module(stem)` imports a module of it; relative imports between its modules work, tracebacks and
-    `inspect.getsource` show the text that is run. Two assemblies never share a module.
+    Inside, `module(stem)` imports a module of it; its modules import each other by relative names and by the absolute
+    ones that work in the folder or beside it (`ex05`, `exercises.ex05`); tracebacks and `inspect.getsource` show the
+    text that is run. Two assemblies never share a module.
     """
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        libraries: Collection[str] | None = None,
+        more: Callable[[str], Source | None] = lambda _: None,
+    ) -> None:
+        """
+        Args:
+            sources: its modules, by stem.
+            libraries: the top-level modules that they may import besides the standard library; None for all there are.
+            more: asked for a module that is not among them, when it is imported.
+        """
         self.sources = dict(sources)
+        self.libraries = libraries
+        self._more = more
         self.package = f"assembly_{next(_numbers)}"
         self._finder = _Finder(self)
         self._edited_files: list[str] = []
@@ -90,6 +144,9 @@ class Assembly:
 
     def __enter__(self) -> Assembly:
         sys.meta_path.insert(0, self._finder)
+        if not _open:
+            builtins.__import__ = _Import(builtins.__import__)
+        _open[self.package] = self
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,6 +156,8 @@ class Assembly:
         """Take the package out of `sys.modules`, the import machinery and the line cache."""
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
+        if _open.pop(self.package, None) is not None and not _open and isinstance(builtins.__import__, _Import):
+            builtins.__import__ = builtins.__import__.plain
         for name in [name for name in sys.modules if name.split(".", 1)[0] == self.package]:
             del sys.modules[name]
         for filename in self._edited_files:
@@ -121,11 +180,65 @@ class Assembly:
         path = str(source.path.resolve())
         return path if source.origin != "edited" else f"{path} (edited for {self.package})"
 
+    def relative(self, name: str) -> str | None:
+        """The relative name of a module of this assembly that an absolute one means ("" for all of it); None if none.
+
+        `exercises` is the folder; what else is installed under a name wins over a file of the learner's.
+        """
+        top, _, rest = name.partition(".")
+        if top == FOLDER:
+            return rest
+        if top in sys.stdlib_module_names or not self.holds(top):
+            return None
+        found = importlib.util.find_spec(top)
+        beside = found is None or Path(found.origin or "").resolve().parent == self.sources[top].path.resolve().parent
+        return name if beside else None
+
+    def holds(self, stem: str) -> bool:
+        """Whether it has such a module."""
+        if stem not in self.sources and stem.isidentifier():
+            found = self._more(stem)
+            if found is not None:
+                self.sources[stem] = found
+        return stem in self.sources
+
+    def allows(self, name: str) -> bool:
+        """Whether its modules may import what has this absolute name."""
+        top = name.partition(".")[0]
+        return self.libraries is None or top in sys.stdlib_module_names or top in self.libraries
+
     def _register(self, stem: str) -> str:
         filename, text = self.filename(stem), self.sources[stem].text
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
         self._edited_files.append(filename)
         return filename
+
+
+class _Import:
+    """Stands in for `__import__` while assemblies are open: their modules' absolute imports stay inside."""
+
+    def __init__(self, plain: Callable[..., Any]) -> None:
+        self.plain = plain
+
+    def __call__(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> Any:
+        assembly = _open.get((globals or {}).get("__package__") or "") if level == 0 else None
+        if assembly is None:
+            return self.plain(name, globals, locals, fromlist, level)
+        relative = assembly.relative(name)
+        if relative is not None:
+            found = self.plain(relative, globals, locals, fromlist, 1)
+            return found if fromlist or relative == name else sys.modules[assembly.package]
+        if not assembly.allows(name):
+            top = name.partition(".")[0]
+            raise ModuleNotFoundError(f"No module named {top!r}", name=top)
+        return self.plain(name, globals, locals, fromlist, level)
 
 
 class Exercise:
@@ -169,7 +282,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             return None
         if not stem:
             return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
-        if stem not in self.assembly.sources:
+        if not self.assembly.holds(stem):
             return None
         spec = importlib.machinery.ModuleSpec(fullname, self, origin=self.assembly.filename(stem))
         spec.has_location = True

@@ -21,7 +21,7 @@ from typing import Any, Literal, Never
 import numpy as np
 
 from grader.errors import MissingName
-from grader.probing.assembly import Assembly, Exercise
+from grader.probing.assembly import Assembly, Exercise, unqualified
 from grader.probing.observation import freeze
 from grader.probing.prints import OutputFlood, Tape
 from grader.probing.random import Random
@@ -135,7 +135,7 @@ def _places(tb: TracebackType | None, own: dict[str, str]) -> Iterator[Place]:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)[:TEXT_LIMIT]
+        return unqualified(str(error)[:TEXT_LIMIT])
     except Exception:
         return ""  # an exception class of the learner's own, with a __str__ that fails
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from grader.content.syllabus import Entry, load
 from grader.errors import SourceUnreadable
 from grader.probing.assembly import Source
 from grader.progress.history import Event
+from grader.written import reached
 
 State = Literal["todo", "started", "passing", "stale"]
 
@@ -40,7 +42,9 @@ class Standing:
 
 def prints(entry: Entry, learner: Mapping[str, Source]) -> dict[str, str]:
     """Short fingerprints of all that decides an exercise's verdict: the learner's files, by stem, and the checks."""
-    texts = {stem: learner[stem].text if stem in learner else "" for stem in (*entry.needs, entry.stem)}
+    earlier = list(takewhile(lambda stem: stem != entry.stem, (other.stem for other in load())))
+    found = reached([entry.stem], learner.get, earlier)
+    texts = {stem: source.text if source is not None else "" for stem, source in sorted(found.items())}
     texts["checks"] = entry.suite.read_text(encoding="utf-8")
     return {name: stubs.fingerprint(text)[:10] for name, text in texts.items()}
 
@@ -88,7 +92,7 @@ def _standing(
     most = sum(info.points for info in checks_of(entry.suite))
     graded = [event for event in events if event.what == "graded"]
     now = prints(entry, learner)
-    current = [event for event in graded if event.data["prints"] == now]
+    current = [event for event in graded if now.items() <= event.data["prints"].items()]
     passes = [event for event in graded if event.data["status"] == "pass"]
     shown = (current or graded)[-1:]
     state: State
@@ -127,7 +131,7 @@ def _changed(entry: Entry, event: Event, now: Mapping[str, str]) -> str:
     changed = [name for name in now if before.get(name) != now[name]]
     if entry.stem in changed:
         return "you changed it since it passed"
-    labels = [name.partition("_")[0] for name in changed if name != "checks"]
+    labels = [name.partition("_")[0] for name in changed if name != "checks" and name in before]
     if labels:
         return f"{', '.join(labels)} changed since it passed"
     return "its checks changed since it passed"

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from grader.checks import Check
 from grader.judging.judge import Judge
 from grader.judging.reference import Reference
 from grader.probing.assembly import Assembly
 from grader.probing.outcome import Failure, Guard, Outcome, no_limit
+from grader.probing.stopwatch import RanOut, ran_out, stopwatch
 from grader.sandbox.inside import limits, wire
 from grader.sandbox.inside.child import warm_up
 from grader.sandbox.launchers import Launcher, launcher
 from grader.sandbox.probes import probe_source
 from grader.sandbox.process import TOP, Allowance, Cause, Gone, Process
 from grader.workers.autopsy import autopsy
-from grader.workers.here import Worker, send, serve, stopwatch, streams
+from grader.workers.here import Worker, send, serve, streams
+from grader.workers.libraries import libraries
 
 COMPARISON_LIMIT = 60.0  # seconds that the judge takes to compare, whatever it was sent
 JUDGE_MEMORY = 8 << 30  # bytes of address space that the judge may take on top of what it starts with
+PLOTS = ("matplotlib.pyplot",)  # it needs files at its import: it is there before the sandbox is closed
+
+RAN_OUT: dict[str, RanOut] = {each: each for each in get_args(RanOut)}
 
 WORDS: dict[Cause, str] = {
     "output": "Your code printed more than 2 MiB past `print` and was stopped",
@@ -48,7 +52,7 @@ class IsolatedJudge(Judge):
         *,
         suite: Path,
         forbids: Sequence[str] = (),
-        needs: Sequence[str] = (),
+        others: Sequence[str] = (),
         launch: Launcher,
         allowance: Allowance | None = None,
         patience: Guard = no_limit,
@@ -56,8 +60,9 @@ class IsolatedJudge(Judge):
         super().__init__(stem, learner, reference, seed)
         self.suite = suite
         self.forbids = list(forbids)
-        self.guarded = [name for name in learner.sources if name not in needs]  # the exercise and the learner's helpers
+        self.guarded = [name for name in learner.sources if name not in others]  # the exercise and its helpers
         self.cpu = 0.0  # seconds of processor time that the learner's side has used
+        self.time = 0.0  # seconds that it has used, or waited for
         self._launcher = launch
         self._allowance = allowance or Allowance()
         self._patience = patience
@@ -68,6 +73,7 @@ class IsolatedJudge(Judge):
             if source.origin != "reference"
         }
         self._import_limit = 0.0
+        self._used = False  # whether the process has run a probe
 
     def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> str | None:
         """As everywhere, but not for ever: what was sent may be made to be slow."""
@@ -78,11 +84,14 @@ class IsolatedJudge(Judge):
         """Send the sources to a fresh process, which imports the exercise."""
         self.close()
         self._import_limit = limit
-        self._process = self._launcher.launch(self._allowance)
+        self._used = False
+        plots = any("matplotlib" in source.text for source in self.learner.sources.values())
+        self._process = self._launcher.launch(self._allowance, PLOTS if plots else ())
         sources = {stem: [f"{stem}.py", source.text, source.origin] for stem, source in self.learner.sources.items()}
         request = {
             "stem": self.stem,
             "sources": sources,
+            "libraries": libraries().names,
             "forbids": self.forbids,
             "guarded": self.guarded,
             "limit": limit,
@@ -90,18 +99,25 @@ class IsolatedJudge(Judge):
         return self._ask({"open": request}, limit, f"importing {self.stem}.py")
 
     def run_probe(self, check: Check, limit: float) -> Outcome:
-        """Send a probe to the process; if that is gone, a fresh one imports the exercise first."""
-        if self._process is None:
-            outcome = self.run_import(self._import_limit)
-            if outcome.failure is not None:
-                return outcome
+        """Send a probe to the process; if that is gone, a fresh one imports the exercise first.
+
+        A process that dies may do so for what an earlier probe has left in it: then a fresh one runs the probe again.
+        """
         request = {
             "name": check.__name__,
             "source": probe_source(self.suite, check.__name__),
             "seed": self.seed_of(check),
             "limit": limit,
         }
-        return self._ask({"probe": request}, limit, "the check")
+        while True:
+            if self._process is None:
+                outcome = self.run_import(self._import_limit)
+                if outcome.failure is not None:
+                    return outcome
+            used, self._used = self._used, True
+            outcome = self._ask({"probe": request}, limit, "the check")
+            if not used or outcome.failure is None or outcome.failure.kind != "died":
+                return outcome
 
     def close(self) -> None:
         """End the process."""
@@ -114,7 +130,7 @@ class IsolatedJudge(Judge):
         process, before = self._process, self._process.cpu
         started = time.perf_counter()
         try:
-            frame = process.ask(head, wall=limit, cpu=limit)
+            frame = process.ask(head, limit)
             return wire.unpack_outcome(frame, self._own, time.perf_counter() - started)
         except Gone as gone:
             self._process = None
@@ -125,16 +141,17 @@ class IsolatedJudge(Judge):
                 failure=self._why(process.end("protocol"), limit, what), seconds=time.perf_counter() - started
             )
         finally:
-            self.cpu += max(0.0, process.cpu - before)
+            used = max(0.0, process.cpu - before)
+            self.cpu += used
+            self.time += used + process.rest
 
     def _why(self, gone: Gone, limit: float, what: str) -> Failure:
         """Name what ran out, or how it ended."""
         if gone.cause in WORDS:
             return Failure("died", "", message=f"{WORDS[gone.cause]} ({what}).")
-        used_up = gone.cause in ("wall", "cpu") or gone.code == -signal.SIGXCPU
-        trace = f"Timeout\n{gone.trace}" if used_up else gone.trace
+        cause = RAN_OUT.get(gone.cause) or ran_out(gone.code, gone.trace)
         files = {str(TOP / f"{stem}.py"): self.learner.filename(stem) for stem in self._own}
-        return autopsy(trace, gone.code, limit, what, files, "of processor time " if gone.cause == "cpu" else "")
+        return autopsy(gone.trace, gone.code, limit, what, files, cause)
 
 
 class IsolatedWorker(Worker):
@@ -168,23 +185,26 @@ class IsolatedWorker(Worker):
             request["seed"],
             suite=Path(request["suite"]),
             forbids=request["forbids"],
-            needs=request["needs"],
+            others=request["others"],
             launch=self.launcher,
             allowance=Allowance(memory=request["memory"]),
             patience=stopwatch,
         )
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer a request; with the verdict comes the processor time that the code under test has used."""
+        """Answer a request; with the verdict comes the time that the code under test has used."""
         if request["do"] == "level":
             level = self.launcher.level
             return asdict(level)
-        before = self._cpu()
+        judge, (cpu, time) = self.judge, self._used()
         answer = super().answer(request)
-        return answer | {"cpu": max(0.0, self._cpu() - (0.0 if request["do"] == "open" else before))}
+        now = self._used()
+        if self.judge is not judge:
+            cpu = time = 0.0
+        return answer | {"cpu": now[0] - cpu, "time": now[1] - time}
 
-    def _cpu(self) -> float:
-        return self.judge.cpu if isinstance(self.judge, IsolatedJudge) else 0.0
+    def _used(self) -> tuple[float, float]:
+        return (self.judge.cpu, self.judge.time) if isinstance(self.judge, IsolatedJudge) else (0.0, 0.0)
 
 
 def main() -> None:

@@ -12,18 +12,21 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from grader.errors import GraderError
 from grader.sandbox import levels, shipment
 from grader.sandbox.inside import linux
 from grader.sandbox.process import TOP, Allowance, Gone, Process
+from grader.workers.libraries import libraries
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "LC_ALL": "C.UTF-8",
+    "MPLBACKEND": "Agg",  # draws on no screen
     "TORCHINDUCTOR_CACHE_DIR": os.sep,  # torch makes this folder when it is imported, so it is one that is there
 }
 COMMAND = [sys.executable, "-I", "-S", "-X", "utf8", "-c"]
@@ -35,8 +38,8 @@ class Launcher(Protocol):
 
     level: levels.Level
 
-    def launch(self, allowance: Allowance) -> Process:
-        """A process of its own that is locked down and listens."""
+    def launch(self, allowance: Allowance, warm: Collection[str] = ()) -> Process:
+        """A process of its own that is locked down and listens, with some modules imported besides the usual ones."""
         ...
 
     def close(self) -> None:
@@ -55,15 +58,17 @@ class ForkServer:
 
     def __init__(self, level: levels.Level) -> None:
         self.level = level
+        self._warm: set[str] = set()
         self._start()
 
-    def launch(self, allowance: Allowance) -> Process:
-        """Fork a process; start the server anew if something has ended it.
+    def launch(self, allowance: Allowance, warm: Collection[str] = ()) -> Process:
+        """Fork a process; start the server anew if something has ended it, or if it lacks a module.
 
         Raises:
             GraderError: the server or the process does not come up.
         """
-        if self._server.poll() is not None:
+        if self._server.poll() is not None or not self._warm.issuperset(warm):
+            self._warm.update(warm)
             self.close()
             self._start()
         ours, theirs = socket.socketpair()
@@ -102,7 +107,7 @@ class ForkServer:
 
     def _start(self) -> None:
         readable, listable = shipment.standard_library()
-        readable += shipment.libraries().paths
+        readable += libraries().paths
         wrapper = levels.bubblewrap() if "bubblewrap" in self.level.layers else ()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the server
@@ -116,6 +121,7 @@ class ForkServer:
             cwd=TOP,
         )
         options = {"readable": [str(path) for path in readable], "listable": [str(path) for path in listable]}
+        options["warm"] = sorted(self._warm)
         assert self._server.stdin is not None
         self._server.stdin.write(shipment.parcel(shipment.SERVER, control=theirs.fileno(), **options))
         self._server.stdin.close()
@@ -143,13 +149,19 @@ class _Forked:
 
     def __init__(self, server: ForkServer, pid: int, handle: int) -> None:
         self._server = server
-        self._pid = pid  # as the server knows it
+        self._number = pid  # as the server knows it
         self._handle = handle
-        self._own = _pid_here(handle)
+        self.pid = _pid_here(handle)
 
     def kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._send(signal.SIGPROF)
+
+    def _send(self, number: int) -> None:
         with contextlib.suppress(OSError):  # it has ended, or the handle was given back
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            signal.pidfd_send_signal(self._handle, number)
 
     def wait(self, seconds: float) -> bool:
         try:
@@ -159,7 +171,7 @@ class _Forked:
 
     def code(self) -> int:
         try:
-            return self._server.reap(self._pid)
+            return self._server.reap(self._number)
         except GraderError:
             return 0  # the server is gone, and its children with it
         finally:
@@ -167,7 +179,7 @@ class _Forked:
             self._handle = -1
 
     def cpu_seconds(self) -> float | None:
-        return linux.cpu_seconds(self._own) if self._own > 0 and self._handle >= 0 else None
+        return linux.cpu_seconds(self.pid) if self.pid > 0 and self._handle >= 0 else None
 
 
 def _pid_here(handle: int) -> int:
@@ -186,7 +198,7 @@ class Spawner:
         self.level = level
         self._started: list[Process] = []
 
-    def launch(self, allowance: Allowance) -> Process:
+    def launch(self, allowance: Allowance, warm: Collection[str] = ()) -> Process:
         """Start a process.
 
         Raises:
@@ -204,7 +216,7 @@ class Spawner:
         assert popen.stdin is not None
         assert popen.stdout is not None
         assert popen.stderr is not None
-        options = {"memory": allowance.memory, "cpu": math.ceil(allowance.cpu) + 1}
+        options = {"memory": allowance.memory, "cpu": math.ceil(allowance.cpu) + 1, "warm": sorted(warm)}
         view = memoryview(shipment.parcel(shipment.LONE_CHILD, **options))
         while view:
             view = view[popen.stdin.write(view) :]
@@ -230,9 +242,14 @@ class _Spawned:
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
+        self.pid = popen.pid
 
     def kill(self) -> None:
         self._popen.kill()
+
+    def stop(self) -> None:
+        if sys.platform != "win32":
+            self._popen.send_signal(signal.SIGPROF)
 
     def wait(self, seconds: float) -> bool:
         try:

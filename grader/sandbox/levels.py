@@ -13,6 +13,7 @@ from typing import Literal
 
 from grader.sandbox import shipment
 from grader.sandbox.inside import landlock, seccomp
+from grader.workers.libraries import libraries
 
 LevelName = Literal["full", "reduced", "none"]
 Layer = Literal["bubblewrap", "landlock", "seccomp", "limits", "user", "capabilities"]
@@ -78,7 +79,7 @@ def _has_pidfd() -> bool:
 def _closed_folder() -> Path | None:
     """A folder on the way to the interpreter or its libraries that other users may not enter."""
     readable, _ = shipment.standard_library()
-    for path in (*readable, *shipment.libraries().folders):
+    for path in (*readable, *libraries().folders):
         for folder in (path, *path.parents):
             if folder.is_dir() and not folder.stat().st_mode & 0o001:
                 return folder
@@ -96,7 +97,7 @@ def bubblewrap() -> tuple[str, ...]:
     interpreter = [Path(sys.executable), Path(sys.executable).resolve()]
     command = [program, "--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
     command += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev"]
-    paths = (*system, *interpreter, *readable, *shipment.libraries().paths)
+    paths = (*system, *interpreter, *readable, *libraries().paths)
     for folder in sorted({parent for path in paths for parent in path.parents}):
         command += ["--perms", "0755", "--dir", str(folder)]  # else other users may not go through it
     for path in paths:
@@ -104,7 +105,7 @@ def bubblewrap() -> tuple[str, ...]:
             command += ["--symlink", str(path.readlink()), str(path)]
         elif path.exists():
             command += ["--ro-bind", str(path), str(path)]
-    command += ["--remount-ro", "/", "--chdir", "/"]
+    command += ["--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # some libraries keep files of their own
     trial = subprocess.run(
         [*command, sys.executable, "-I", "-S", "-c", ""], capture_output=True, check=False, stdin=subprocess.DEVNULL
     )

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from grader.probing.stopwatch import LOOK, RanOut, Rest, generous
 from grader.sandbox.inside import wire
 
-Cause = Literal["wall", "cpu", "output", "died", "protocol"]
+Cause = RanOut | Literal["output", "died", "protocol"]
 
 TOP = Path(Path.cwd().anchor)  # the folder that it stands in
 GRACE = 1.0  # seconds that a child has to write down where it stands when its time is up
 PATIENCE = 60.0  # seconds that a child has to come up
-LOOK = 0.1  # seconds between two looks at its processor time
 OUTPUT_LIMIT = 2 << 20  # bytes that may come out of it past `print`, which is cut off earlier
 TAIL = 64 << 10
 
@@ -45,8 +45,14 @@ class Gone(Exception):
 class Handle(Protocol):
     """A hold on a process that can't be mistaken for another one."""
 
+    pid: int  # as it is known here; 0 if it is not
+
     def kill(self) -> None:
         """End it."""
+        ...
+
+    def stop(self) -> None:
+        """Ask it to write down where it stands, and to end."""
         ...
 
     def wait(self, seconds: float) -> bool:
@@ -74,6 +80,7 @@ class Process:
         self._lock = threading.Lock()
         self._ended = False
         self.cpu = 0.0  # seconds of processor time that it has used, as of the last answer
+        self.rest = 0.0  # seconds in which it waited for something else, in the last request
         self._talk = threading.Thread(target=self._converse, args=(requests, answers), daemon=True)
         self._listen = threading.Thread(target=self._drain, args=(output,), daemon=True)
         self._talk.start()
@@ -85,18 +92,18 @@ class Process:
         Raises:
             Gone: it does not come up.
         """
-        self._receive(PATIENCE, PATIENCE)
+        self._receive(PATIENCE)
         self.cpu = self._handle.cpu_seconds() or 0.0
 
-    def ask(self, head: dict[str, Any], wall: float, cpu: float) -> wire.Frame:
-        """Send a request and wait for the answer to it, so many seconds of time and of processor time.
+    def ask(self, head: dict[str, Any], limit: float) -> wire.Frame:
+        """Send a request and wait for the answer to it, so many seconds of its processor time or of waiting.
 
         Raises:
             Gone: it did not answer, or not in a way that is allowed; it is ended then.
         """
         identity = int.from_bytes(os.urandom(8), "little")
         self._to_send.put(wire.pack(wire.Frame(identity, head, {}), wire.REQUEST_LIMIT))
-        answer = self._receive(wall + GRACE, cpu + GRACE)
+        answer = self._receive(limit)
         if not isinstance(answer, wire.Frame) or answer.id != identity:
             raise self.end("protocol")
         self.cpu = self._handle.cpu_seconds() or self.cpu
@@ -106,6 +113,9 @@ class Process:
         """End it for good and clear it away; returns what there is to say about it."""
         if cause == "died":  # its connection is closed: it is probably ending by itself
             self._handle.wait(0.2)
+        if cause == "rest":
+            self._handle.stop()
+            self._handle.wait(GRACE)
         self._handle.kill()
         self._handle.wait(10.0)
         self.cpu = self._handle.cpu_seconds() or self.cpu
@@ -122,17 +132,22 @@ class Process:
                 os.close(descriptor)
         return Gone(cause, code, self._tail.decode("utf-8", "replace"))
 
-    def _receive(self, wall: float, cpu: float) -> wire.Frame | bytes:
-        deadline = time.monotonic() + wall
+    def _receive(self, limit: float) -> wire.Frame | bytes:
+        """What it answers. It has a little more than its limit, so that it can itself say where it stands."""
+        deadline = time.monotonic() + generous(limit) + GRACE
+        watch, self.rest = Rest(self._handle.pid), 0.0
         while True:
             try:
-                came = self._came.get(timeout=max(0.0, min(LOOK, deadline - time.monotonic())))
+                came = self._came.get(timeout=LOOK)
             except queue.Empty:
+                self.rest = watch.look()
+                used = self._handle.cpu_seconds()
                 if time.monotonic() >= deadline:
                     raise self.end("wall") from None
-                used = self._handle.cpu_seconds()
-                if used is not None and used - self.cpu > cpu:
+                if used is not None and used - self.cpu > limit + GRACE:
                     raise self.end("cpu") from None
+                if self.rest > limit:
+                    raise self.end("rest") from None
                 continue
             if isinstance(came, str):
                 raise self.end(came)

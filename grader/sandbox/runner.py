@@ -15,7 +15,7 @@ from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
 from grader.results import Isolation
 from grader.sandbox.levels import Level
-from grader.workers.process import WorkerDied, WorkerProcess
+from grader.workers.process import Worker, WorkerDied, WorkerProcess
 from grader.workers.runner import PATIENCE, Runner
 
 SEED_BITS = 128  # nobody finds a seed by trying, whatever a check sees of what was derived from it
@@ -30,7 +30,7 @@ class Budget:
     """What the code of one submission may use, all its exercises together; each check has a limit of its own as well.
 
     Args:
-        wall: seconds.
+        wall: seconds by the clock, without those in which it waits for a processor that others use.
         cpu: seconds of processor time.
         memory: bytes of memory that a process may take on top of what it starts with.
         check: seconds for one check that is not marked as slow (on the reference these take milliseconds).
@@ -55,13 +55,13 @@ class IsolatedRunner(Runner):
             seed: what all inputs are drawn from; drawn afresh by default.
             budget: what one submission may use.
         """
-        super().__init__(fresh_seed() if seed is None else seed, lambda: WorkerProcess("grader.sandbox.judging"))
+        super().__init__(fresh_seed() if seed is None else seed, launch_judge)
         self.budget = budget or Budget()
         self.begin()
 
     def begin(self) -> None:
         """Begin with the next submission: it has the whole budget."""
-        self._wall = self._cpu = 0.0
+        self._time = self._cpu = 0.0
         self._opened = None
 
     @cached_property
@@ -83,15 +83,18 @@ class IsolatedRunner(Runner):
 
     def check(self, info: CheckInfo, limit: float | None = None) -> Verdict:
         """As in `Runner`, unless the budget is used up."""
-        left = min(self.budget.wall - self._wall, self.budget.cpu - self._cpu)
         limit = info.limit if limit is None else limit
         if not info.slow:
             limit = min(limit, self.budget.check)
-        return self._used_up() or super().check(info, max(1.0, min(limit, left)))
+        return self._used_up() or super().check(info, min(limit, self._left()))
+
+    def _left(self) -> float:
+        """The seconds that are left of the budget, but enough to begin."""
+        return max(1.0, min(self.budget.wall - self._time, self.budget.cpu - self._cpu))
 
     def _used_up(self) -> Verdict | None:
         for used, limit, what in (
-            (self._wall, self.budget.wall, "time"),
+            (self._time, self.budget.wall, "time"),
             (self._cpu, self.budget.cpu, "processor time"),
         ):
             if used >= limit:
@@ -99,12 +102,8 @@ class IsolatedRunner(Runner):
         return None
 
     def _request_open(self, entry: Entry, sources: Mapping[str, Source]) -> dict[str, Any]:
-        return super()._request_open(entry, sources) | {"memory": self.budget.memory}
-
-    def _verdict(self, request: dict[str, Any], limit: float, what: str) -> Verdict:
-        verdict = super()._verdict(request, limit, what)
-        self._wall += verdict.seconds
-        return verdict
+        asked = super()._request_open(entry, sources)
+        return asked | {"memory": self.budget.memory, "limit": min(asked["limit"], self._left())}
 
     def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
         """As in `Runner`; what is under test runs in another process, and has no part in a death of this one."""
@@ -113,12 +112,18 @@ class IsolatedRunner(Runner):
         except WorkerDied as death:
             raise _died(death) from None
         self._cpu += answer.get("cpu", 0.0)
+        self._time += answer.get("time", 0.0)
         return answer
 
 
 def _died(death: WorkerDied) -> JudgeDied:
     last = death.trace.strip().rpartition("\n")[2]
     return JudgeDied(f"The judge ended before it had a verdict (code {death.code}{f': {last}' if last else ''}).")
+
+
+def launch_judge() -> Worker:
+    """A judge of its own, which may wait for those whom it judges."""
+    return WorkerProcess("grader.sandbox.judging", may_rest=True)
 
 
 def fresh_seed() -> int:

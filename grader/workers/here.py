@@ -13,8 +13,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -22,22 +20,14 @@ from typing import Any, TextIO
 
 from grader.checks import Check
 from grader.diagnosis.diagnose import PASSES, diagnose
-from grader.diagnosis.traces import pack_traces, read_known
+from grader.diagnosis.traces import pack_traces, read_known, unpack_traces
 from grader.judging.judge import Judge
 from grader.judging.reference import Reference, here
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Source
+from grader.probing.stopwatch import stopwatch
 from grader.results import SCHEMA_VERSION
-
-
-@contextmanager
-def stopwatch(seconds: float) -> Iterator[None]:
-    """End the process, with a trace of where it stands, when the block takes longer than `seconds`."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+from grader.workers.libraries import libraries
 
 
 def import_suite(path: Path) -> ModuleType:
@@ -69,11 +59,9 @@ class Worker:
             case "open":
                 return self._told(self.open(request))
             case "check":
-                return self._told(self.check(request))
-            case "seen":
-                return {"seen": {} if self.judge is None else pack_traces(self.judge.seen)}
+                return self._told(self.check(request)) | {"seen": self.seen(request["name"])}
             case "diagnose":
-                return {"found": self.diagnose(Path(request["known"]), request["passed"])}
+                return {"found": self.diagnose(request)}
         raise ValueError(f"no request {request['do']!r}")
 
     def _told(self, verdict: Verdict) -> dict[str, Any]:
@@ -85,20 +73,23 @@ class Worker:
             "evidence": asdict(verdict.evidence),
         }
 
-    def diagnose(self, known: Path, passed: list[str]) -> dict[str, Any]:
-        """Compare what was seen of the exercise that is open with what the known misconceptions look like.
+    def seen(self, name: str) -> dict[str, Any]:
+        """What was seen of a check that fails, packed, by its name."""
+        seen = self.judge.seen.get(name) if self.judge is not None else None
+        return {} if seen is None else pack_traces({name: seen})
 
-        `passed` are checks that pass, whether this process has seen them or one before it.
+    def diagnose(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Compare what was seen of an exercise with what the known misconceptions look like.
+
+        It was this process that saw it, or one before.
         """
-        if self.judge is None:
-            return {}
+        reference = self.prepare(Path(request["suite"]), request["stem"])
         checks = {name: check for name, check in vars(self.suite).items() if isinstance(check, Check)}
-        learner = dict.fromkeys(passed, PASSES) | self.judge.seen
-        expected = {
-            name: self.judge.seen[name].want if name in self.judge.seen else self.judge.expected(checks[name])
-            for name in learner
-        }
-        found = diagnose(checks, learner, expected, read_known(known))
+        learner = dict.fromkeys(request["passed"], PASSES) | unpack_traces(request["seen"])
+        judge = Judge(request["stem"], Assembly({}), reference, request["seed"])
+        known = self.judge.seen if self.judge is not None and self.judge.stem == judge.stem else {}
+        expected = {name: known[name].want if name in known else judge.expected(checks[name]) for name in learner}
+        found = diagnose(checks, learner, expected, read_known(Path(request["known"])))
         return {name: (each.kind, each.ids) for name, each in found.items()}
 
     def open(self, request: dict[str, Any]) -> Verdict:
@@ -107,7 +98,7 @@ class Worker:
         reference = self.prepare(Path(request["suite"]), request["stem"])
         given = request["sources"].items()
         sources = {stem: Source(stem, Path(path), text, origin) for stem, (path, text, origin) in given}
-        self.judge = self.make_judge(request, Assembly(sources), reference)
+        self.judge = self.make_judge(request, Assembly(sources, libraries().names), reference)
         return self.judge.load(request["limit"])
 
     def make_judge(self, request: dict[str, Any], learner: Assembly, reference: Reference) -> Judge:

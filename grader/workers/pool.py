@@ -52,15 +52,15 @@ class Fork:
         if not self._begun:
             self._begun = True
             with self._lock:
-                self._copy = answer["copy"]
+                self._copy = self._parent.serving = answer["copy"]
             if self._killed:
                 self.kill()
-            answer = self._parent.receive(deadline)
+            answer = self._parent.receive(deadline, request.get("limit"))
         if "ended" in answer:
             with self._lock:
                 self._copy = 0
             self.alive = False
-            raise WorkerDied(answer["ended"], self._parent.trace())
+            raise WorkerDied(answer["ended"], self._parent.trace(), self._parent.cause())
         return answer
 
     def kill(self) -> None:

@@ -11,18 +11,25 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from typing import IO, Any, Protocol
 
 from grader.files import ROOT
+from grader.probing.stopwatch import LOOK, RanOut, Rest, ran_out
+
+SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg"}  # Agg draws on no screen
+
+GOODBYE = 5.0  # seconds in which a process has to end that is told to
 
 
 class WorkerDied(Exception):
-    """The worker ended or was ended; `trace` is what the interpreter wrote down last."""
+    """The worker ended or was ended; `trace` is what the interpreter wrote down last, `cause` what had run out."""
 
-    def __init__(self, code: int, trace: str) -> None:
+    def __init__(self, code: int, trace: str, cause: RanOut | None = None) -> None:
         super().__init__(trace)
         self.code = code
         self.trace = trace
+        self.cause = cause or ran_out(code, trace)
 
 
 class Interrupted(Exception):
@@ -51,18 +58,28 @@ class WorkerProcess:
     `close` ends it for good, and with it what code under test has started in there.
     """
 
-    def __init__(self, module: str = "grader.workers.here", *arguments: str) -> None:
+    def __init__(self, module: str = "grader.workers.here", *arguments: str, may_rest: bool = False) -> None:
+        """
+        Args:
+            module: what it runs.
+            arguments: its arguments.
+            may_rest: it may wait for others for as long as it takes; else for no longer than a request's `limit`.
+        """
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the worker
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-P", "-m", module, *arguments],  # no file of the folder stands for a library
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            env=os.environ
+            | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg"},
             encoding="utf-8",
             start_new_session=True,  # a group of its own, which can be killed as a whole
         )
         self._closed = False
+        self._may_rest = may_rest
+        self._rested = False  # it was ended since it had waited for too long
+        self.serving = self._process.pid  # the process that answers: this one, or a copy of it
         self._answers: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_pump, args=(self._process.stdout, self._answers), daemon=True).start()
 
@@ -78,27 +95,42 @@ class WorkerProcess:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except (OSError, ValueError):  # the pipe is broken, or closed by us
-            raise self._death("") from None
-        return self.receive(deadline)
+            raise self._death() from None
+        return self.receive(deadline, None if self._may_rest else request.get("limit"))
 
-    def receive(self, deadline: float) -> dict[str, Any]:
-        """The next answer.
+    def receive(self, deadline: float, rest: float | None = None) -> dict[str, Any]:
+        """The next answer; while it is waited for, the process may itself wait for `rest` seconds at most.
 
         Raises:
             WorkerDied: as for `ask`.
         """
-        try:
-            line = self._answers.get(timeout=deadline)
-        except queue.Empty:
-            self.kill()
-            raise self._death("Timeout (the worker did not answer)\n") from None
+        line = self._next_line(deadline, rest)
         if line is None:
-            raise self._death("")
+            raise self._death()
         try:
             return dict(json.loads(line))
         except ValueError:  # a copy of it was killed while it wrote
             self.kill()
-            raise self._death("") from None
+            raise self._death() from None
+
+    def _next_line(self, deadline: float, rest: float | None) -> str | None:
+        """What it writes next; None if it ends instead, or is ended."""
+        watch, stop = Rest(self.serving), time.monotonic() + deadline
+        while (left := stop - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                return self._answers.get(timeout=min(left, LOOK if rest is not None else left))
+            if rest is not None and watch.look() > rest:
+                self._rested, rest = True, None
+                stop = time.monotonic() + GOODBYE
+                with contextlib.suppress(OSError):
+                    os.kill(self.serving, signal.SIGPROF)  # it writes down where it stands
+        self.kill()
+        raise self._death("wall")
+
+    def cause(self) -> RanOut | None:
+        """What we ended it for since the last call, if we did."""
+        rested, self._rested = self._rested, False
+        return "rest" if rested else None
 
     def kill(self) -> None:
         """End the process from any thread; whoever waits for its answer gets `WorkerDied`."""
@@ -127,8 +159,8 @@ class WorkerProcess:
                 self._process.stdin.close()
         self._stderr.close()
 
-    def _death(self, note: str) -> WorkerDied:
-        death = WorkerDied(self._process.wait(), note + self.trace())
+    def _death(self, cause: RanOut | None = None) -> WorkerDied:
+        death = WorkerDied(self._process.wait(), self.trace(), self.cause() or cause)
         self.close()
         return death
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from grader.content.suite import CheckInfo
-from grader.content.syllabus import Entry
+from grader.content.syllabus import Entry, load
 from grader.diagnosis.diagnose import Diagnosis
 from grader.errors import GraderError, ReferenceBroken
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
+from grader.probing.stopwatch import generous
 from grader.results import Evidence, Isolation
 from grader.workers.autopsy import autopsy
+from grader.workers.libraries import SPOKEN
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
 
 IMPORT_LIMIT = 20.0
+TRIES = 2  # for a diagnosis
 PATIENT = 2  # checks of an exercise that may run out of time before the others have less of it
 QUICK = 2.0  # seconds that a check then has, unless it is a slow one: a loop need not cost the time of all checks
 PATIENCE = 120.0  # on top of a check's own limit: importing torch, the reference's side, a slow machine
+ABSENT = r"\w+: (?:No module named|cannot import name) '(\w+)'( from 'exercises'|$)"  # an import that fails
 
 
 class Runner:
@@ -31,7 +38,9 @@ class Runner:
         self._worker: Worker | None = None
         self._opened: tuple[Entry, dict[str, Source]] | None = None
         self._timeouts = 0  # in the exercise that is open
+        self._used = False  # whether the worker has run a check since it opened the exercise
         self._passed: set[str] = set()  # its checks that pass
+        self.seen: dict[str, Any] = {}  # its failures, packed: they outlive the worker that saw them
 
     def __enter__(self) -> Runner:
         return self
@@ -54,9 +63,13 @@ class Runner:
         opened = (entry, dict(sources))
         if opened != self._opened:
             self._timeouts = 0
-            self._passed = set()
+            self._passed, self.seen = set(), {}
         self._opened = opened
-        return self._verdict(self._request_open(entry, sources), IMPORT_LIMIT, f"importing {entry.stem}.py")
+        self._used = False
+        try:
+            return self._verdict(self._request_open(entry, sources), IMPORT_LIMIT)
+        except WorkerDied as death:
+            return self._autopsy(death, IMPORT_LIMIT, f"importing {entry.stem}.py")
 
     def _request_open(self, entry: Entry, sources: Mapping[str, Source]) -> dict[str, Any]:
         return {
@@ -66,43 +79,61 @@ class Runner:
             "seed": self.seed,
             "limit": IMPORT_LIMIT,
             "forbids": entry.forbids,
-            "needs": entry.needs,
+            "others": [other.stem for other in load() if other.stem in sources and other != entry],
             "sources": {
                 stem: (str(source.path.resolve()), source.text, source.origin) for stem, source in sources.items()
             },
         }
 
     def check(self, info: CheckInfo, limit: float | None = None) -> Verdict:
-        """Run one check of the exercise that is open; reopen it first if the worker is gone."""
+        """Run one check of the exercise that is open; reopen it first if the worker is gone.
+
+        A worker that dies may do so for what an earlier check has left in it: then the check is run once more, in a
+        fresh one.
+        """
         assert self._opened is not None
-        if self._worker is None:
-            verdict = self.open(*self._opened)
-            if verdict.status != "pass":
-                return verdict
         limit = info.limit if limit is None else min(limit, info.limit)
         if self._timeouts >= PATIENT and not info.slow:
             limit = min(limit, QUICK)
         request = {"do": "check", "name": info.name, "limit": limit, "hidden": info.hidden}
-        verdict = self._verdict(request, limit, "the check")
-        self._timeouts += verdict.status == "timeout"
-        if verdict.status == "pass":
-            self._passed.add(info.name)
-        return verdict
-
-    def seen(self) -> dict[str, Any]:
-        """The failures of the exercise that is open, packed; what a worker saw that is gone is lost."""
-        return {} if self._worker is None else dict(self._ask({"do": "seen"}, PATIENCE)["seen"])
+        while True:
+            if self._worker is None:
+                verdict = self.open(*self._opened)
+                if verdict.status != "pass":
+                    return verdict
+            used, self._used = self._used, True
+            try:
+                verdict = self._verdict(request, limit)
+            except WorkerDied as death:
+                verdict = self._autopsy(death, limit, "the check")
+                if used and verdict.status != "timeout":
+                    continue
+            self._timeouts += verdict.status == "timeout"
+            if verdict.status == "pass":
+                self._passed.add(info.name)
+            return verdict
 
     def diagnose(self, known: Path) -> dict[str, Diagnosis]:
-        """Compare the failures of the exercise that is open with recorded ones; a worker that is gone names nothing."""
-        if self._worker is None:
+        """Compare the failures of the exercise that is open with recorded ones; no code under test has a part in it.
+
+        A worker in which such code still runs may die meanwhile: then a fresh one does it.
+        """
+        if self.entry is None or not self.seen:
             return {}
-        request = {"do": "diagnose", "known": str(known), "passed": sorted(self._passed)}
-        try:
-            found = self._ask(request, PATIENCE).get("found", {})
-        except WorkerDied:
-            return {}
-        return {name: Diagnosis(kind, tuple(ids)) for name, (kind, ids) in found.items()}
+        request = {
+            "do": "diagnose",
+            "stem": self.entry.stem,
+            "suite": str(self.entry.suite),
+            "seed": self.seed,
+            "known": str(known),
+            "passed": sorted(self._passed),
+            "seen": self.seen,
+        }
+        for _ in range(TRIES):
+            with contextlib.suppress(WorkerDied):
+                found = self._ask(request, PATIENCE).get("found", {})
+                return {name: Diagnosis(kind, tuple(ids)) for name, (kind, ids) in found.items()}
+        return {}
 
     def close(self) -> None:
         """End the worker."""
@@ -110,20 +141,40 @@ class Runner:
             self._worker.close()
             self._worker = None
 
-    def _verdict(self, request: dict[str, Any], limit: float, what: str) -> Verdict:
-        try:
-            answer = self._ask(request, limit + PATIENCE)
-        except WorkerDied as death:
-            return self._autopsy(death, limit, what)
+    def _verdict(self, request: dict[str, Any], limit: float) -> Verdict:
+        """Ask for a verdict, and keep what was seen.
+
+        Raises:
+            WorkerDied: there is none.
+        """
+        answer = self._ask(request, generous(limit) + PATIENCE)
         if "broken" in answer:
             kind, _, text = answer["broken"].partition(": ")
             raise ReferenceBroken(text) if kind == "ReferenceBroken" else GraderError(answer["broken"])
-        return Verdict(answer["status"], answer["message"], answer["seconds"], Evidence(**answer["evidence"]))
+        self.seen.update(answer.get("seen", {}))
+        message = answer["message"] + self._why_absent(answer["message"])
+        return Verdict(answer["status"], message, answer["seconds"], Evidence(**answer["evidence"]))
+
+    def _why_absent(self, message: str) -> str:
+        """A sentence about a module that could not be imported."""
+        found = re.match(
+            r"\w+: (?:No module named|cannot import name) '(\w+)'( from 'exercises'|$)", message, re.MULTILINE
+        )
+        if found is None or self.entry is None:
+            return ""
+        name, stems = found[1], [entry.stem for entry in load()]
+        if name in stems and stems.index(name) >= stems.index(self.entry.stem):
+            return f"\n{name} does not come before {self.entry.stem}: an exercise can import earlier ones only."
+        close = difflib.get_close_matches(name, stems[: stems.index(self.entry.stem)], n=1)
+        if close:
+            return f"\nIs {close[0]} meant to be it?"
+        return f"\nAn exercise can import {SPOKEN}, earlier exercises, and files of your own beside it."
 
     def _autopsy(self, death: WorkerDied, limit: float, what: str) -> Verdict:
         assert self._opened is not None
         paths = [str(source.path.resolve()) for source in self._opened[1].values() if source.origin != "reference"]
-        found = autopsy(death.trace, death.code, limit, what, dict(zip(paths, paths, strict=True)))
+        files = dict(zip(paths, paths, strict=True))
+        found = autopsy(death.trace, death.code, limit, what, files, death.cause)
         return Verdict("timeout", found.message, limit) if found.kind == "timeout" else Verdict("error", found.message)
 
     def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:

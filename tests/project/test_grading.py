@@ -73,7 +73,7 @@ BREAKAGES = {  # what is put in front of, or into, ex01's softmax: (edit, status
     "an error at import": ((HEADER, HEADER + "1 / 0\n"), "error", "ZeroDivisionError"),
     "an exit at import": ((HEADER, HEADER + "import sys\nsys.exit(0)\n"), "error", "ends the program"),
     "a hard exit at import": ((HEADER, HEADER + "import os\nos._exit(0)\n"), "error", "ends the program"),
-    "a loop at import": ((HEADER, HEADER + "while True: pass\n"), "timeout", "does that loop end"),
+    "a loop at import": ((HEADER, HEADER + "while True: pass\n"), "timeout", "does that ever end"),
 }
 
 
@@ -98,8 +98,8 @@ IN_A_CALL = {  # the first statement of softmax: (code, status, what the message
     "an exception": ("raise KeyError('mine')", "error", "KeyError: 'mine'"),
     "an exit": ("raise SystemExit", "error", "ends the program"),
     "a hard exit": ("import os; os._exit(3)", "error", "ends the program"),
-    "a loop": ("while True: pass", "timeout", "does that loop end"),
-    "a loop in C": ("import itertools; sum(itertools.repeat(1))", "timeout", "does that loop end"),
+    "a loop": ("while True: pass", "timeout", "does that ever end"),
+    "a loop in C": ("import itertools; sum(itertools.repeat(1))", "timeout", "does that ever end"),
     "a crash": ("import ctypes; ctypes.string_at(0)", "error", "ended"),
     "a kill": ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "error", "SIGTERM"),
     "megabytes of prints": ("while True: print('x' * 1000)", "error", "more than 1 MiB"),
@@ -184,11 +184,11 @@ def test_a_verdict_is_remembered_until_something_changes(folder: Folder, monkeyp
     grade(folder, "01")
     monkeypatch.setattr(verdicts.VerdictCache, "put", lambda *_: pytest.fail("graded again"))
     with Grading(folder.path) as grading:
-        assert grading.sources(find(["05"])[0])[1] == []
+        assert grading.chosen(find(["05"])[0]).borrowed == []
     monkeypatch.undo()
     folder.write("01", folder.solve("01").read_text().replace("### BEGIN SOLUTION", "return x", 1))
     with Grading(folder.path) as grading:
-        assert grading.sources(find(["05"])[0])[1] == ["ex01_softmax"]
+        assert grading.chosen(find(["05"])[0]).borrowed == ["ex01_softmax"]
 
 
 def test_helper_modules_of_the_learners_own_can_be_imported(folder: Folder):

@@ -33,6 +33,8 @@ from tests.project.conftest import Folder, marked
 
 (EX,) = find(["01"])
 
+NOTHING = {"broken": "ValueError: no request 'nothing'"}  # the answer of a worker that is asked for nothing
+
 
 # ---- which files were saved -----------------------------------------------------------------------------------------
 
@@ -310,7 +312,7 @@ def test_a_job_can_be_interrupted_at_any_time_and_the_next_one_hears_nothing_of_
     def ask(worker: Worker) -> Event:
         for _ in range(5):
             assert worker.ask(opened(path), 100)["status"] == "pass"
-            assert worker.ask({"do": "seen"}, 100) == {"seen": {}}
+            assert worker.ask({"do": "nothing"}, 100) == NOTHING
         return Begin("done")
 
     found: set[Event] = set()
@@ -332,7 +334,7 @@ def test_a_copy_that_is_killed_in_the_middle_of_a_request_leaves_nothing_of_it(f
     with Pool() as pool:
         copy = pool.take()
         assert isinstance(copy, Fork)
-        copy.ask({"do": "seen"}, 120)
+        copy.ask({"do": "nothing"}, 120)
         text = json.dumps(opened(folder.solve("01")) | {"run": copy._run}) + "\n"
         pipe = copy._parent._process.stdin
         assert pipe is not None
@@ -547,6 +549,6 @@ def test_warming_up_takes_no_state_along():
         answers = []
         for _ in range(2):
             worker = pool.take()
-            answers.append(worker.ask({"do": "seen"}, warm.WARM_UP))
+            answers.append(worker.ask({"do": "nothing"}, warm.WARM_UP))
             worker.close()
-    assert answers == [{"seen": {}}] * 2
+    assert answers == [NOTHING] * 2

@@ -178,7 +178,7 @@ class Work:
                 source = grading.learner.get(entry.stem)
                 if not anew and (source is None or stubs.is_untouched(entry, source.text)):
                     return Graded(entry.stem, None)
-                state = grading.fingerprint(entry), tuple(grading.sources(entry)[1])
+                state = grading.fingerprint(entry), tuple(grading.chosen(entry).borrowed)
                 if not anew and entry.stem in self._known and self._known[entry.stem][0] == state:
                     return Graded(entry.stem, None)
                 result = grading.grade(entry)

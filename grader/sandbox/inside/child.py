@@ -8,30 +8,22 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Outcome, attempt, observe
+from grader.probing.stopwatch import stopwatch
 from grader.sandbox.inside import wire
 from grader.sandbox.inside.shortcuts import Guard
 
 ReadExactly = Callable[[int], bytes]
 Write = Callable[[bytes], None]
-
-
-@contextmanager
-def stopwatch(seconds: float) -> Iterator[None]:
-    """End this process, with a trace of where it stands, when the block takes too long (the judge waits no longer)."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 class Child:
@@ -46,12 +38,18 @@ class Child:
         return self.open(**request["open"]) if "open" in request else self.probe(**request["probe"])
 
     def open(
-        self, stem: str, sources: dict[str, list[str]], forbids: list[str], guarded: list[str], limit: float
+        self,
+        stem: str,
+        sources: dict[str, list[str]],
+        forbids: list[str],
+        guarded: list[str],
+        limit: float,
+        libraries: list[str] | None = None,
     ) -> Outcome:
         """Build the assembly, take away what is forbidden to the guarded modules, and import the exercise."""
         self.stem = stem
         texts = {name: Source(name, Path(path), text, origin) for name, (path, text, origin) in sources.items()}  # type: ignore[arg-type]
-        code = Assembly(texts)
+        code = Assembly(texts, libraries)
         code.__enter__()
         self.code = code
         Guard(forbids, [f"{code.package}.{each}" for each in guarded]).install()
@@ -79,8 +77,15 @@ def serve(read_exactly: ReadExactly, write: Write) -> None:
         write(wire.pack_outcome(frame.id, child.answer(frame.head)))
 
 
-def warm_up() -> None:
-    """Load what torch itself only loads when it is first used, with a single thread: forks of it come up at once."""
+def warm_up(names: Iterable[str] = ()) -> None:
+    """Load what torch itself only loads when it is first used, with a single thread: forks of it come up at once.
+
+    Args:
+        names: further modules to import, such as one that needs files that it can't have later.
+    """
+    for name in names:
+        with suppress(Exception):  # code under test gets the same error when it imports it
+            importlib.import_module(name)
     try:
         import torch
     except ImportError:
@@ -126,7 +131,7 @@ def write_to(descriptor: int) -> Write:
     return write
 
 
-def main(memory: int, cpu: int) -> None:
+def main(memory: int, cpu: int, warm: Iterable[str] = ()) -> None:
     """Serve by itself, without a fork server (where there is none): requests on stdin, answers on what was stdout."""
     from grader.sandbox.inside import limits
 
@@ -134,7 +139,7 @@ def main(memory: int, cpu: int) -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)
     sys.stdin = os.fdopen(os.dup(null), encoding="utf-8")
-    warm_up()
+    warm_up(warm)
     os.environ.clear()
     if sys.platform != "win32":
         limits.limit_resources(memory, cpu, 4096)

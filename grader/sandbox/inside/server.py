@@ -115,13 +115,13 @@ def answer(server: Server, request: dict[str, Any], handles: list[int]) -> tuple
     return {"pid": pid}, [handle]
 
 
-def main(control: int, readable: Sequence[str], listable: Sequence[str]) -> None:
+def main(control: int, readable: Sequence[str], listable: Sequence[str], warm: Sequence[str] = ()) -> None:
     """Warm up, say so, and serve until the judge is gone."""
     sock = socket.socket(fileno=control)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.chdir("/")
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-    warm_up()
+    warm_up(warm)
     os.environ.clear()
     server = Server(readable, listable)
     sock.send(b'{"ready": true}')

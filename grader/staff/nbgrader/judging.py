@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def cool() -> None:
 
 
 def read(handed: Handed, entry: Entry) -> Written:
-    """What was handed in for an exercise, with the earlier exercises that it is built on.
+    """What was handed in for an exercise, with the earlier exercises, which it may import.
 
     Of those, what stands beside it counts before what was handed in for itself.
     """
@@ -130,15 +131,15 @@ def read(handed: Handed, entry: Entry) -> Written:
         written = Written(notes=[str(problem)])
     if is_placeholder(handed.folder / f"{entry.stem}.ipynb"):
         written.notes.insert(0, "No notebook was handed in, so the question is not answered.")
-    for need in find(entry.needs) if entry.needs else ():
-        if need.stem in written.sources:
+    for other in takewhile(lambda other: other != entry, load()):
+        if other.stem in written.sources:
             continue
         try:
-            earlier = take(handed.submitted / handed.student / need.stem, [need])
+            earlier = take(handed.submitted / handed.student / other.stem, [other])
         except Unusable:
             continue
-        if need.stem in earlier.sources:
-            written.sources[need.stem] = earlier.sources[need.stem]
+        if other.stem in earlier.sources:
+            written.sources[other.stem] = earlier.sources[other.stem]
     if entry.stem not in written.sources and entry.stem not in written.unreadable:
         written.unreadable[entry.stem] = f"There is no {entry.stub.name} in what was handed in."
     return written

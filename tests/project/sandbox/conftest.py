@@ -78,7 +78,7 @@ class Arena:
         }
         try:
             for head in ({"open": request}, {"probe": {"name": "probe", "source": PROBE, "seed": 0, "limit": limit}}):
-                frame = process.ask(head, wall=limit, cpu=cpu)
+                frame = process.ask(head, min(limit, cpu))
                 outcome = wire.unpack_outcome(frame, {"attack": 1000}, 0.0)
                 if outcome.failure is not None:
                     break

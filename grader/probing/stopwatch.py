@@ -1,0 +1,73 @@
+"""How long code under test may take: so much processor time, and behind that a generous time by the clock.
+
+A machine that is busy with something else makes nobody's code slow. What waits for ever uses no processor time: whoever
+has started the process sees to that (`Rest`), and the clock has the last word.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+RanOut = Literal["cpu", "rest", "wall"]  # processor time, time spent waiting, time by the clock
+
+LOOK = 0.1  # seconds between two looks at a process
+
+
+def generous(seconds: float) -> float:
+    """The time by the clock that code may take which may use so many seconds of processor time."""
+    return 10 * seconds + 60
+
+
+@contextmanager
+def stopwatch(seconds: float) -> Iterator[None]:
+    """End the process when the block has used up so many seconds; the interpreter writes down where it stands.
+
+    It does so itself, even inside of a loop in C.
+    """
+    faulthandler.dump_traceback_later(generous(seconds) if _counts() else seconds, exit=True, file=2)
+    if _counts():
+        faulthandler.register(signal.SIGPROF, file=2, all_threads=True, chain=True)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        if _counts():
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _counts() -> bool:
+    """Whether this system counts processor time for us."""
+    return sys.platform != "win32"
+
+
+def ran_out(code: int, trace: str) -> RanOut | None:
+    """Return what a process had used up that ended by itself, by its exit code and what it wrote last."""
+    if _counts() and code in (-signal.SIGPROF, -signal.SIGXCPU):
+        return "cpu"
+    return "wall" if trace.startswith("Timeout") or "\nTimeout (" in trace else None
+
+
+class Rest:
+    """How long a process has been waiting for something other than a processor, as seen from outside."""
+
+    def __init__(self, pid: int) -> None:
+        self.seconds = 0.0
+        self._path = Path(f"/proc/{pid}/stat")
+        self._last = time.monotonic()
+
+    def look(self) -> float:
+        """Look again; to be called often. Where the system does not tell (it is no Linux), nothing waits."""
+        now = time.monotonic()
+        with suppress(OSError, IndexError):
+            if self._path.read_text().rpartition(")")[2].split()[0] in "STt":
+                self.seconds += now - self._last
+        self._last = now
+        return self.seconds
