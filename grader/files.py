@@ -6,8 +6,10 @@ import contextlib
 import os
 import secrets
 import shutil
+import tomllib
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from grader.errors import GraderError
 
@@ -64,6 +66,23 @@ def private_folder(path: Path) -> None:
         path.chmod(0o700)
     except OSError as error:
         raise GraderError(f"Can't make the folder {path}: {error.strerror or error}.") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+        GraderError: it can't be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise GraderError(f"Can't read {path}: {error.strerror or error}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise GraderError(f"{path} is damaged: {error}") from None
 
 
 def stamp() -> str:

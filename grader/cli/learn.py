@@ -14,29 +14,41 @@ from grader.errors import GraderError
 @click.argument("ex", required=True)
 @click.argument("name", required=False)
 @click.option(
-    "--tier", type=click.IntRange(1, 3), default=1, show_default=True, help="1 asks, 2 explains, 3 nearly tells."
+    "--tier",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="1 asks, 2 explains, the last nearly tells; before it, a long one has a skeleton.",
 )
 @plain_option
 def hint(ex: str, name: str | None, tier: int, plain: bool) -> None:
-    """A hint for an exercise, or for one NAME in it."""
-    from grader.content.hints import hints_of
+    """A hint for an exercise, or for one NAME in it: a function, a class, or a method (BPETokenizer.train)."""
+    from grader.content.hints import choices, hints_of
     from grader.content.syllabus import find
     from grader.progress import note
     from grader.screens.console import Printer
 
     (entry,) = find([ex])
     hints = hints_of(entry)
-    if name is not None and name not in hints:
+    meant = choices(hints, name) if name else list(hints)
+    if not meant:
         raise GraderError(f"{entry.label} has no hint for {name!r}. It has some for {', '.join(hints)}.")
-    names = [name] if name else list(hints)
+    to_choose = [each for each in meant if len(meant) > 1 and "." in each]  # one look does not give a class away
+    names = [each for each in meant if each not in to_choose]
     out = Printer(plain)
     for each in names:
         out.line(each, style="bold")
-        out.block(hints[each][tier - 1], 0)
-    if tier < 3:
-        again = f"EX={entry.label[2:]} TIER={tier + 1}" + (f" NAME={name}" if name else "")
+        out.block(hints[each].tier(tier), 0)
+    number = entry.label[2:]
+    if to_choose:
+        out.line("There is a hint for each method. Choose one:", style="bold")
+        for each in to_choose:
+            out.line(f"  make hint EX={number} NAME={each}")
+    if names and tier < max(len(hints[each].tiers) for each in names):
+        again = f"EX={number} TIER={tier + 1}" + (f" NAME={names[0]}" if len(meant) == 1 else "")
         out.line(f"The next tier says more: make hint {again}", style="dim")
-    say(note("hint", entry.stem, names=names, tier=tier))
+    if names:
+        say(note("hint", entry.stem, names=names, tier=tier))
 
 
 @main.command()
@@ -83,7 +95,7 @@ def solution(ex: str, name: str | None, diff: bool, lesson: bool, give_up: bool,
         raise GraderError(f"{entry.label} asks for no {name!r}. It asks for {', '.join(pieces)}.")
     if not solutions.earned(entry):
         if not give_up and not agreed(
-            f"{entry.label} does not pass yet. Did you try every hint (make hint EX={entry.label[2:]} TIER=3)? "
+            f"{entry.label} does not pass yet. Did you try every hint (make hint EX={entry.label[2:]} TIER=4)? "
             "If you look now, your progress says so. Show the solution?"
         ):
             click.echo(f"Not shown. To see it without being asked: make solution EX={entry.label[2:]} ARGS=--give-up")

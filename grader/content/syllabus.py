@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from grader.errors import GraderError
-from grader.files import ROOT
+from grader.files import ROOT, read_toml
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,11 @@ def load(path: Path = ROOT / "exercises" / "syllabus.toml") -> tuple[Entry, ...]
         GraderError: the file is missing or damaged, or an exercise needs one that does not come before it.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = read_toml(path)
     except FileNotFoundError:
         raise GraderError(f"{path} is missing. Restore it: git checkout -- exercises/syllabus.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise GraderError(f"{path} is damaged ({error}). Restore it: git checkout -- exercises/syllabus.toml") from None
+    except GraderError as error:
+        raise GraderError(f"{error} Restore it: git checkout -- exercises/syllabus.toml") from None
     entries: list[Entry] = []
     needs: dict[str, list[str]] = {}
     forbidden: list[str] = []

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 Level = Literal["ok", "note", "wrong"]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OLDEST = (3, 11)
 NEEDED_MIB = 500
 MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}

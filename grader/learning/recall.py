@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from grader.content.stubs import skeleton
 from grader.content.suite import CheckInfo, checks_of
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.files import ROOT, free, shown, stamp, write_atomically
+from grader.files import ROOT, free, read_toml, shown, stamp, write_atomically
 from grader.grading import Grading
 from grader.probing.assembly import Source
 from grader.progress import Event
@@ -148,7 +147,7 @@ def groups() -> dict[str, Task]:
     path = ROOT / "exercises" / "syllabus.toml"
     entries = {entry.stem: entry for entry in load()}
     found = {}
-    for item in tomllib.loads(path.read_text(encoding="utf-8")).get("recall", []):
+    for item in read_toml(path).get("recall", []):
         unknown = [stem for stem in item["names"] if stem not in entries]
         if unknown:
             raise GraderError(f"{path}: the recall {item['name']} names {', '.join(unknown)}, which is no exercise")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ from typing import Any
 
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.files import ROOT
+from grader.files import ROOT, read_toml
 from grader.probing.assembly import Source
 
 FOLDER = ROOT / "tests" / "misconceptions"
@@ -46,11 +45,11 @@ def catalogue(entry: Entry, folder: Path = FOLDER) -> tuple[Misconception, ...]:
     """
     path = folder / f"{entry.stem}.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))["misconception"]
+        tables = read_toml(path)["misconception"]
         found = tuple(_read(table) for table in tables)
     except FileNotFoundError:
         return ()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GraderError(f"{path} is damaged: {error}") from None
     ids = [each.id for each in found]
     twice = sorted({id for id in ids if ids.count(id) > 1})

@@ -6,7 +6,6 @@ a question.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from grader.content.edition import part
 from grader.content.suite import CheckInfo, checks_of, withheld
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.files import ROOT
+from grader.files import ROOT, read_toml
 from grader.results import CheckResult
 
 FOLDER = ROOT / "exercises" / "notebooks"
@@ -144,15 +143,12 @@ def scheme(entry: Entry) -> str:
 def links() -> dict[str, str]:
     """Addresses of what the lessons name, by title."""
     path = FOLDER / "links.toml"
-    return dict(tomllib.loads(path.read_text(encoding="utf-8"))["links"]) if path.exists() else {}
+    return dict(read_toml(path)["links"]) if path.exists() else {}
 
 
 def _read(entry: Entry) -> dict[str, Any]:
     path = notebook_file(entry)
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise GraderError(f"{path} is damaged: {error}") from None
+    return read_toml(path) if path.exists() else {}
 
 
 def _named(entry: Entry, public: Collection[str]) -> list[tuple[str, str, list[str]]]:

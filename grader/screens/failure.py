@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from grader.content.hints import name_for
 from grader.content.syllabus import Entry, load
 from grader.files import shown
 from grader.results import CheckResult, ExerciseResult, Named
@@ -110,7 +111,7 @@ class FailureScreen:
         if first is not None and self.watching:
             self.out.line("    Mend it and save. Stuck? h gives a hint.")
         elif first is not None:
-            name = first.evidence.name.partition(".")[0]
+            name = name_for(entry, first.evidence.name)
             hint = f"make hint EX={entry.label[2:]}" + (f" NAME={name}" if name else "")
             self.out.line(f"    Mend it, then: {self._make(entry)}   Stuck? {hint}")
 

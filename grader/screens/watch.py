@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from grader.content.hints import TIERS
+from grader.content.hints import Hint
 from grader.content.suite import withheld
 from grader.content.syllabus import Entry, load
 from grader.files import shown
@@ -65,13 +65,13 @@ class Screen:
         else:
             self.report.details(result)
 
-    def hint(self, name: str, tier: int, text: str) -> None:
+    def hint(self, name: str, hint: Hint, tier: int) -> None:
         """One tier of a hint."""
         self.out.line()
-        line = Text(f"Hint {tier} of {len(TIERS)}", style="bold").append(f"  {name}", style="not bold cyan")
+        line = Text(f"Hint {tier} of {len(hint.tiers)}", style="bold").append(f"  {name}", style="not bold cyan")
         self.out.line(line)
-        self.out.block(text, 2)
-        if tier == len(TIERS):
+        self.out.block(hint.tier(tier), 2)
+        if tier == len(hint.tiers):
             self.out.line("  That was the last one. s shows the solution, if you give up.", style="dim")
 
     def row(self, result: ExerciseResult) -> None:

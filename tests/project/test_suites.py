@@ -39,6 +39,19 @@ def public_names(text: str) -> set[str]:
     }
 
 
+def methods_of(text: str) -> set[str]:
+    """The methods with a solution region, as Class.method."""
+    begins = [region.begin for region in regions(text, SOLUTION)]
+    return {
+        f"{node.name}.{inner.name}"
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef)
+        for inner in node.body
+        if isinstance(inner, ast.FunctionDef)
+        and any(inner.lineno <= number <= (inner.end_lineno or 0) for number in begins)
+    }
+
+
 @ENTRIES
 def test_there_are_enough_checks_and_more_hidden_ones_than_public(entry: Entry):
     infos = checks_of(entry.suite)
@@ -122,9 +135,15 @@ def test_every_public_name_has_a_docstring_and_hints(entry: Entry):
     public = {name for name in names if not name.startswith("_")}
     assert public <= documented
     hints = hints_of(entry)
-    assert public == set(hints)
-    for name, tiers in hints.items():
-        assert len(set(tiers)) == 3, name
+    methods = {name for name in hints if "." in name}
+    assert {name.partition(".")[0] for name in hints} == public
+    assert methods <= methods_of(text), "a hint for what nobody is asked to write"
+    for owner in {name.partition(".")[0] for name in methods} - hints.keys():
+        assert {name for name in methods_of(text) if name.startswith(f"{owner}.")} <= methods, "a method without a hint"
+    for name, hint in hints.items():
+        tiers = hint.tiers
+        assert len(set(tiers)) == len(tiers) >= 3, name
+        assert "..." in (hint.skeleton or "..."), f"the skeleton for {name} has no gap"
         assert all(len(tier) > 30 for tier in tiers), name
         assert "?" in tiers[0], f"the first hint for {name} asks nothing"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from grader.content.hints import TIERS, hints_of
+from grader.content.hints import choices, hints_of
 from grader.content.outline import pieces
 from grader.content.stubs import FOLDER
 from grader.content.syllabus import Entry, load
@@ -247,11 +247,12 @@ class Watch:
         entry = self._entry()
         hints = hints_of(entry)
         check = self._first()
-        name = check.evidence.name.partition(".")[0] if check is not None else ""
-        name = name if name in hints else next(iter(hints))
-        tier = min(self.tiers.get((entry.stem, name), 0) + 1, len(TIERS))
+        meant = choices(hints, check.evidence.name) if check is not None else []
+        tiers = {each: self.tiers.get((entry.stem, each), 0) for each in meant or hints}
+        name = next((each for each, shown in tiers.items() if shown < len(hints[each].tiers)), next(iter(tiers)))
+        tier = min(tiers[name] + 1, len(hints[name].tiers))
         self.tiers[entry.stem, name] = tier
-        self.screen.hint(name, tier, hints[name][tier - 1])
+        self.screen.hint(name, hints[name], tier)
         if self._is_own():
             for line in note("hint", entry.stem, names=[name], tier=tier):
                 self._once(line)

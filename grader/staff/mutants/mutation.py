@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any
 from grader.content.regions import SOLUTION, inside
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
+from grader.files import read_toml
 from grader.misconceptions.catalogue import FOLDER
 from grader.probing.assembly import Source
 
@@ -88,7 +88,7 @@ def equivalents(entry: Entry, folder: Path = EQUIVALENT) -> tuple[Equivalent, ..
     """
     path = folder / f"{entry.stem}.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("equivalent", [])
+        tables = read_toml(path).get("equivalent", [])
         return tuple(
             Equivalent(table["before"], after, table["reason"])
             for table in tables
@@ -96,7 +96,7 @@ def equivalents(entry: Entry, folder: Path = EQUIVALENT) -> tuple[Equivalent, ..
         )
     except FileNotFoundError:
         return ()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise GraderError(f"{path} is damaged: {error}") from None
 
 

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from grader.content.stubs import fingerprint as stub_fingerprint
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.files import ROOT
+from grader.files import ROOT, read_toml
 from grader.judging.recorded import fingerprint
 from grader.judging.reference import Code, reference_assembly
 from grader.misconceptions.catalogue import catalogue
@@ -131,7 +130,7 @@ def write_files(root: Path, plan: Plan) -> None:
     Raises:
         GraderError: a marker has no match.
     """
-    contents = tomllib.loads(CONTENTS.read_text(encoding="utf-8"))
+    contents = read_toml(CONTENTS)
     for path in chosen(contents["copied"], contents["left_out"]):
         target = root / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +197,7 @@ def write_manifest(root: Path, plan: Plan) -> Manifest:
             checks=fingerprint(root / "tests" / entry.suite.name),
             solution=entry.stem in plan.solved,
         )
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    version = read_toml(ROOT / "pyproject.toml")["project"]["version"]
     manifest = Manifest(version, plan.seed, plan.whole, parts)
     put(root / FILE, manifest.text())
     return manifest
