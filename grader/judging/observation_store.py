@@ -70,16 +70,14 @@ def unpack_observation(packed: Mapping[str, Any], hidden: bool = False) -> tuple
 def needed(check: Check, value: Any) -> Any:
     """An observation without what no verdict depends on.
 
-    All of it counts where values are compared. Elsewhere there is what the check's `explain` looks at, and, where the
-    structure is compared, the structure of the rest.
+    All of it counts where values are compared. Elsewhere there is what the check's `explain` looks at, and the
+    structure of the rest.
     """
     if check.compare == "values" or not isinstance(value, dict):
         return value
     used = looked_at(check.explanation) if check.explanation is not None else set()
     if used is None:
         return value
-    if check.compare == "nothing":
-        return {key: item for key, item in value.items() if key in used}
     return {key: item if key in used else hollow(item) for key, item in value.items()}
 
 

@@ -127,7 +127,7 @@ def test_only_what_a_verdict_depends_on_is_recorded():
     big = np.arange(1000.0)
     value = {"a": freeze(big), "b": {"c": 1}, "d": freeze(big), "e": 2}
     assert needed(made("values", some), value) is value
-    assert set(needed(made("nothing", some), value)) == {"a", "b"}
+    assert set(needed(made("nothing", some), value)) == set(value)
     assert needed(made("nothing", whole), value) is value
     found = needed(made("structure", some), value)
     assert found["a"] is value["a"]
