@@ -99,13 +99,13 @@ def dropping_all(stack, *inputs) -> dict[str, Any]:
         for name, parameter in stack.named_parameters():
             if name.endswith("bias") and "norm" not in name:
                 parameter.zero_()  # then a sublayer of which everything is dropped adds nothing, wherever it drops
-    seen = {"in evaluation": stack.eval()(*inputs)}
+    seen = {"in evaluation": stack.eval()(*(each.clone() for each in inputs))}
     for i, layer in enumerate(stack.layers):
         for part in (*SUBLAYERS, *SUBLAYERS.values()):
             stack.eval()
             getattr(layer, part).train()  # this part alone
-            seen[f"layers.{i}.{part}"] = stack(*inputs)
-    return seen | {"in training": stack.train()(*inputs)}
+            seen[f"layers.{i}.{part}"] = stack(*(each.clone() for each in inputs))
+    return seen | {"in training": stack.train()(*(each.clone() for each in inputs))}
 
 
 def judge_dropping(got, want):
@@ -435,7 +435,7 @@ def test_final_norm(ex: Exercise, rng: Random):
     x = rng.tensor(*rng.sizes(2, 5, 9), 12, dtype=torch.float64)
     pre = silenced(filled(ex.Encoder(3, **SIZES, norm_first=True), rng, dtype=torch.float64), "out_proj", "down")
     post = filled(ex.Encoder(3, **SIZES), rng, dtype=torch.float64)
-    last = x
+    last = x.clone()
     for layer in post.layers:
         last = layer(last)
     weight, bias = rng.tensor(12, dtype=torch.float64), rng.tensor(12, dtype=torch.float64)
@@ -446,9 +446,9 @@ def test_final_norm(ex: Exercise, rng: Random):
     return {
         "x": x,
         "norm": {"weight": weight, "bias": bias},
-        "pre": pre(x),
+        "pre": pre(x.clone()),
         "pre, no norm": pre.norm is None,
-        "post": post(x),
+        "post": post(x.clone()),
         "post, last layer": last,
         "post, no norm": post.norm is None,
     }
@@ -490,7 +490,7 @@ def test_permutation(ex: Exercise, rng: Random):
     batch, length = rng.sizes(2, 5, 9)
     encoder = filled(ex.Encoder(2, **SIZES), rng, dtype=torch.float64)
     x, order = rng.tensor(batch, length, 12, dtype=torch.float64), rng.numpy.permutation(length)
-    return {"order": order, "out": encoder(x), "reordered": encoder(x[:, order])}
+    return {"order": order, "out": encoder(x.clone()), "reordered": encoder(x[:, order])}
 
 
 @test_permutation.explain
@@ -541,7 +541,7 @@ def _(got, want):
 def test_evaluation(ex: Exercise, rng: Random):
     encoder, plain = (filled(ex.Encoder(2, **SIZES, dropout=rate), rng).eval() for rate in (0.5, 0.0))
     x = rng.tensor(*rng.sizes(2, 5, 9), 12)
-    return {"first": encoder(x), "second": encoder(x), "without dropout": plain(x)}
+    return {"first": encoder(x.clone()), "second": encoder(x.clone()), "without dropout": plain(x.clone())}
 
 
 @test_evaluation.explain
@@ -580,7 +580,9 @@ def test_dtypes(ex: Exercise, rng: Random):
 @test_dtypes.explain
 def _(got, want):
     exact = want["float64"]
-    if not close(got["float64"], exact, 1e-9):
+    if not close(got["float64"], exact, 1e-4):
+        yield "in float64 the output is not what it should be."
+    elif not close(got["float64"], exact, 1e-9):
         yield "in float64 the output is not as exact as float64 is: is something in between always float32?"
     elif np.sqrt(np.mean((got["bfloat16"] - exact) ** 2)) > 0.1 * np.sqrt(np.mean(exact**2)):
         yield "in bfloat16 the output is further from that in float64 than rounding explains."

@@ -135,13 +135,13 @@ def dropping_all(stack, *inputs) -> dict[str, Any]:
         for name, parameter in stack.named_parameters():
             if name.endswith("bias") and "norm" not in name:
                 parameter.zero_()  # then a sublayer of which everything is dropped adds nothing, wherever it drops
-    seen = {"in evaluation": stack.eval()(*inputs)}
+    seen = {"in evaluation": stack.eval()(*(each.clone() for each in inputs))}
     for i, layer in enumerate(stack.layers):
         for part in (*SUBLAYERS, *SUBLAYERS.values()):
             stack.eval()
             getattr(layer, part).train()  # this part alone
-            seen[f"layers.{i}.{part}"] = stack(*inputs)
-    return seen | {"in training": stack.train()(*inputs)}
+            seen[f"layers.{i}.{part}"] = stack(*(each.clone() for each in inputs))
+    return seen | {"in training": stack.train()(*(each.clone() for each in inputs))}
 
 
 def judge_dropping(got, want):
@@ -316,7 +316,7 @@ def _(got, want):
         elif not same(mask, want[right]):
             yield f"the mask that `{name}` gets hides something else than `{right}` does."
         elif not same(call["query"], expected["query"]):
-            yield f"with masks, `{name}` is asked something else than what its frame hands over."
+            yield f"with masks, the queries of `{name}` are not made from the target's stream as it should be there."
     for call, expected in zip(got["without"], want["without"], strict=True):
         if call["mask"] is not None and not np.all(call["mask"]):
             yield f"no mask was given, and `{expected['name']}` hides something: a causal mask is the caller's to give."
@@ -567,7 +567,7 @@ def test_target_order(ex: Exercise, rng: Random):
     decoder = filled(ex.Decoder(2, **SIZES), rng, dtype=torch.float64)
     x, memory = streams(rng, dtype=torch.float64)
     order = rng.numpy.permutation(x.size(1))
-    return {"order": order, "out": decoder(x, memory), "reordered": decoder(x[:, order], memory)}
+    return {"order": order, "out": decoder(x.clone(), memory), "reordered": decoder(x[:, order], memory)}
 
 
 @test_target_order.explain
@@ -599,7 +599,7 @@ def test_final_norm(ex: Exercise, rng: Random):
     x, memory = streams(rng, dtype=torch.float64)
     pre = silenced(filled(ex.Decoder(3, **SIZES, norm_first=True), rng, dtype=torch.float64), "out_proj", "down")
     post = filled(ex.Decoder(3, **SIZES), rng, dtype=torch.float64)
-    last = x
+    last = x.clone()
     for layer in post.layers:
         last = layer(last, memory)
     weight, bias = rng.tensor(12, dtype=torch.float64), rng.tensor(12, dtype=torch.float64)
@@ -610,9 +610,9 @@ def test_final_norm(ex: Exercise, rng: Random):
     return {
         "x": x,
         "norm": {"weight": weight, "bias": bias},
-        "pre": pre(x, memory),
+        "pre": pre(x.clone(), memory),
         "pre, no norm": pre.norm is None,
-        "post": post(x, memory),
+        "post": post(x.clone(), memory),
         "post, last layer": last,
         "post, no norm": post.norm is None,
     }
@@ -685,8 +685,9 @@ def _(got, want):
 )
 def test_evaluation(ex: Exercise, rng: Random):
     decoder, plain = (filled(ex.Decoder(2, **SIZES, dropout=rate), rng).eval() for rate in (0.5, 0.0))
+    stacks = {"first": decoder, "second": decoder, "without dropout": plain}
     x, memory = streams(rng)
-    return {"first": decoder(x, memory), "second": decoder(x, memory), "without dropout": plain(x, memory)}
+    return {name: stack(x.clone(), memory) for name, stack in stacks.items()}
 
 
 @test_evaluation.explain
@@ -729,7 +730,9 @@ def test_dtypes(ex: Exercise, rng: Random):
 @test_dtypes.explain
 def _(got, want):
     exact = want["float64"]
-    if not close(got["float64"], exact, 1e-9):
+    if not close(got["float64"], exact, 1e-4):
+        yield "in float64 the output is not what it should be."
+    elif not close(got["float64"], exact, 1e-9):
         yield "in float64 the output is not as exact as float64 is: is something in between always float32?"
     elif np.sqrt(np.mean((got["bfloat16"] - exact) ** 2)) > 0.1 * np.sqrt(np.mean(exact**2)):
         yield "in bfloat16 the output is further from that in float64 than rounding explains."
