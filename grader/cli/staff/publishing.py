@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -27,14 +28,23 @@ hidden_option = click.option(
 @click.option("--until", metavar="EX", help="The last exercise to release, such as ex09.  [default: all]")
 @click.option("--with-solutions", "solutions", metavar="EX-EX", help="Release these solutions, too: ex01-ex04.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all inputs are drawn from.")
-def release(out: Path, until: str | None, solutions: str | None, seed: int) -> None:
+@click.option(
+    "--assistants",
+    type=click.Choice(["tutor", "none", "free"]),
+    default="tutor",
+    show_default=True,
+    help="What AI assistants read in the release: to teach and not to solve, to stay away, or nothing.",
+)
+def release(
+    out: Path, until: str | None, solutions: str | None, seed: int, assistants: Literal["tutor", "none", "free"]
+) -> None:
     """Write what students get: stubs, public checks, the grader and the lab, but no solution (for instructors).
 
     OUT must not exist yet, or be empty. It becomes a git repository of its own with one commit.
     """
     from grader.staff.release.build import Plan, build
 
-    manifest = build(out, Plan.of(until, solutions, seed), lambda line: click.echo(f"  {line}"))
+    manifest = build(out, Plan.of(until, solutions, seed, assistants), lambda line: click.echo(f"  {line}"))
     hidden = sum(part.hidden for part in manifest.exercises.values())
     solved = [stem.partition("_")[0] for stem, part in manifest.exercises.items() if part.solution]
     click.echo(f"{out}: {len(manifest.exercises)} exercises; {hidden} hidden checks stayed here.")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from grader.checks import Check
 from grader.content.edition import FILE, OBSERVATIONS, SKELETONS, TRACES, Manifest, Part
@@ -30,6 +31,10 @@ from grader.staff.release.leaks import leaks
 from grader.workers.here import import_suite
 
 CONTENTS = Path(__file__).with_name("contents.toml")
+NO_ASSISTANTS = Path(__file__).with_name("no_assistants.md")
+AGENTS = "AGENTS.md"
+READ_BY_ASSISTANTS = ("CLAUDE.md", "GEMINI.md", ".github/copilot-instructions.md", ".cursor/rules/tutor.mdc")
+Assistants = Literal["tutor", "none", "free"]
 Say = Callable[[str], None]
 
 
@@ -40,19 +45,27 @@ class Plan:
     entries: tuple[Entry, ...]
     solved: frozenset[str] = frozenset()  # the stems of those whose solutions come along
     seed: int = 0
+    assistants: Assistants = "tutor"
     whole: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "whole", len(self.entries) == len(load()))
 
     @classmethod
-    def of(cls, until: str | None = None, solutions: str | None = None, seed: int = 0) -> Plan:
+    def of(
+        cls,
+        until: str | None = None,
+        solutions: str | None = None,
+        seed: int = 0,
+        assistants: Assistants = "tutor",
+    ) -> Plan:
         """A plan from what stands on a command line.
 
         Args:
             until: the last exercise; None for all.
             solutions: a range of exercises whose solutions come along, such as `ex01-ex04`.
             seed: what the inputs of the checks are drawn from.
+            assistants: what AI assistants are told that they may do.
 
         Raises:
             GraderError: an exercise is unknown, or the range is empty or reaches beyond the release.
@@ -61,7 +74,7 @@ class Plan:
         last = find([until])[0] if until else everything[-1]
         entries = everything[: everything.index(last) + 1]
         if not solutions:
-            return cls(entries, seed=seed)
+            return cls(entries, seed=seed, assistants=assistants)
         first, _, end = solutions.partition("-")
         start, stop = (everything.index(find([name.strip()])[0]) for name in (first, end or first))
         if start > stop:
@@ -70,7 +83,7 @@ class Plan:
             raise GraderError(
                 f"The release ends with {last.label}, so it can't have the solution of {everything[stop].label}."
             )
-        return cls(entries, frozenset(entry.stem for entry in everything[start : stop + 1]), seed)
+        return cls(entries, frozenset(entry.stem for entry in everything[start : stop + 1]), seed, assistants)
 
 
 def build(out: Path, plan: Plan, say: Say = lambda _: None) -> Manifest:
@@ -138,6 +151,7 @@ def write_files(root: Path, plan: Plan) -> None:
     labels = [entry.label for entry in plan.entries]
     for name in contents["marked"]:
         put(root / name, cutting.marked((ROOT / name).read_text(encoding="utf-8"), labels, name))
+    tell_assistants(root, plan.assistants)
     exercises = root / "exercises"
     whole = (ROOT / "exercises" / "syllabus.toml").read_text(encoding="utf-8")
     put(exercises / "syllabus.toml", cutting.syllabus(whole, [entry.stem for entry in plan.entries]))
@@ -155,6 +169,21 @@ def write_files(root: Path, plan: Plan) -> None:
             put(root / "tests" / "misconceptions" / f"{entry.stem}.toml", named)
         if entry.stem in plan.solved:
             put(root / "solutions" / entry.solution.name, entry.solution.read_text(encoding="utf-8"))
+
+
+def tell_assistants(root: Path, assistants: Assistants) -> None:
+    """Write the files that AI assistants read: to be a tutor, or to stay away; none if they are free."""
+    if assistants == "free":
+        return
+    if assistants == "none":
+        text = NO_ASSISTANTS.read_text(encoding="utf-8")
+    else:
+        text = cutting.marked((ROOT / AGENTS).read_text(encoding="utf-8"), (), AGENTS)
+    put(root / AGENTS, text)
+    pointer = f"Read {AGENTS} at the root of this repository, and keep to it.\n"
+    for name in READ_BY_ASSISTANTS:
+        front = "---\nalwaysApply: true\n---\n" if name.endswith(".mdc") else ""
+        put(root / name, front + pointer)
 
 
 def record(root: Path, plan: Plan, say: Say) -> None:
