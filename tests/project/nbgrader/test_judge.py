@@ -17,7 +17,7 @@ from grader.sandbox.levels import Level, probe
 from tests.project.nbgrader.conftest import ENTRY, SEED, Course, solution
 
 LEVEL = probe()
-RIGHT = '    if not close(sums, 1.0):\n        yield f"row 0 of your shares sums to'
+RIGHT = '    if not close(sums, 1.0):\n        others = {"each column"'
 WRONG = RIGHT.replace("not ", "")
 full = pytest.mark.skipif(LEVEL.name != "full", reason="; ".join(LEVEL.missing))
 
