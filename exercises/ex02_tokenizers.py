@@ -21,19 +21,22 @@ The intuition
 -------------
 Which pieces should a text be cut into?
 
-- *Words* look natural, but there is no end to them. Whatever is not in the list (a name, a typing
-  error, a new word) becomes one "unknown" token, and its content is lost. And "low" and "lower"
-  would have nothing in common.
-- *Characters* are few, and simple: `CharTokenizer` does it in a few lines, and it is all that a
-  small model needs. But the sequence is long, and the model has to learn to spell before it can
-  learn to say anything. A character that was not in the training text still has no id.
+- *Words* look natural, but there is no end to them. Whatever is not in the list (a name, a typo, a
+  new word) becomes one "unknown" token, and its content is lost. And "low" and "lower" would have
+  nothing in common.
+- *Characters* are few and simple: `CharTokenizer` does it in a few lines, and it is all that a small
+  model needs. But the sequences are long, and the model has to learn to spell before it can learn to
+  say anything. A character that was not in the training text still has no id.
 - *Bytes* are the 256 values that every file is made of. UTF-8 writes any text in any script as
-  bytes: an English letter takes one, an accented or Greek letter two, most Chinese ones three, an
-  emoji four. So 256 ids are enough for everything, and **nothing is ever unknown**. The price: the
-  sequences are longer still.
-- *Merges* pay that price back. What is frequent becomes one token, what is rare stays in pieces,
+  bytes: an English letter takes one, an accented or Greek letter two, most Chinese characters three,
+  an emoji four. So 256 ids are enough for everything, and **nothing is ever unknown**. The price:
+  the sequences are longer still.
+- *Merges* pay that price back. What is frequent becomes one token; what is rare stays in pieces,
   down to its bytes if need be. Common words get an id of their own, and the ending of "lowest" may
   be shared with that of "newest". GPT-2 and most models since are built on this.
+
+The vocabulary is learned once, from a training text, and then never changes: the model that is
+trained on its ids knows no others.
 
 The mathematics
 ---------------
@@ -46,24 +49,32 @@ that is where training stops early.
 
 **Ties** need a rule, or two programs would learn different vocabularies from one text. Ours: of
 the most frequent pairs, the one whose pair of byte strings sorts first, as Python sorts tuples of
-`bytes`: (b" ", b"low") comes before (b"low", b"e"). Any rule would do, but everybody has to keep
-to the same.
+`bytes`: (b" ", b"low") comes before (b"low", b"e"). Any rule would do, but everyone must use the
+same one.
 
 **Why encode in the order of learning?** In the training text, merge 1 found its pairs in what
 merge 0 had left. A new text must go through the same steps in the same order; then every text is
 cut as the training text was, and the model meets the pieces that it knows. Taking the longest
 piece that fits looks similar and is something else: with the merges (b, c), then (a, b), the text
-"abc" is a + bc, while the piece "ab" would be found first from the left.
+"abc" becomes a + bc, while the piece "ab" would be found first from the left.
+
+**Why does GPT-2 cut the text into words first?** Left alone, merges cross every boundary. "dog." and
+"dog!" and "dog?" each become tokens of their own, and so does "of the": ids are spent on chance
+neighbours, and the model learns "dog" several times over. So GPT-2 first cuts the text with a
+regular expression into words (each with the space before it), numbers and runs of punctuation, and
+makes merges only inside of these pieces. It has a second reason: a short piece can be encoded by
+itself and remembered, so that encoding stays fast. This exercise leaves that step out. It would
+change which pairs are counted, and nothing else.
 
 **Why can decoding fail?** Not every list of bytes is UTF-8: a model may generate the first byte
 of a letter without the second. Such a byte is shown as U+FFFD, the replacement character, and the
 rest of the text survives.
 
 **How large should V be?** A larger vocabulary means fewer tokens for the same text. So the same
-context reaches further back, and attention, whose cost grows with T squared (exercise 5), gets
-cheaper. But the embedding table has V rows (exercise 3), the softmax V terms, and each rare token
-is seen seldom. GPT-2 chose 256 bytes + 50,000 merges + 1 special token. For a book or two, a few
-hundred merges or plain characters do better.
+number of tokens reaches further back, and attention, whose cost grows with the square of that number
+(exercise 5), gets cheaper. But the embedding table has V rows (exercise 3), the softmax V terms, and
+each rare token is seen seldom. GPT-2 chose 256 bytes + 50,000 merges + 1 special token. For a book
+or two, a few hundred merges or plain characters do better.
 
 **A trap.** A loss per token (exercise 1) can't be compared between tokenizers: longer tokens are
 harder to guess, and there are fewer of them. Divide the total surprise by something that doesn't
@@ -112,6 +123,19 @@ learning:
 >>> BPETokenizer.train("bc,bc;bc:ab?ab!", vocab_size=258).encode("abc")
 [97, 256]
 
+What GPT-2 avoids by cutting into words first. Without that step, two words with a space
+after each make one token here, and even the end of a sentence sticks to the beginning of the next:
+
+>>> text = "of the dog. of the cat. of the sun."
+>>> [left + right for left, right in BPETokenizer.train(text, 300).merges][-3:]
+[b'of the ', b' of the ', b'. of the ']
+
+With it, merges could grow only inside of these pieces:
+
+>>> import re
+>>> re.findall(r" ?[a-z]+| ?[^ a-z]+", text)[:6]
+['of', ' the', ' dog', '.', ' of', ' the']
+
 More vocabulary, fewer tokens:
 
 >>> text = "the cat sat on the mat and the rat sat on the cat, so the rat sat on the mat as well"
@@ -140,9 +164,12 @@ See it again
   Networks? (Ari Seff), the part on input embeddings: what the ids are for, and what comes next
 - Let's build the GPT Tokenizer (Andrej Karpathy): the same idea, live, with the odd things it
   explains
+- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy): a character tokenizer like
+  ours in its first minutes
 - Neural Machine Translation of Rare Words with Subword Units (Sennrich, Haddow, Birch 2016),
   section 3.2; the idea of merging pairs is from A New Algorithm for Data Compression (Gage 1994)
-- Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2.2: why bytes
+- Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2.2: why bytes, and
+  why merges stop at the borders of words
 - Attention Is All You Need (Vaswani et al. 2017), section 5.1: 37,000 tokens shared by two
   languages
 """
