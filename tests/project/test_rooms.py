@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
+from grader.files import ROOT
 from grader.staff.house import ENGINE, PICTURE, ROOMS, imports, modules, name_of, picture, room_of
 
 BESIDE_CODE_UNDER_TEST = {"probing": {"errors"}, "sandbox.inside": {"errors", "probing", "checks"}}
@@ -43,3 +45,12 @@ def test_a_room_says_in_a_line_what_lives_there_and_is_not_crowded(init: Path):
 def test_the_picture_shows_the_house_as_it_is():
     assert {room_of(name_of(path)) for path in modules() if name_of(path)} == set(ROOMS)
     assert PICTURE.read_text(encoding="utf-8") == picture(), "draw it anew: python -m grader.staff.house"
+
+
+def test_every_path_of_the_architecture_page_leads_somewhere():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:grader|lab|tests|exercises|solutions|docs)/[^`*]*)`", text)
+    assert len(paths) > 40
+    for path in paths:
+        if "NN" not in path:
+            assert (ROOT / path).exists(), path
