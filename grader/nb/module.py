@@ -19,8 +19,10 @@ from grader.content.syllabus import Entry
 from grader.nb.cells import PREFIX, pieces, rebuilt
 from grader.nb.commands import plain
 from grader.nb.reading import cells, named
+from grader.written import FILE_LIMIT
 
 NO_CODE = "this notebook holds no code of the exercise"
+STATEMENTS = 5000  # at the top level; who has more has written no notebook
 LOOKS_EXPORTED = re.compile(r"^# (?:In ?\[|%%)|get_ipython\(\)", re.MULTILINE)
 
 
@@ -47,6 +49,8 @@ def module_of(entry: Entry, text: str) -> Module:
         raise ValueError(f"{NO_CODE}: that is asked for in {entry.stub.name}")
     if not any(source.strip() for source in code):
         raise ValueError(NO_CODE)
+    if sum(map(len, code)) > FILE_LIMIT:
+        raise ValueError(f"it holds more than {FILE_LIMIT >> 20} MiB of code")
     return _joined(entry, code)
 
 
@@ -143,6 +147,8 @@ def _needed(text: str, names: Iterable[str]) -> str:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return text
+    if len(tree.body) > STATEMENTS:
         return text
     futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     body = [node for node in tree.body if node not in futures]
