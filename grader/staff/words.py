@@ -9,8 +9,8 @@ from typing import Any
 LONGEST = 300  # characters of a message that is shown in passing
 NAME_BYTES = 180  # of a file's name, which has an ending and a prefix besides
 STARTS = "=+\\-@\uff1d\uff0b\uff0d\uff20"  # what begins a formula; some spreadsheets take the wide ones, too
-FORMULA = re.compile(rf"\s*\"?[{STARTS}]")
-LATER_FORMULA = re.compile(rf"([;|\t\r\n])(?=\"?[{STARTS}])")  # if the separator is another one than ours
+FORMULA = re.compile(rf"[\s\"]*[{STARTS}]")
+LATER_FORMULA = re.compile(rf"([;|\t\r\n])(?=[ \"]*[{STARTS}])")  # if the separator is another one than ours
 
 
 def printable(text: str, limit: int = LONGEST) -> str:

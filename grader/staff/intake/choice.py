@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -139,6 +141,7 @@ def _read(entry: Entry, version: Version, left: int) -> None:
         module = (module_of if version.meaning.notebook else module_of_script)(entry, text)
         if version.meaning.notebook:
             notes.append(f"{found.path} is a notebook: its code cells were taken as {entry.stub.name}")
+        _try(module.text)
         if len(module.text.encode("utf-8", "replace")) > FILE_LIMIT:
             raise ValueError(f"it holds more than {FILE_LIMIT >> 20} MiB of code")
         if len(module.text) > left:
@@ -146,6 +149,12 @@ def _read(entry: Entry, version: Version, left: int) -> None:
         version.text, version.notes = module.text, (*notes, *(f"{found.path}: {note}" for note in module.notes))
     except Exception as error:
         version.unreadable = printable(str(error) or type(error).__name__, 300)
+
+
+def _try(text: str) -> None:
+    """Parse a source where there are limits. What is wrong with its syntax is told by the judge."""
+    with suppress(SyntaxError, ValueError, RecursionError):
+        ast.parse(text)
 
 
 def _help(written: Written, files: Iterable[Found], folders: set[object], left: int) -> None:
@@ -158,6 +167,7 @@ def _help(written: Written, files: Iterable[Found], folders: set[object], left: 
             continue
         try:
             text, odd = decoded(found.read(FILE_LIMIT + 1))
+            _try(text)
         except Exception as error:
             written.notes.append(f"{found.path} can't be read: {printable(str(error) or type(error).__name__)}")
             continue
