@@ -29,33 +29,59 @@ And the learning rate along the way::
 
 The intuition
 -------------
-The gradient says, for every weight, in which direction the loss grows. Step a little the other
-way, look again, repeat a few thousand times: that is all of training. The rest of this exercise
-is habits that make those steps safe and quick.
+*Gradient descent.* The gradient says, for every weight, in which direction the loss grows. Take a
+small step the other way, and look again::
+
+    w = w - lr g                 g: the gradient;  lr: the learning rate, how long the step is
+
+Repeat that a few thousand times, and you have trained a model. Everything else in this exercise
+makes those steps safe and fast. Numbers such as lr, which you choose and which no gradient
+improves, are called *hyperparameters*; `TrainConfig` holds them all.
+
+*Stochastic gradient descent.* The true gradient would take the whole corpus. A batch of a few
+windows, drawn at random, gives a noisy estimate of it for a tiny part of the work, and many cheap
+steps beat one exact one. (One pass over the whole corpus is called an *epoch*. With windows drawn
+at random nobody counts passes exactly: an epoch is over when as many tokens have been seen as there
+are.)
 
 *A batch is more than B examples.* The causal mask lets position t see only what stands at or
 before it, so each of the T positions is a prediction problem of its own: after "t" comes "h",
 after "th" comes "e", and so on. One window of T + 1 tokens holds T examples, with contexts of
 1, 2, ..., T tokens, and one forward pass answers them all. That is why y is as long as x, and
-why a model that is trained on windows of T tokens can also continue a prompt of one.
+why a model trained on windows of T tokens can also continue a prompt of one.
 
-*Windows start anywhere.* A window that always began at a multiple of T would cut the corpus at
-the same places for ever. Drawing each start at random shows every token in every position.
+*Windows start anywhere.* Windows that always began at a multiple of T would cut the corpus at the
+same places every time. With random starts, every token turns up at every position.
 
-*Each weight has a step size of its own.* Gradients differ in size by orders of magnitude
-between an embedding row that is hardly ever used and a bias that is used at every position. One
-learning rate for raw gradients would be too large for one and too small for the other. Adam
-divides each weight's gradient by that gradient's own typical size, so that lr means "how far a
-weight moves in a step".
+*Each weight gets its own step size.* Gradients differ by orders of magnitude between an embedding
+row that is hardly ever used and a bias that is used at every position. One learning rate for raw
+gradients is too large for one weight and too small for another. Adam divides each weight's gradient
+by that gradient's own typical size, so that lr means "how far a weight moves in a step".
 
-*Look at text you did not train on.* The loss on the training text goes down when the model
-learns the language, and also when it learns the text by heart. Only the loss on held-out text
-tells the two apart.
+*Watch text you did not train on.* The loss on the training text falls when the model learns the
+language. It also falls when the model learns the text by heart, which is called *overfitting*. Only
+the loss on held-out text tells the two apart: when it rises while the training loss still falls,
+the model has begun to overfit.
+
+*Overfit on purpose first.* Before a long run, train on one single batch, over and over. There is
+nothing to learn but that batch, and any model with enough weights must learn it by heart: the
+loss has to fall towards 0. If it does not, something is broken (a target that is off by one, a
+gradient that is never cleared, a mask that hides too much), and you have found out in seconds
+instead of hours. It is the best test of a training loop that there is. *By hand* has one, and
+exercise 16 is graded on one.
 
 The mathematics
 ---------------
-*Adam* keeps two running averages per weight, m of the gradient g and v of its square. Both start
-at zero; t counts the steps of this weight::
+*Momentum.* A noisy gradient points a little wrong in each step. Averaged over the last few steps,
+the noise cancels and the common direction stays, as a ball rolling downhill ignores small bumps::
+
+    m = beta1 m + (1 - beta1) g            which way, lately
+
+This is a running average: each step keeps the share beta1 of what it knew. With beta1 = 0.9 it
+looks back over about 1 / (1 - 0.9) = 10 steps.
+
+*Adam* keeps such an average m of the gradient, and a second one, v, of its square. Both start at
+zero; t counts the steps of this weight::
 
     m = beta1 m + (1 - beta1) g            which way, lately
     v = beta2 v + (1 - beta2) g^2          how large, lately
@@ -63,10 +89,10 @@ at zero; t counts the steps of this weight::
     v_hat = v / (1 - beta2^t)
     w = w - lr m_hat / (sqrt(v_hat) + eps)                   (Kingma & Ba 2015, algorithm 1)
 
-Why the bias correction? After one step m = (1 - beta1) g: with beta1 = 0.9 a tenth of what it
-should be, since nine tenths are still the zero from the start. v is a thousandth, with beta2 =
-0.999. The weights of all gradients in m add up to 1 - beta1^t, so dividing by that gives a true
-average. Without it the first step would be 0.1 / sqrt(0.001) = 3.2 times too long.
+Why the bias correction? After one step m = (1 - beta1) g: with beta1 = 0.9 that is a tenth of g,
+since nine tenths are still the zero from the start. v is a thousandth of g^2, with beta2 = 0.999.
+The weights of all gradients in m add up to 1 - beta1^t, so dividing by that gives a true average.
+Without it the first step would be 0.1 / sqrt(0.001) = 3.2 times too long.
 
 Why is eps outside the root? It only keeps the quotient finite where v is zero. Inside the root,
 eps = 1e-8 would act like 1e-4 and damp every weight whose gradients are smaller than that.
@@ -78,12 +104,14 @@ eps = 1e-8 would act like 1e-4 and damp every weight whose gradients are smaller
 Why not add weight_decay * w to the gradient, as with plain gradient descent? Because Adam would
 then divide it by sqrt(v_hat) as well: a weight with large gradients would hardly decay at all,
 one with small gradients would decay at full speed. Decoupled, all shrink at the same rate
-(Loshchilov & Hutter 2019, algorithm 2).
+(Loshchilov & Hutter 2019, algorithm 2). One detail is a convention of PyTorch's, which we follow:
+here the decay is multiplied by lr. The paper multiplies it by the schedule alone, so that its decay
+does not change when somebody tries another max_lr.
 
 What decays? The matrices. They can grow to make the model sharper than the data warrants, and
-the decay holds against it. A bias or the gain of a layer norm has no such power, and a gain's
-natural value is one, not zero: decay would only do harm. The number of dimensions tells them
-apart: 2 and more decay, the rest do not.
+decay counteracts that. A bias or the gain of a layer norm has no such power, and a gain's natural
+value is one, not zero: decay would only do harm. The number of dimensions tells them apart: tensors
+of 2 and more decay, the rest do not.
 
 *Warm-up.* At first v_hat is an average over a handful of noisy gradients, and the first step
 moves every weight by the whole lr whatever its gradient. So lr climbs from zero for a while,
@@ -95,13 +123,33 @@ gently at min_lr. (Other falling curves do nearly as well; that it falls is what
 
 *Clipping.* Now and then one batch gives a gradient ten times the usual one, and Adam would
 carry it along in m and v for many steps. Take all gradients as one long vector; if it is longer
-than max_norm, scale it to that length. One factor for all: its direction is kept, which
-clipping each tensor by itself would bend.
+than max_norm, scale it to that length. One factor for all keeps its direction, which clipping
+tensors one by one would distort.
 
 *Evaluation* draws batches from the held-out text, in evaluation mode (dropout would make the model
 look worse than it is) and without a graph (nobody will call backward, so time and memory are
-saved). Afterwards the model is back in the mode that it was in, or the rest of training would run
+saved). Afterwards the model goes back to the mode that it was in, or the rest of training would run
 without dropout.
+
+*Stop and go on.* Long runs get interrupted. Weights alone are not enough to go on as if nothing had
+happened: AdamW needs its averages and step counts, the data needs its place in the stream of random
+numbers, the schedule needs the step. `TrainState` holds them, and `train` takes it from there.
+
+Going further
+~~~~~~~~~~~~~
+Two techniques that you will meet in every real training run; neither is graded here.
+
+*Gradient accumulation.* A batch may be too large for the memory. Cut it into k equal pieces, call
+`(loss / k).backward()` on each, and only then take one step. `backward` adds to `.grad`, and a
+mean over the batch is the mean of the means over its pieces, so the step is the same. What costs
+you a bug when you forget `zero_grad` is a feature here.
+
+*Mixed precision.* GPUs multiply matrices several times faster in bfloat16, a 16-bit float with the
+range of float32 and only 8 significant bits, about two and a half decimal digits. That will do for
+activations, but not for weights: 1 + 0.001 is 1 in bfloat16, so small steps would be lost.
+So the weights and Adam's averages stay in float32, and `torch.autocast` casts the inputs of each
+matrix product on the way. (float16 has more digits but a smaller range, so small gradients vanish
+unless the loss is scaled up first. bfloat16 needs no such trick.)
 
 By hand
 -------
@@ -111,6 +159,36 @@ The smallest corpus with a window of four has five tokens, and one window:
 >>> x, y = get_batch(torch.tensor([7, 3, 5, 3, 9]), batch_size=1, context_length=4)
 >>> x.tolist(), y.tolist()
 ([[7, 3, 5, 3]], [[3, 5, 3, 9]])
+
+An optimizer of your own subclasses `torch.optim.Optimizer`. The base class keeps the parameters
+in `self.param_groups`, a list of dicts, each with its "params" and its options; all that is left to
+write is `step`. Here is plain gradient descent:
+
+>>> class SGD(torch.optim.Optimizer):
+...     def __init__(self, params, lr):
+...         super().__init__(params, {"lr": lr})
+...     @torch.no_grad()
+...     def step(self):
+...         for group in self.param_groups:
+...             for p in group["params"]:
+...                 p -= group["lr"] * p.grad  # in place: the model holds this very tensor
+
+It minimizes (w - 3)^2, whose gradient is 2 (w - 3). From w = 0 with lr = 0.1, the first step goes
+to 0.6, and each step covers a fifth of what is left:
+
+>>> w = torch.nn.Parameter(torch.tensor(0.0))
+>>> optimizer, path = SGD([w], lr=0.1), []
+>>> for _ in range(4):
+...     optimizer.zero_grad()
+...     ((w - 3) ** 2).backward()
+...     optimizer.step()
+...     path.append(round(w.item(), 3))
+>>> path
+[0.6, 1.08, 1.464, 1.771]
+
+What has to last from one step to the next goes into `self.state[p]`, a dict for each parameter that
+is empty at first. Momentum needs one tensor there, Adam two and a count. That is the whole way from
+these lines to `AdamW`.
 
 Adam's first step has size lr, whatever the gradient: m_hat = g and sqrt(v_hat) = |g|, so the
 step is lr times the sign of g. Here lr = 0.1, and one gradient is a million times the other:
@@ -164,16 +242,58 @@ Two parameters with gradients 3 and 4, together a vector of length 5, which is s
 >>> round(a.grad.item(), 3), round(b.grad.item(), 3)
 (0.6, 0.8)
 
+One batch, overfitted. A corpus of 17 tokens has one window of 16, so every batch is the same. The
+loss starts near ln 8 = 2.08, where the model knows nothing, and must come down to nearly nothing:
+
+>>> from .ex13_gpt import GPTConfig
+>>> _ = torch.manual_seed(0)
+>>> model = GPT(GPTConfig(vocab_size=8, context_length=16, d_model=32, n_heads=2, n_layers=2))
+>>> tokens, losses = torch.randint(8, (17,)), []
+>>> recipe = TrainConfig(steps=60, batch_size=1, max_lr=1e-2, warmup_steps=5, weight_decay=0.0)
+>>> _ = train(model, tokens, tokens, recipe, on_step=lambda step, loss: losses.append(loss))
+>>> abs(losses[0] - math.log(8)) < 0.2, losses[-1] < 0.05
+(True, True)
+
+A batch of four in two pieces of two, and the same gradient (here of a mean of squares):
+
+>>> w, data = torch.nn.Parameter(torch.tensor(1.0)), torch.tensor([1.0, 2.0, 3.0, 6.0])
+>>> ((w * data) ** 2).mean().backward()
+>>> whole, w.grad = w.grad.item(), None
+>>> for piece in data.chunk(2):
+...     (((w * piece) ** 2).mean() / 2).backward()
+>>> whole, w.grad.item()
+(25.0, 25.0)
+
+And why weights stay in float32:
+
+>>> torch.tensor(1.0, dtype=torch.bfloat16) + 0.001
+tensor(1., dtype=torch.bfloat16)
+
 What to build
 -------------
+In four parts; the checks grade each on its own, and `make hint` takes each name on its own.
+
+*Data and measuring.*
+
 1. `get_batch`: random windows, and the same windows one token later.
-2. `AdamW`: the two averages, the correction, the decay. `torch.optim.Optimizer` gives you the
-   parameter groups, `zero_grad` and `state_dict`; you give it `step`.
-3. `cosine_lr`: warm-up, then half a cosine.
-4. `clip_grad_norm`: measure the whole gradient, shorten it if need be.
-5. `parameter_groups`: what decays and what does not.
-6. `evaluate`: the loss on text that is not trained on.
-7. `train`: the loop, out of all of the above.
+2. `evaluate`: the loss on text that is not trained on.
+
+*The optimizer.*
+
+3. `AdamW`: the two averages, the correction, the decay. `torch.optim.Optimizer` gives you the
+   parameter groups, `zero_grad` and `state_dict`; you give it `step`. Begin with the SGD above, add
+   momentum, then v, then the correction, then the decay, and run the checks after each.
+4. `parameter_groups`: what decays and what does not.
+5. `clip_grad_norm`: measure the whole gradient, shorten it if need be.
+
+*The schedule.*
+
+6. `cosine_lr`: warm-up, then half a cosine.
+
+*The loop.*
+
+7. `train`: all of the above. Begin without `state`, and overfit one batch. Then keep what the loop
+   needs in a `TrainState` instead of local variables, and it can be stopped and resumed.
 
 Off limits: `torch.optim.Adam*`, `torch.optim.lr_scheduler` and `nn.utils.clip_grad_norm_`.
 `torch.optim.Optimizer`, the base class, is given.
@@ -181,6 +301,8 @@ Off limits: `torch.optim.Adam*`, `torch.optim.lr_scheduler` and `nn.utils.clip_g
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Recap Of Training" and "The Loss Function"
+- Let's build GPT (Andrej Karpathy), the training loop and `estimate_loss`; nanoGPT, `train.py`: the
+  same loop with accumulation and mixed precision
 - Attention Is All You Need (Vaswani et al. 2017), section 5.3: Adam and warm-up
 - Improving Language Understanding by Generative Pre-Training (Radford et al. 2018), section 4.1:
   warm-up, cosine, and a decay that leaves biases and gains alone
@@ -190,6 +312,7 @@ See it again
 - SGDR (Loshchilov & Hutter 2017), section 3: the cosine
 - On the difficulty of training recurrent neural networks (Pascanu et al. 2013), section 3.2:
   clipping
+- Mixed Precision Training (Micikevicius et al. 2018): what stays in float32, and why
 """
 
 from __future__ import annotations
