@@ -74,7 +74,7 @@ def test_weight_is_a_parameter(ex: Exercise, rng: Random):
 @test_weight_is_a_parameter.explain
 def _(got, want):
     if not got["learned"]:
-        yield "an optimiser would leave `weight` as it is: what tells PyTorch that a tensor is to be learned?"
+        yield "an optimizer would leave `weight` as it is: what tells PyTorch that a tensor is to be learned?"
 
 
 @check("the layer reads the rows of its weight", points=1, axes={"": "batch position width"})

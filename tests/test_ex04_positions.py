@@ -138,7 +138,7 @@ def test_learned_layer(ex: Exercise, rng: Random):
 @test_learned_layer.explain
 def _(got, want):
     if not got["learned"]:
-        yield "an optimiser would leave `weight` as it is: what tells PyTorch that a tensor is to be learned?"
+        yield "an optimizer would leave `weight` as it is: what tells PyTorch that a tensor is to be learned?"
 
 
 ### BEGIN HIDDEN TESTS
@@ -187,7 +187,7 @@ def _(got, want):
         return {name for name, shape in shapes.items() if np.prod(shape) > 1}  # a lone number is nobody's table
 
     if got["parameters"]:
-        yield "the layer has parameters, so an optimiser could change the sines: what moves but is not learned?"
+        yield "the layer has parameters, so an optimizer could change the sines: what moves but is not learned?"
     elif not large(got["buffers"]):
         yield "the layer has no buffer, so its table would stay behind when the model moves to another device."
     elif large(got["saved"]):
