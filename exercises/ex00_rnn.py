@@ -69,7 +69,7 @@ After n steps, at most |W_hh|^n of the change is left. For a state of many numbe
 and the part of |W_hh| is played by its *spectral norm* ||W_hh||: the most by which the matrix can
 lengthen any vector. (NumPy calls it `ord=2`; it is the largest singular value.) So::
 
-    what is left of a small change after n steps  <=  ||W_hh||^n        this is `bottleneck(W_hh, n)`
+    what is left of a small change after n steps  <=  ||W_hh||^n     this is `bottleneck(W_hh, n)`
 
 - *||W_hh|| < 1:* what is left *must* fade, exponentially. It vanishes.
 - *||W_hh|| > 1:* it *may* grow, exponentially. It can explode, but need not: a state that is far
@@ -172,8 +172,8 @@ Jacobians. The gradient takes the same way back: *backpropagation through time*:
 
     || d h_T / d h_1 ||  <=  ||W_hh||^(T-1)          this is `bottleneck(W_hh, T - 1)`
 
-(Bengio et al. 1994; Pascanu et al. 2013, section 2.) It is a bound and not a forecast. A matrix that
-turns vectors and makes them 0.8 or 1.1 times as long has that factor as its spectral norm. In
+(Bengio et al. 1994; Pascanu et al. 2013, section 2.) It is a bound and not a forecast. A matrix
+that turns vectors and makes them 0.8 or 1.1 times as long has that factor as its spectral norm. In
 silence, where the slopes are 1, the bound is reached:
 
 >>> def left(W_hh, xs):
@@ -197,10 +197,11 @@ allows, here after only 10 steps:
 0.00034 of 0.11
 0.0043 of 2.6
 
-*Why the power of the norm, and not the norm of the power?* ||W^n|| is at most ||W||^n, and right for
-n linear steps. But between the factors stand the slopes, others at each step, and two factors W that
-would cancel each other may no longer do so. This W cancels itself: W W is zero. But if the second
-number of the state is so far out that its slope is 0.1, what comes through is not zero at all:
+*Why the power of the norm, and not the norm of the power?* ||W^n|| is at most ||W||^n, and right
+for n linear steps. But between the factors stand the slopes, others at each step, and two factors W
+that would cancel each other may no longer do so. This W cancels itself: W W is zero. But if the
+second number of the state is so far out that its slope is 0.1, what comes through is not zero at
+all:
 
 >>> W = np.array([[1.0, -1.0], [1.0, -1.0]])
 >>> W @ W
@@ -227,9 +228,9 @@ sequence length T and width D::
     recurrent             T D^2                   T                         T
     self-attention        T^2 D                   1                         1
 
-So attention is cheaper as long as T is smaller than D, and more expensive for long texts: the T^2 is
-its price. What it buys are the two ones. The first holds for a pass over a text that is known, as in
-training. When a model *generates* text, both kinds have to wait for each word.
+So attention is cheaper as long as T is smaller than D, and more expensive for long texts: the T^2
+is its price. What it buys are the two ones. The first holds for a pass over a text that is known,
+as in training. When a model *generates* text, both kinds have to wait for each word.
 
 See it again
 ------------

@@ -56,7 +56,8 @@ NaN as well. But adding the same c to all scores changes nothing, since exp(c) c
 
 So choose c = -max(x), one for each row. Then the largest exponent is 0, nothing overflows, and the
 sum lies between 1 and the number of terms: it is never zero. Small terms may vanish, as they
-should. A score of -inf, a token that is ruled out, gets exactly 0; exercises 5 and 6 will need that.
+should. A score of -inf, a token that is ruled out, gets exactly 0; exercises 5 and 6 will need
+that.
 
 **Why a separate log_softmax?** A probability of exp(-800) is stored as 0, and log(0) is -inf,
 although the answer is simply -800. Take the logarithm on paper instead, and the division becomes a
@@ -70,14 +71,14 @@ takes away the gradient exactly where the model is most wrong.
 
 (Log-sum-exp is the real "soft maximum": m <= lse(x) <= m + log n for n scores.)
 
-**Cross-entropy** for N rows of logits z and targets t. Rows with t = ignore_index (padding, say) are
-left out, of the sum and of N alike::
+**Cross-entropy** for N rows of logits z and targets t. Rows with t = ignore_index (padding, say)
+are left out, of the sum and of N alike::
 
     loss = -(1/N) sum_n log softmax(z_n)[t_n]
     perplexity = exp(loss)
 
-**Its gradient** says how the loss changes with each logit, and it is as simple as a gradient can be.
-For one row, loss = lse(z) - z_t, and the derivative of lse(z) with respect to z_j is exp(z_j) /
+**Its gradient** says how the loss changes with each logit, and it is as simple as a gradient can
+be. For one row, loss = lse(z) - z_t, and the derivative of lse(z) with respect to z_j is exp(z_j) /
 sum_i exp(z_i), which is the probability p_j itself. So::
 
     d loss / d z_j = p_j - y_j        y: 1 at the target, 0 elsewhere
@@ -85,8 +86,8 @@ sum_i exp(z_i), which is the probability p_j itself. So::
 What was predicted minus what happened. The target's score is pushed up by however far its p falls
 short of 1, the others are pushed down, each by the probability that it took. No entry ever exceeds
 1, and they fade only when the prediction is right: a model that is sure and wrong still learns at
-full speed. (With the squared error of p instead of -log p, the gradient gets an extra factor p_t and
-all but vanishes there.)
+full speed. (With the squared error of p instead of -log p, the gradient gets an extra factor p_t
+and all but vanishes there.)
 
 By hand
 -------

@@ -24,12 +24,12 @@ Which pieces should a text be cut into?
 - *Words* look natural, but there is no end to them. Whatever is not in the list (a name, a typo, a
   new word) becomes one "unknown" token, and its content is lost. And "low" and "lower" would have
   nothing in common.
-- *Characters* are few and simple: `CharTokenizer` does it in a few lines, and it is all that a small
-  model needs. But the sequences are long, and the model has to learn to spell before it can learn to
-  say anything. A character that was not in the training text still has no id.
+- *Characters* are few and simple: `CharTokenizer` does it in a few lines, and it is all that a
+  small model needs. But the sequences are long, and the model has to learn to spell before it can
+  learn to say anything. A character that was not in the training text still has no id.
 - *Bytes* are the 256 values that every file is made of. UTF-8 writes any text in any script as
-  bytes: an English letter takes one, an accented or Greek letter two, most Chinese characters three,
-  an emoji four. So 256 ids are enough for everything, and **nothing is ever unknown**. The price:
+  bytes: an English letter takes one, an accented or Greek letter two, most Chinese characters
+  three, an emoji four. So 256 ids are enough for everything, and **nothing is ever unknown**. The price:
   the sequences are longer still.
 - *Merges* pay that price back. What is frequent becomes one token; what is rare stays in pieces,
   down to its bytes if need be. Common words get an id of their own, and the ending of "lowest" may
@@ -58,8 +58,8 @@ cut as the training text was, and the model meets the pieces that it knows. Taki
 piece that fits looks similar and is something else: with the merges (b, c), then (a, b), the text
 "abc" becomes a + bc, while the piece "ab" would be found first from the left.
 
-**Why does GPT-2 cut the text into words first?** Left alone, merges cross every boundary. "dog." and
-"dog!" and "dog?" each become tokens of their own, and so does "of the": ids are spent on chance
+**Why does GPT-2 cut the text into words first?** Left alone, merges cross every boundary. "dog."
+and "dog!" and "dog?" each become tokens of their own, and so does "of the": ids are spent on chance
 neighbours, and the model learns "dog" several times over. So GPT-2 first cuts the text with a
 regular expression into words (each with the space before it), numbers and runs of punctuation, and
 makes merges only inside of these pieces. It has a second reason: a short piece can be encoded by
@@ -71,10 +71,10 @@ of a letter without the second. Such a byte is shown as U+FFFD, the replacement 
 rest of the text survives.
 
 **How large should V be?** A larger vocabulary means fewer tokens for the same text. So the same
-number of tokens reaches further back, and attention, whose cost grows with the square of that number
-(exercise 5), gets cheaper. But the embedding table has V rows (exercise 3), the softmax V terms, and
-each rare token is seen seldom. GPT-2 chose 256 bytes + 50,000 merges + 1 special token. For a book
-or two, a few hundred merges or plain characters do better.
+number of tokens reaches further back, and attention, whose cost grows with the square of that
+number (exercise 5), gets cheaper. But the embedding table has V rows (exercise 3), the softmax V
+terms, and each rare token is seen seldom. GPT-2 chose 256 bytes + 50,000 merges + 1 special token.
+For a book or two, a few hundred merges or plain characters do better.
 
 **A trap.** A loss per token (exercise 1) can't be compared between tokenizers: longer tokens are
 harder to guess, and there are fewer of them. Divide the total surprise by something that doesn't
@@ -168,8 +168,8 @@ See it again
   ours in its first minutes
 - Neural Machine Translation of Rare Words with Subword Units (Sennrich, Haddow, Birch 2016),
   section 3.2; the idea of merging pairs is from A New Algorithm for Data Compression (Gage 1994)
-- Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2.2: why bytes, and
-  why merges stop at the borders of words
+- Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2.2: why bytes,
+  and why merges stop at the borders of words
 - Attention Is All You Need (Vaswani et al. 2017), section 5.1: 37,000 tokens shared by two
   languages
 """

@@ -1,4 +1,4 @@
-"""Exercise 3: token embeddings, where a number becomes a meaning.
+"""Exercise 3: token embeddings, where a number becomes a meaning; and your first steps in PyTorch.
 
 The picture
 -----------
@@ -12,8 +12,9 @@ token::
         1  --+->  row 2  [ 0.2 -0.3  0.6 ]     +---+-->  [-0.5  0.0  0.4 ]   row 1
         3  --'    row 3  [ 0.7  0.2 -0.1 ]  <--'   '-->  [ 0.7  0.2 -0.1 ]   row 3
 
-And on the way back, every row of the gradient goes home to the row that it came from. Two of them
-go to row 3, so they are added there::
+In the *backward pass*, which works out how the loss changes with each number in the table, every
+row of the gradient goes home to the row that it came from. Two of them go to row 3, so they are
+added there::
 
       grad_out (T, D)                  grad of weight (V, D)
 
@@ -26,12 +27,13 @@ The intuition
 -------------
 An id is a name, not a quantity. Token 7 is not a bit more than token 6, and the average of tokens
 2 and 4 is not token 3; a network that calculated with the ids themselves would start from such
-nonsense. So each token gets a vector of its own, a point in a space of D dimensions, and the
-training moves the points. Tokens that are used alike are pushed alike, and end up as neighbours.
+nonsense. So each token gets a vector of its own, its *embedding*: a point in a space of D
+dimensions. Training moves the points. Tokens that are used alike are pushed alike, and end up as
+neighbours.
 
-The table is nothing but memory: there is nothing to calculate on the way forward. All of the
-learning happens on the way back, and there only the rows that were read are written to. A token
-that stands in no sentence of a batch gets no gradient from it.
+The table is nothing but memory: there is nothing to calculate in the forward pass. All of the
+learning happens in the backward pass, and there only the rows that were read are written to. A
+token that stands in no sentence of a batch gets no gradient from it.
 
 The mathematics
 ---------------
@@ -46,37 +48,40 @@ That is an ordinary linear layer, and its gradient is that of a linear layer::
 
     row v of it:  the sum of dL/dout[i] over all positions i with ids[i] == v
 
-Why look up, then, when a product says the same? Because E holds V numbers for every position, all
+*Why look up, then, when a product says the same?* Because E holds V numbers for every position, all
 zeros but one. With V = 50,000 and D = 768 the product multiplies 38 million times for each token,
 in order to copy 768 numbers. Indexing just copies them, and the gradient just adds T rows.
 
-Why a sum, and why does it need care? A row that is used twice influences the loss in two ways, and
-the chain rule adds the influences. In NumPy, `grad[ids] += grad_out` looks like that sum and is
+*Why a sum, and why does it need care?* A row that is used twice influences the loss in two ways,
+and the chain rule adds the influences. In NumPy, `grad[ids] += grad_out` looks like that sum and is
 not: it reads all the rows, adds, and writes all of them back, so that of several additions to one
 row only the last survives. What it takes is one addition after the other: in a loop, or with the
-method `.at` that NumPy's ufuncs have. Nothing crashes when you get this wrong. The model only
-learns worse, and worst of all the most frequent tokens.
+method `.at` that NumPy's ufuncs have. Nothing crashes when you get this wrong. The model just
+learns less well, and the most frequent tokens suffer most.
 
-Why N(0, 0.02)? The rows have to differ from the start: as long as they are all the same, the
+*Why N(0, 0.02)?* The rows have to differ from the start: as long as they are all the same, the
 layers above read the same sentence everywhere. And they had better be small. A GPT uses the same
 table once more as its output layer (exercise 13): there a row is multiplied with a vector whose D
 entries have variance 1, so a score has standard deviation sqrt(D) times that of the table. For D =
 768 and a table from N(0, 1) that is 28, which is a firm opinion on everything before the first
-lesson; for N(0, 0.02) it is 0.55, and the first guess gives every token about the same chance.
+lesson; for N(0, 0.02) it is 0.55, and the first guess gives every token about the same probability.
 0.02 is the choice of the first GPT, and GPT-2 kept it. (N(0, 0.02) stands for a standard deviation
 of 0.02 all through these exercises.)
 
-Why times sqrt(D), sometimes? In the original transformer a positional encoding is added to the
-embedding, with entries between -1 and 1 (exercise 4). Next to those a small table would hardly be
-heard. Times sqrt(512), entries of size 0.02 become 0.45, and word and place speak about equally
-loud. GPT-2 learns its positions, at about the size of its tokens, and needs no such factor. Note
-what is scaled: what comes out of the table, not the table.
+*Why times sqrt(D), sometimes?* In the original transformer a positional encoding is added to the
+embedding, with entries between -1 and 1 (exercise 4). Next to those a small table would hardly
+count. Times sqrt(512), entries of size 0.02 become 0.45, and word and place have about the same
+weight. GPT-2 learns its positions, starting from smaller numbers than its tokens (0.01 in its
+published code), and needs no such factor. Note what is scaled: what comes out of the table, not the
+table.
 
-Why refuse wrong ids aloud? In Python `weight[-1]` is the last row. An id of -1, say from padding
+*Why reject bad ids loudly?* In Python `weight[-1]` is the last row. An id of -1, say from padding
 that somebody forgot, would silently be read as token V-1, and the model would train on nonsense
-without a word. An id that is too large does stop NumPy, but on a GPU it stops the program later
-and somewhere else, with a message that names neither the id nor the line. A check here costs next
-to nothing and can save an afternoon.
+without a word. An id that is too large does stop NumPy, but on a GPU it stops the program later and
+somewhere else, with a message that names neither the id nor the line. On a CPU such a check costs
+next to nothing and can save an afternoon. On a GPU it has a price: an `if` on the contents of a
+tensor makes the program wait until the GPU has computed them. Code that must be fast there checks
+the ids before they are sent to it; here, safety comes first.
 
 By hand
 -------
@@ -124,10 +129,59 @@ with N(0, 0.02), the size of a scaled entry:
 >>> round(math.sqrt(768)), round(math.sqrt(768) * 0.02, 2), round(math.sqrt(512) * 0.02, 2)
 (28, 0.55, 0.45)
 
-Your first `nn.Module`
-----------------------
-From here on we build in PyTorch, where the way back comes for free. A layer is a class with two
-methods::
+From NumPy to PyTorch
+---------------------
+From here on we build in PyTorch. If you know it, skip to the next section. What is new, compared
+with NumPy, are three things: tensors know where they are, they can find their own gradients, and
+layers are objects.
+
+**A tensor is an array**, and most of what you know works as before: `@`, broadcasting, indexing,
+`.sum(-1)` (an axis is called `dim`). It has a *dtype*, float32 unless you say otherwise, and a
+*device*, the memory in which it lies; a GPU computes only with what is there.
+
+>>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+>>> x.shape, x.dtype, x.device
+(torch.Size([2, 2]), torch.float32, device(type='cpu'))
+>>> x @ x, x.sum(dim=0)
+(tensor([[ 7., 10.],
+        [15., 22.]]), tensor([4., 6.]))
+>>> x.to(torch.float64).dtype  # and x.to("cuda") would be a copy on the GPU
+torch.float64
+>>> torch.from_numpy(np.array([1.0, 2.0])).dtype, x.numpy().dtype  # there and back
+(torch.float64, dtype('float32'))
+
+Tensors of two devices can't be added, and a result gets the wider of two dtypes: the source of most
+beginners' errors. So new tensors are best made *like* one that is there, `torch.zeros_like(x)` or
+`torch.zeros(3, device=x.device, dtype=x.dtype)`.
+
+**Gradients for free.** A tensor with `requires_grad` remembers what was computed from it. When you
+call `.backward()` on a single number, PyTorch walks that record backwards, by the chain rule, and
+adds to each such tensor's `.grad` how much the number would change with each of its entries. Here
+y = 2 a^2 + b, so dy/da = 4 a = 12, and dy/db = 1:
+
+>>> a = torch.tensor(3.0, requires_grad=True)
+>>> b = torch.tensor(5.0, requires_grad=True)
+>>> y = 2 * a**2 + b
+>>> y.backward()
+>>> y.item(), a.grad.item(), b.grad.item()
+(23.0, 12.0, 1.0)
+
+It *adds*: a second `backward` makes it 24, unless you set `a.grad` to None in between, which every
+training loop has to do. And a gradient is what training uses: a step against it makes y smaller. A
+piece of code that should not be recorded stands under `torch.no_grad()`.
+
+>>> (2 * a**2 + b).backward()
+>>> a.grad.item()
+24.0
+>>> with torch.no_grad():
+...     a -= 0.01 * 12
+>>> (2 * a**2 + b).item() < y.item()
+True
+
+Recording forbids one thing: you can't write into a tensor whose old values the way back still
+needs. `x = x + 1` is always safe; `x += 1` changes a tensor that others may hold.
+
+**A layer is an object** of a class with two methods::
 
     class Stretch(nn.Module):
         def __init__(self, size):
@@ -140,10 +194,11 @@ methods::
     layer = Stretch(3)
     y = layer(x)                                            # calls forward
 
-An `nn.Parameter` is a tensor with a label that says "learn me". A module finds the parameters
-among its attributes, and those of the modules among its attributes. So `layer.parameters()` lists
-all that an optimiser has to change, `layer.to("cuda")` moves it, and `layer.state_dict()` is what
-one saves. A plain tensor as an attribute is overlooked by all three.
+An `nn.Parameter` is a tensor with `requires_grad` and a label that says "learn me". A module finds
+the parameters among its attributes, and those of the modules among its attributes. So
+`layer.parameters()` lists all that an *optimizer* (the piece that takes the steps, exercise 14) has
+to change, `layer.to("cuda")` moves them, and `layer.state_dict()` is what one saves. A plain tensor
+as an attribute is overlooked by all three. Yours, once it is written:
 
 >>> layer = TokenEmbedding(vocab_size=4, d_model=2)
 >>> [(name, tuple(parameter.shape)) for name, parameter in layer.named_parameters()]
@@ -153,20 +208,31 @@ With the table from above, PyTorch finds the gradient that you worked out by han
 
 >>> layer.weight = nn.Parameter(torch.tensor(weight))
 >>> out = layer(torch.tensor([[3, 1, 3]]))
->>> out.shape
-torch.Size([1, 3, 2])
->>> out.backward(torch.tensor(grad_out).unsqueeze(0))
+>>> out.backward(torch.tensor(grad_out).unsqueeze(0))  # not one number: weights come along
 >>> layer.weight.grad.numpy()
 array([[  0.,   0.],
        [ 10.,  10.],
        [  0.,   0.],
        [101., 101.]])
 
+**To look inside**, hang a *hook* on a module: a function that is called after each forward. It
+shows the shapes in a model that somebody else wrote, without touching its code:
+
+>>> def look(module, inputs, output):
+...     print(type(module).__name__, tuple(inputs[0].shape), "->", tuple(output.shape))
+>>> model = nn.Sequential(TokenEmbedding(10, 4), nn.Linear(4, 3))
+>>> hooks = [part.register_forward_hook(look) for part in model]
+>>> _ = model(torch.tensor([[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]]))
+TokenEmbedding (2, 5) -> (2, 5, 4)
+Linear (2, 5, 4) -> (2, 5, 3)
+>>> for hook in hooks:
+...     hook.remove()
+
 What to build
 -------------
 1. `embedding_lookup`: read the rows, in NumPy.
-2. `embedding_grad`: the way back by hand, in NumPy, with repeated ids added up.
-3. `TokenEmbedding`: the layer, in PyTorch. From here on autograd does the way back.
+2. `embedding_grad`: the backward pass by hand, in NumPy, with repeated ids added up.
+3. `TokenEmbedding`: the layer, in PyTorch. From here on autograd does the backward pass.
 
 Off limits, from here on: `nn.Embedding`, `nn.EmbeddingBag`, `F.embedding`, `F.embedding_bag`.
 Indexing with an array of ids is yours to use, in NumPy and in PyTorch.
@@ -177,6 +243,9 @@ See it again
 - The Illustrated Word2vec (Jay Alammar): what the points of a trained table look like
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 1: embeddings, and then positions
 - What are Transformer Neural Networks? (Ari Seff), the part on input embeddings
+- The spelled-out intro to neural networks and backpropagation: building micrograd (Andrej
+  Karpathy): what `.backward()` does, built from nothing
+- PyTorch's tutorial Learn the Basics: tensors, autograd, modules, at more length than here
 - Attention Is All You Need (Vaswani et al. 2017), section 3.4, on sqrt(d_model)
 - Improving Language Understanding by Generative Pre-Training (Radford et al. 2018), section 4.1, on
   N(0, 0.02)

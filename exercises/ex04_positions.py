@@ -161,7 +161,7 @@ What to build
 
 New here: a *buffer*. A tensor that belongs to a layer but is not learned is registered with
 `self.register_buffer("name", tensor, persistent=False)` and is `self.name` from then on. It moves
-along with `.to(...)` as parameters do, and no optimiser touches it. `persistent=False` leaves it
+along with `.to(...)` as parameters do, and no optimizer touches it. `persistent=False` leaves it
 out of `state_dict()`: what can be computed again need not be saved, and a saved model can be
 loaded into one with another max_len.
 
