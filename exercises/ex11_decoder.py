@@ -3,7 +3,7 @@
 The picture
 -----------
 A layer has three sublayers, each in a frame of its own. T is the length of the target, S that of
-the source; they have nothing to do with each other::
+the source; they need not be equal::
 
         target x (B, T, D)                                   memory (B, S, D), from the encoder
         |-----------.                                           |
@@ -31,38 +31,37 @@ The two attentions have weights and masks of different shapes. Rows ask, columns
         self_attention (T, T)                     cross_attention (T, S)
 
                 <s>  the  dog                             le  chien  aboie  PAD
-        <s>      x    .    .    guesses "the"     <s>      x    x      x     .
-        the      x    x    .    guesses "dog"     the      x    x      x     .
-        dog      x    x    x    guesses "barks"   dog      x    x      x     .
+        <s>      x    .    .    predicts "the"     <s>      x    x      x     .
+        the      x    x    .    predicts "dog"     the      x    x      x     .
+        dog      x    x    x    predicts "barks"   dog      x    x      x     .
 
 The intuition
 -------------
-Think of a translator at work. She looks at what she has written so far (self-attention), goes over
-to the original to find what comes next (cross-attention), and thinks before she writes
-(feed-forward network). The decoder does so in every layer.
+Think of a translator at work. She rereads what she has written so far (self-attention), goes to the
+original to find what comes next (cross-attention), and thinks before she writes (feed-forward
+network). The decoder does this in every layer.
 
-*Looking across.* Who asks, and who answers? The target has the question: "I have written 'the
-dog'; which part of the source do I need now?" So the *queries* come from the target, one for each
-of its positions. The source has the answers. Each of its words hangs out a *key*, by which it is
-found, and keeps a *value*, which it hands over. Key and value belong to the same word, so both
-come from the memory. The shapes say the same: what comes back has one row for each query, and it
-is to be added to the target's stream, which has T rows.
+*Cross-attention.* Who asks, and who answers? The target has the question: "I have written 'the
+dog'; which part of the source do I need now?" So the *queries* come from the target, one for each of
+its positions. The source has the answers. Each of its words offers a *key*, by which it is found, and a
+*value*, which it hands over. Key and value belong to the same word, so both come from the memory.
+The shapes say the same: the result has one row for each query, and it is added to the target's
+stream, which has T rows.
 
-See what goes wrong otherwise. Without a key, `MultiHeadAttention` attends to its query: the
-decoder then reads its own words twice and the source never. It will still write fluent sentences,
-which have nothing to do with the original. With keys from the memory and values from the target,
-it finds the right word of the source and is handed something of its own.
+Two ways to get it wrong show what the roles mean. Without a key, `MultiHeadAttention` attends to
+its query: the decoder reads its own words twice and the source never. It will still write fluent
+sentences, which have nothing to do with the original. With keys from the memory and values from the
+target, it finds the right word of the source and gets something of its own back.
 
-*Why a causal mask, if the future is not there anyway?* When the decoder writes, it isn't: the next
-word does not exist yet. In training it is. The translation is known, and instead of feeding one
-beginning after the other, T passes for T guesses, we feed all of it at once and let each position
-guess the word that comes next. Now the answer to each guess stands in the input, one place further
-on. The mask takes it away, so that every position gets exactly what it would have got in a pass of
-its own (seen below, in numbers). The mask is the price of predicting all positions at once; whoever
-predicts only the next one, from a beginning that ends there, needs none.
+*Why a causal mask, if the future is not there anyway?* When the decoder is used, it isn't: the next
+word does not exist yet. In training it is. The translation is known, so instead of feeding one
+beginning after another, T passes for T predictions, we feed all of it at once and let each position
+predict the word that comes next. Now the answer to each prediction is in the input, one position
+further on. The mask hides it, so that every position gets exactly what it would have got in a pass
+of its own (shown below, in numbers). The mask is the price of training all positions in parallel.
 
-*And the source?* It may be read whole, from the first word on. It is not what is being guessed.
-What must be hidden there is padding.
+*And the source?* It may be read whole, since it is not what is being predicted. Only its padding has
+to be hidden.
 
 The mathematics
 ---------------
@@ -79,32 +78,28 @@ The mathematics
     scores of the cross-attention  (B, H, T, S) = q (B, H, T, d) times k (B, H, S, d), transposed
 
 *Which memory?* What the encoder's *last* layer returned, and every layer of the decoder reads the
-same one. Layer 3 of the decoder does not read layer 3 of the encoder. All layers get the best
-account of the source that there is; with key and value projections of its own, each reads in it
-what it needs.
+same one. Layer 3 of the decoder does not read layer 3 of the encoder: all layers get the best
+account of the source that there is. Each has key and value projections of its own, and so reads
+what it needs in it.
 
-*Is the memory normed again, in pre-norm?* No. It has left the encoder through a norm (the last
-layer's in post-norm, the final one in pre-norm), and so has one size already. The frame's norm is
-for the stream that is being written to.
+*Is the memory normalized again, in pre-norm?* No. It has left the encoder through a norm (the last
+layer's in post-norm, the final one in pre-norm) and already has one scale. The frame's norm is for
+the stream that is being written to.
 
-*Two masks, two lengths.* `self_mask` belongs to pairs of target and target, `memory_mask` to pairs
-of target and source. If T and S differ, mixing them up is an error message. If they happen to be
-equal, nothing crashes: the decoder looks ahead, and the loss falls beautifully.
+*Two masks, two lengths.* `self_mask` is about pairs of target and target, `memory_mask` about pairs
+of target and source. If T and S differ, mixing them up raises an error. If they happen to be equal,
+nothing crashes: the decoder looks ahead, and the training loss falls beautifully.
 
-*Who makes the causal mask?* The caller. A layer that invents masks can't be used for anything else,
-and what it hides can't be seen where it is called. `None` hides nothing.
+*Who makes the causal mask?* The caller. A layer that makes masks of its own can't be used for
+anything else, and what it hides is invisible where it is called. `None` hides nothing.
 
-*Post-norm or pre-norm, and the norm at the end*: as in the encoder, for the same reasons. A
-post-norm layer ends with a norm, a pre-norm stack needs one after its last layer. `norm_first`
-says which.
-
-*How much is it?* One attention and one norm more than the encoder's layer: 4 D^2 + 4 D + 2 D.
+*Post-norm or pre-norm, and the norm at the end*: as in the encoder, for the same reasons.
 
 By hand
 -------
-One position of the target asks two words of the source. With D = 2 and no projections: its query
-(4, 0) has the products 4 and 0 with the keys (1, 0) and (0, 1), divided by sqrt(2) they are 2.83
-and 0:
+One position of the target asks two words of the source. With D = 2 and no projections, its query
+(4, 0) has the dot products 4 and 0 with the keys (1, 0) and (0, 1); divided by sqrt(2), the scores
+are 2.83 and 0:
 
 >>> import torch
 >>> from .ex05_attention import scaled_dot_product_attention
@@ -116,8 +111,8 @@ and 0:
 >>> [round(value, 1) for value in out[0].tolist()]  # 0.94 of the first, 0.06 of the second
 [10.6, 9.4]
 
-One row of weights for each position of the target, one column for each word of the source, and the
-result has the target's shape:
+The weights have one row for each position of the target and one column for each word of the source.
+The result has the target's shape:
 
 >>> layer = DecoderLayer(12, 3, 24).eval()
 >>> x, memory = torch.randn(1, 3, 12), torch.randn(1, 5, 12)  # T = 3, S = 5
@@ -126,8 +121,8 @@ torch.Size([1, 3, 3, 5])
 >>> layer(x, memory).shape
 torch.Size([1, 3, 12])
 
-Why one pass does the work of T: with the causal mask, position t of the whole target gets what it
-gets when the target ends there. Without it, it doesn't:
+One pass does the work of T: with the causal mask, each position of the whole target gets what it
+gets when the target ends there. Without the mask, it doesn't:
 
 >>> causal = torch.ones(3, 3, dtype=torch.bool).tril()
 >>> whole = layer(x, memory, causal)
@@ -140,24 +135,23 @@ True
 >>> torch.allclose(layer(x, memory)[:, 0], layer(x[:, :1], memory)[:, 0], atol=1e-5)
 False
 
-And the last position sees everything anyhow. For it, and so for someone who only ever asks for the
+The last position sees everything anyway. For it, and so for a caller who only ever asks for the
 next word, the mask of one layer hides nothing:
 
 >>> torch.allclose(layer(x, memory)[:, -1], whole[:, -1], atol=1e-5)
 True
 
-(In a stack it does: there the last position reads what the ones before it have become in the layer
-below, and they are to become the same as in training.)
+(In a stack it does: there, the last position reads what the earlier ones have become in the layer
+below, and those must become what they became in training.)
 
-To the cross-attention the memory is a set: backwards, it says the same. The places of the source
-are written into its vectors, by the positions at the encoder's entrance.
+To the cross-attention the memory is a set: reversed, it says the same. The order of the source is
+in its vectors, which the positions at the encoder's input have put there.
 
 >>> torch.allclose(layer(x, memory.flip(1)), layer(x, memory), atol=1e-5)
 True
 
-The base model of the paper, D = 512, F = 2048 and six layers: one layer of the decoder by the
-formulas, then both stacks, then with the embedding table that source and target share (about 37000
-tokens, section 5.1). Table 3 of the paper says 65 million for all of it:
+How big is it? One attention and one norm more than the encoder's layer. With D = 512, F = 2048 and
+six layers, as in the paper's base model, by the formulas and then from your modules:
 
 >>> D, F = 512, 2048
 >>> 2 * (4 * D * D + 4 * D) + (2 * D * F + F + D) + 3 * 2 * D
@@ -168,21 +162,24 @@ tokens, section 5.1). Table 3 of the paper says 65 million for all of it:
 ...     layer, decoder = DecoderLayer(D, 8, F), Decoder(6, D, 8, F)
 >>> count(layer), count(decoder)
 (4204032, 25224192)
->>> encoder = 18914304  # exercise 10
->>> both = encoder + count(decoder)
->>> round(both / 1e6, 1), round((both + 37000 * D) / 1e6, 1)
-(44.1, 63.1)
+>>> both = 18914304 + count(decoder)  # with the encoder of exercise 10
+>>> round(both / 1e6, 1)
+44.1
+
+Add one table for about 37000 tokens, which source, target and output layer share (sections 3.4 and
+5.1 of the paper), and you have 63.1 million. Table 3 of the paper says 65. It does not list the parts
+and calls its vocabulary only "about 37000": with 65 million, there would be room for 40749 tokens.
+
+>>> round((both + 37000 * D) / 1e6, 1), round((65e6 - both) / D)
+(63.1, 40749)
 
 What to build
 -------------
-1. `DecoderLayer`: six parts, and three frames that call three sublayers. Before you write
-   `forward`, say for each attention who asks, who answers, and which mask belongs to it.
-2. `Decoder`: as `Encoder`, and every layer gets the memory and both masks.
+1. `DecoderLayer`: six parts; three frames call three sublayers. Before you write `forward`, say for
+   each attention who asks, who answers, and which mask belongs to it.
+2. `Decoder`: as `Encoder`, but every layer gets the memory and both masks.
 
-In exercise 12 you put encoder and decoder together and train them by *teacher forcing*: the
-decoder gets the true translation, moved one place to the right, whatever it would have written
-itself. There the causal mask earns its keep. And there it has to write alone, one word after the
-other.
+In exercise 12 you put encoder and decoder together, train them, and let them write on their own.
 
 Off limits: `nn.Transformer` and its layers. Use your own `MultiHeadAttention`, `Residual`,
 `LayerNorm` and `FeedForward`.
@@ -252,12 +249,12 @@ class DecoderLayer(nn.Module):
     ) -> Tensor:
         """Look back, look across, then process what was found.
 
-        No mask is made in here: a caller that does not want the layer to look ahead gives a causal one.
+        No mask is made in here. A caller who does not want the layer to look ahead passes a causal one.
 
         Args:
             x: (B, T, D) the target's stream; left as it is.
-            memory: (B, S, D) what the encoder returned; it has had its norm, is used as it is and left
-                as it is.
+            memory: (B, S, D) what the encoder returned; it has had its norm, is used as it is and
+                left as it is.
             self_mask: boolean, broadcasts to (B, H, T, T), True means "may attend": which positions
                 of the target each position of the target may look at. None hides nothing.
             memory_mask: boolean, broadcasts to (B, H, T, S): which positions of the memory they may

@@ -3,7 +3,7 @@
 The picture
 -----------
 A layer has two sublayers, each in a frame of exercise 8, and a stack has N layers. The same shape
-goes in and comes out at every floor, so floors can be put on top of each other::
+goes in and comes out of every layer, so layers can be stacked::
 
         EncoderLayer (post-norm, as published)              Encoder
 
@@ -24,35 +24,36 @@ goes in and comes out at every floor, so floors can be put on top of each other:
                                                      |
                                                    memory (B, T, D)
 
-What can see what: rows are the words that ask, columns those that are looked at, `x` may be seen::
+Who sees whom: rows are the words that ask, columns the words they look at, `x` may be seen::
 
                   the   dog   barks  PAD
-        the        x     x      x     .        every word sees all words, those to its
-        dog        x     x      x     .        right as well; nobody sees the padding
+        the        x     x      x     .        every word sees all words, also to its
+        dog        x     x      x     .        right; nobody sees the padding
         barks      x     x      x     .
 
 The intuition
 -------------
-*What is it for?* The transformer of 2017 translates. Its encoder reads the source sentence, and its
-decoder (exercise 11) writes the translation while looking at what the encoder made of it. The
-encoder writes nothing and guesses nothing. It turns T vectors that each say "this word, at this
-place" into T vectors that say "this word, as it is meant here". We call them the *memory*.
+*What is it for?* The transformer of 2017 translates. Its *encoder* reads the source sentence; its
+*decoder* (exercise 11) writes the translation while looking at what the encoder made of it. The
+encoder itself writes nothing and predicts nothing. It gets T vectors that each say "this word, in
+this place", and turns them into T vectors that say "this word, as it is meant here". These are
+called the *memory*.
 
-*Why may every word look at every other?* Because the sentence is there already. In "The bank was
-closed, so we sat down on its grass", what "bank" means is settled nine words later. A reader who
-may not look to the right would have to leave it open. Nothing is to be predicted here, so there is
-nothing to cheat at, and no causal mask. The recurrent network before it had to carry "bank" along
-through all the steps in between; here any two words are one step apart.
+*Why may every word look at every other?* Because the whole sentence is already there. In "The bank
+was steep", only the last word tells you that "bank" is a slope and not a building. A reader that
+may look only to the left would have to leave the question open. Nothing is predicted here, so there
+is no answer to copy, and no need for a causal mask. A recurrent network would have to carry "bank"
+along through every step in between; here any two words are one step apart.
 
-*Two sublayers, two jobs.* In the attention the words talk to each other: each gathers what it needs
-from the others. In the feed-forward network each word thinks by itself about what it has heard. The
-one carries news between positions; the other, with most of the parameters, works on each position
-alone. Then both once more, one floor up: what "its" has found out on the first floor ("I belong to
-bank") can be read by others on the second.
+*Two sublayers, two jobs.* In the attention, positions exchange information: each word gathers what
+it needs from the others. In the feed-forward network, each position works on its own with what it
+has gathered. The attention moves information between positions; the feed-forward network, which
+holds most of the parameters, processes it.
 
-*Why several layers?* One round of attention answers questions that a word can ask knowing only
-itself and its place. "Who is the subject of the verb that governs me?" takes two: first find the
-verb, then ask it.
+*Why several layers?* One round of attention can answer a question that a word can ask when it knows
+only itself and its place. "Who is the subject of the verb that governs me?" takes two rounds: first
+find the verb, then ask the verb. What a word has learned in layer 0 can be read by all others in
+layer 1.
 
 The mathematics
 ---------------
@@ -65,50 +66,42 @@ The mathematics
                 out = h + drop(FFN(norm2(h)))
                 and after the last layer: memory = norm(out)
 
-*Post-norm and its warm-up.* Here the norm stands on the path. The layers themselves keep the size
-of the stream in check: whatever a layer does, its tokens leave it normed, and there is nothing
-left for one more norm at the end to do. The price was counted in exercise 8: every norm on the
-path shrinks the identity. And the layers next to the loss get large gradients from the start, just
-as large in a deep stack as in a shallow one. So the learning rate has to begin near zero and climb
-slowly (`noam_lr` of exercise 12).
+*Post-norm* puts the norm on the residual path itself. Whatever a layer does, its output is
+normalized, so a norm after the last layer would have nothing left to do. The price (exercise 8):
+every norm on the path shrinks the identity, and the layers next to the loss get large gradients
+from the start. That is why the learning rate has to begin near zero and climb slowly (`noam_lr` of
+exercise 12).
 
-*Pre-norm and its final norm.* Here the norm stands before the sublayer, on a side road. The path
-itself is made of additions alone, and training works with little warm-up or none. But each of the
-2 N sublayers adds to the stream and nobody norms it, so it tends to leave the last layer larger the
-deeper the stack is. Whoever reads it should not have to know how deep that was: one norm at the end
-sets the level. (On the way back it divides the gradient by the size of the stream, which at first
-grows like sqrt(N): the deeper the stack, the gentler it starts. Xiong et al. 2020, theorem 1.)
-Hence `norm` exists if `norm_first`, and is None otherwise. One too few and one too many are both
-wrong.
+*Pre-norm* puts the norm on the branch, before the sublayer. The path consists of additions alone,
+and training works with little warm-up or none. But each of the 2 N sublayers adds to the stream,
+and nothing on the path normalizes it: the deeper the stack, the larger the vectors that leave it.
+Whoever reads them should not have to know how deep the stack was, so one norm at the end sets the
+scale. (Backwards, it divides the gradient by the size of the stream, which grows at first like
+sqrt(N): Xiong et al. 2020, theorem 1.) Hence `norm` exists if `norm_first`, and is None otherwise.
 
-*A norm for each frame.* Attention and feed-forward network want different features loud. The weight
-and the bias of a norm are learned to suit the sublayer that it serves, so each frame has its own.
+*A norm for each frame.* The weight and the bias of a norm are learned to suit the sublayer that it
+serves. Attention and feed-forward network weight different features, so each frame has its own.
 
-*Layers of their own.* All layers are built alike, but each does a different job, on what the ones
-below have prepared. So each has its own parameters. There is a trap in Python: `[layer] * 6` is a
-list with six names of *one* layer. The shapes are right, training runs, and you have a sixth of
-the parameters. (Sharing them on purpose has been tried, and works to a degree; by accident it is a
-bug.)
+*Layers of their own.* All layers have the same structure, and each does a different job, on what
+the ones below have prepared: each has its own parameters. There is a trap in Python: `[layer] * 6`
+is a list with six references to *one* layer. The shapes are right, training runs, and you have a
+sixth of the parameters.
 
-*Where is the order?* Nowhere in here. The attention takes a weighted sum over a set, and the rest
-acts on each position alone: put the tokens in another order, and the same vectors come out, in that
-other order. All that the encoder knows of places stands in its input (exercise 4).
+*Where is the order?* Nowhere in here. Attention takes a weighted sum over a set, and the rest works
+on each position alone: permute the tokens, and the same vectors come out, permuted. All that the
+encoder knows about order is in its input (exercise 4).
 
-*Padding.* A key that is hidden gets the weight zero, so no real word can read it, on any floor,
-provided that every layer gets the mask. The padded positions themselves compute something, too;
-nobody reads it.
+*Padding.* A hidden key gets the weight zero, so no real word reads it, in any layer, provided that
+every layer gets the mask. The padded positions compute something too; nobody reads it.
 
-*Dropout.* The paper drops from what each sublayer adds (5.4), which is the frame's business.
-Today's implementations also drop attention weights and hidden features. So hand `dropout` to all
-four parts.
-
-*How much is it?* Attention 4 D^2 + 4 D, feed-forward network 2 D F + F + D, two norms 4 D: counted
-below.
+*Dropout.* The paper drops from what each sublayer adds (section 5.4), which is the frame's job.
+Later implementations also drop attention weights and hidden features. So pass `dropout` to all
+four parts, and to nothing else: what travels on the path is never dropped.
 
 By hand
 -------
-A layer in which the sublayers add nothing shows what the frames alone do. The token (0, 0, 4, 4)
-has mean 2 and deviation 2:
+If the sublayers add nothing, you see what the frames alone do. The token (0, 0, 4, 4) has mean 2
+and standard deviation 2:
 
 >>> import torch
 >>> def silent(module):
@@ -129,8 +122,8 @@ has mean 2 and deviation 2:
 >>> Encoder(6, 4, 2, 8).norm is None
 True
 
-Each word sees all words: replace the last one, and the first one's vector changes. With a mask that
-takes the last one for padding, it does not:
+Every word sees every word: replace the last one, and the first one's vector changes. With a mask
+that declares the last one padding, it does not:
 
 >>> encoder = Encoder(2, 12, 3, 24).eval()
 >>> words = torch.randn(1, 4, 12)
@@ -142,13 +135,14 @@ False
 >>> torch.allclose(encoder(words, mask)[:, 0], encoder(other, mask)[:, 0], atol=1e-5)
 True
 
-There is no order in it: the words backwards give the same vectors, backwards.
+There is no order in here: the reversed sentence gives the same vectors, reversed.
 
 >>> torch.allclose(encoder(words.flip(1)), encoder(words).flip(1), atol=1e-5)
 True
 
-The base model of the paper has D = 512, F = 2048 and six layers. One layer, by the formulas and
-from your module (on the meta device, where tensors have a shape and take no memory):
+How big is it? An attention has 4 D^2 + 4 D parameters, a feed-forward network 2 D F + F + D, two
+norms 4 D. The base model of the paper has D = 512, F = 2048 and six layers. Here is one layer, by
+the formulas and from your module (on the meta device, where tensors have a shape and no memory):
 
 >>> def count(module):
 ...     return sum(parameter.numel() for parameter in module.parameters())
@@ -160,7 +154,7 @@ from your module (on the meta device, where tensors have a shape and take no mem
 >>> count(layer), count(encoder), count(encoder) == 6 * count(layer)
 (3152384, 18914304, True)
 
-Two thirds of it are in the feed-forward network. And the trap: six names, one layer.
+Two thirds of the parameters are in the feed-forward network. And the trap: six names, one layer.
 
 >>> round((2 * D * F + F + D) / count(layer), 2)
 0.67
@@ -171,11 +165,11 @@ Two thirds of it are in the feed-forward network. And the trap: six names, one l
 What to build
 -------------
 1. `EncoderLayer`: make the four parts, then let each frame call its sublayer. A frame calls it with
-   one argument; the mask has to come along some other way.
-2. `Encoder`: the layers one after the other, and the norm at the end if there is to be one.
+   one argument; the mask has to get there some other way.
+2. `Encoder`: the layers one after the other, and the norm at the end if there is one.
 
 Both are short: you have built all the parts. Look up their arguments in exercises 7, 8 and 9, and
-mind the defaults: that of `FeedForward` is not relu, and that of `Residual` is not post-norm.
+check the defaults: `FeedForward` does not default to relu, and `Residual` does not to post-norm.
 
 Off limits, from here on: `nn.Transformer` and its layers. Use your own `MultiHeadAttention`,
 `Residual`, `LayerNorm` and `FeedForward`.

@@ -66,7 +66,7 @@ def padding(ex: Exercise, rng: Random) -> Ask:
         f"A source of {real} tokens is padded to {length}, and the mask hides the padding as keys. What stands there "
         "is replaced. At which positions does the output change?",
         frozenset(torch.nonzero(gap > 1e-9)[:, 0].tolist()),
-        f"At the padded ones alone ({real} to {length - 1}), which nobody reads. No real token saw them, in any layer.",
+        f"At the padded ones alone ({real} to {length - 1}), which nobody reads. No real token saw them in any layer.",
     )
 
 
@@ -79,6 +79,6 @@ def final_norm(ex: Exercise, rng: Random) -> Ask:
         f"How many layer norms are in an Encoder of {layers} layers with norm_first={norm_first}?",
         norms,
         f"Two in each layer, {2 * layers}"
-        + (", and one at the end: in pre-norm the stream itself was never normalised." if norm_first
+        + (", and one at the end: in pre-norm the stream itself was never normalized." if norm_first
            else ". In post-norm the last sublayer ends with one already, so none is added."),
     )  # fmt: skip

@@ -29,7 +29,7 @@ def out_shape(ex: Exercise, rng: Random) -> Ask:
         f"A decoder layer gets x of shape {tuple(x.shape)} and a memory of shape {tuple(memory.shape)}. What shape "
         "comes out?",
         tuple(out.shape),
-        "That of x. The memory is only asked: its length is summed away when the values are mixed.",
+        "That of x. The memory's length disappears when the values are mixed.",
     )
 
 
@@ -60,7 +60,7 @@ def sources(ex: Exercise, rng: Random) -> Ask:
         f"A decoder layer reads 4 target tokens and a memory of {length}. All of the memory is replaced. At how many "
         "target positions does the output change?",
         int((gap > 1e-9).sum()),
-        "At all 4. Each of them asks the whole source; a causal mask concerns the target alone, for the source is "
+        "At all 4. Each of them reads the whole source; a causal mask is about the target alone, since the source is "
         "known in full before the first word is written.",
     )
 
