@@ -42,11 +42,11 @@ original to find what comes next (cross-attention), and thinks before she writes
 network). The decoder does this in every layer.
 
 *Cross-attention.* Who asks, and who answers? The target has the question: "I have written 'the
-dog'; which part of the source do I need now?" So the *queries* come from the target, one for each of
-its positions. The source has the answers. Each of its words offers a *key*, by which it is found, and a
-*value*, which it hands over. Key and value belong to the same word, so both come from the memory.
-The shapes say the same: the result has one row for each query, and it is added to the target's
-stream, which has T rows.
+dog'; which part of the source do I need now?" So the *queries* come from the target, one for each
+of its positions. The source has the answers. Each of its words offers a *key*, by which it is
+found, and a *value*, which it hands over. Key and value belong to the same word, so both come from
+the memory. The shapes say the same: the result has one row for each query, and it is added to the
+target's stream, which has T rows.
 
 Two ways to get it wrong show what the roles mean. Without a key, `MultiHeadAttention` attends to
 its query: the decoder reads its own words twice and the source never. It will still write fluent
@@ -60,8 +60,8 @@ predict the word that comes next. Now the answer to each prediction is in the in
 further on. The mask hides it, so that every position gets exactly what it would have got in a pass
 of its own (shown below, in numbers). The mask is the price of training all positions in parallel.
 
-*And the source?* It may be read whole, since it is not what is being predicted. Only its padding has
-to be hidden.
+*And the source?* It may be read whole, since it is not what is being predicted. Only its padding
+has to be hidden.
 
 The mathematics
 ---------------
@@ -167,11 +167,12 @@ six layers, as in the paper's base model, by the formulas and then from your mod
 44.1
 
 Add one table for about 37000 tokens, which source, target and output layer share (sections 3.4 and
-5.1 of the paper), and you have 63.1 million. Table 3 of the paper says 65. It does not list the parts
-and calls its vocabulary only "about 37000": with 65 million, there would be room for 40749 tokens.
+5.1 of the paper), and you have 63.1 million. Table 3 of the paper says 65. It does not list the
+parts and calls its vocabulary only "about 37000": with 65 million, there would be room for 40745
+tokens.
 
 >>> round((both + 37000 * D) / 1e6, 1), round((65e6 - both) / D)
-(63.1, 40749)
+(63.1, 40745)
 
 What to build
 -------------
@@ -249,7 +250,8 @@ class DecoderLayer(nn.Module):
     ) -> Tensor:
         """Look back, look across, then process what was found.
 
-        No mask is made in here. A caller who does not want the layer to look ahead passes a causal one.
+        No mask is made in here. A caller who does not want the layer to look ahead passes a causal
+        one.
 
         Args:
             x: (B, T, D) the target's stream; left as it is.
