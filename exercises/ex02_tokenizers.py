@@ -29,8 +29,8 @@ Which pieces should a text be cut into?
   learn to say anything. A character that was not in the training text still has no id.
 - *Bytes* are the 256 values that every file is made of. UTF-8 writes any text in any script as
   bytes: an English letter takes one, an accented or Greek letter two, most Chinese characters
-  three, an emoji four. So 256 ids are enough for everything, and **nothing is ever unknown**. The price:
-  the sequences are longer still.
+  three, an emoji four. So 256 ids are enough for everything, and **nothing is ever unknown**. The
+  price: the sequences are longer still.
 - *Merges* pay that price back. What is frequent becomes one token; what is rare stays in pieces,
   down to its bytes if need be. Common words get an id of their own, and the ending of "lowest" may
   be shared with that of "newest". GPT-2 and most models since are built on this.

@@ -1,4 +1,4 @@
-"""Exercise 4: positional encodings, which tell attention where each token stands.
+"""Exercise 4: positional encodings, which tell a transformer where each token stands.
 
 The picture
 -----------
@@ -28,17 +28,18 @@ before. A clock is one hand, and its reading two numbers, the sine and the cosin
 
 The intuition
 -------------
-Attention by itself is blind to order. It asks how well keys fit and mixes values, and neither
-depends on where a key stands: shuffle the tokens, and every token gets the same answer as before,
-only the answers are shuffled too. "Dog bites man" and "man bites dog" are the same bag of words.
-So the order has to be written into the vectors themselves.
+A transformer reads all tokens at once. Its central layer, *attention*, is the next exercise; for
+now one sentence is enough. It gives each token a weighted average of the vectors of all tokens, and
+the weights depend on how well two vectors fit, not on where they stand. A weighted average has no
+first and no last. Shuffle the tokens, and every token gets the same average as before. "Dog bites
+man" and "man bites dog" are the same bag of words.
 
-How do you write a time down in numbers that stay small? With the hands of clocks. The second hand
-tells neighbouring moments apart but comes round every minute; the hour hand tells morning from
-noon but not one second from the next; all of them together tell every moment of the day from every
-other. And clocks have a gift that a plain counter lacks: "ten minutes later" is the same turn of
-the hand whatever the time is. A model that has learned the one turn can look ten tokens back from
-anywhere.
+So the order has to be written into the vectors themselves. How do you write a time down in numbers
+that stay small? With the hands of clocks. The second hand tells neighbouring moments apart but
+comes round every minute; the hour hand tells morning from noon but not one second from the next;
+all of them together tell every moment of the day from every other. And clocks have a gift that a
+plain counter lacks: "ten minutes later" is the same turn of the hand whatever the time is. A model
+that has learned that one turn can look ten tokens back from anywhere.
 
 The mathematics
 ---------------
@@ -47,26 +48,15 @@ For position t and i = 0 ... D/2 - 1 (Vaswani et al. 2017, section 3.5)::
     pe[t, 2i]     =  sin(t * w_i)               w_i = base ** (-2i / D),   base = 10000
     pe[t, 2i + 1] =  cos(t * w_i)               pe (T, D)
 
-Why is attention blind? Let P be a permutation matrix, which shuffles the rows of X. Then Q, K and
-V are shuffled alike, since each row is projected by itself, and the softmax works row by row::
-
-    softmax(P Q (P K)^T) P V  =  softmax(P Q K^T P^T) P V  =  P softmax(Q K^T) P^T P V
-                              =  P softmax(Q K^T) V                   (since P^T P = I)
-
-Shuffled in, the same shuffled out: attention is *equivariant* to permutations. Feed-forward layers
-and norms, which look at one row at a time, are too, so nothing further up could repair it. (A
-causal mask, exercise 6, does break the symmetry, and a decoder can pick up something about order
-from that alone. GPT-2 does not leave it to chance.)
-
-Why not the number t itself? It grows without end and soon drowns the token. Why not t / T? Then
+*Why not the number t itself?* It grows without end and soon drowns the token. *Why not t / T?* Then
 one step is short in a long text and long in a short one. Sines and cosines stay between -1 and 1,
 and a step is always the same turn.
 
-Why so many speeds? Clock i needs 2 pi / w_i steps for one turn: its wavelength. They grow by equal
-factors from 2 pi (i = 0) towards 10000 * 2 pi. The fast ones tell neighbours apart, and the slow
-ones do not come round within any text of a normal length, so no two positions look alike.
+*Why so many speeds?* Clock i needs 2 pi / w_i steps for one turn: its wavelength. They grow by
+equal factors from 2 pi (i = 0) towards 10000 * 2 pi. The fast ones tell neighbours apart, and the
+slow ones do not come round within any text of a normal length, so no two positions look alike.
 
-Why the sine *and* the cosine? A sine takes every value twice a turn; only both together say where
+*Why the sine and the cosine?* A sine takes every value twice a turn; only both together say where
 the hand points. And only both together can be moved on. With s = sin(t w), c = cos(t w) and a
 shift of k positions, the rules for the sum of two angles say::
 
@@ -80,20 +70,20 @@ you have one matrix M (D, D) with `M @ pe[t] == pe[t + k]` for every t::
     M = [    0      R(k w_1)    0     ]        R(a) = [  cos a   sin a ]
         [    0        0      R(k w_2) ]               [ -sin a   cos a ]
 
-So "k further on" is a linear map, the kind of thing that the projections of attention can learn.
-It also follows that the dot product of two encodings depends on their distance alone: it is the
-sum of cos((t - s) w_i) over the clocks. RoPE (Su et al. 2021) is built on that rotation.
+So "k further on" is a linear map, the kind of thing that a layer can learn. It also follows that
+the dot product of two encodings, which is how a transformer measures what fits, depends on their
+distance alone: it is the sum of cos((t - s) w_i) over the clocks.
 
-Why add, and not append? Appending would be clean but takes width away from the tokens. Adding
+*Why add, and not append?* Appending would be clean but takes width away from the tokens. Adding
 loses less than it seems: the next layer computes W (x + p) = W x + W p, as if it had got both, and
 in hundreds of dimensions there is room for the two to keep out of each other's way.
 
-Fixed or learned? The other way is a table like that of exercise 3, with one row per position
+*Fixed or learned?* The other way is a table like that of exercise 3, with one row per position
 instead of one per token, and training fills it in. It may find something better than sines, but it
 has no row for position max_len, and rows that are seldom reached in training are learned badly.
-Vaswani et al. tried both and found no difference worth mentioning (table 3, row E); they kept the
-sines, which can be computed for any position. GPT-2 learns its 1024 positions, and so will your
-GPT.
+Vaswani et al. tried both and found nearly identical results (table 3, row E); they kept the sines,
+which can be computed for any position. GPT-2 learns its 1024 positions, and so will your GPT. We
+draw them from N(0, 0.02), as the tokens; GPT-2's published code starts them from N(0, 0.01).
 
 By hand
 -------
@@ -136,20 +126,21 @@ For base = 10000 and D = 512 the wavelengths run from 2 pi, a good 6 steps, to j
 >>> round(2 * math.pi * 10000, 1)
 62831.9
 
-And this is the blindness, in its simplest form: attention with q = k = v = x. Read "dog bites man"
+And this is the blindness. Each token scores every token by a dot product, a softmax makes weights
+of the scores (exercise 1), and the answer is the average with these weights. Read "dog bites man"
 backwards, and the same answers come out backwards; the dog can't tell whether it bites or is
 bitten:
 
->>> def attention(x):
-...     return torch.softmax(x @ x.T / math.sqrt(x.size(-1)), dim=-1) @ x
+>>> def averages(x):
+...     return torch.softmax(x @ x.T, dim=-1) @ x  # (T, T) weights times (T, D) vectors
 >>> dog, bites, man = [1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]
 >>> there, back = torch.tensor([dog, bites, man]), torch.tensor([man, bites, dog])
->>> torch.allclose(attention(there).flip(0), attention(back))
+>>> torch.allclose(averages(there).flip(0), averages(back))
 True
 
 With positions it can:
 
->>> torch.allclose(attention(there + pe[:3]).flip(0), attention(back + pe[:3]))
+>>> torch.allclose(averages(there + pe[:3]).flip(0), averages(back + pe[:3]))
 False
 
 What to build
@@ -167,14 +158,46 @@ loaded into one with another max_len.
 
 Nothing new is off limits; `nn.Embedding` and `F.embedding` still are.
 
+Going deeper
+------------
+*The blindness, proved.* Let P be a permutation matrix, which shuffles the rows of X (T, D). The
+softmax works row by row, so it does not mind in which order rows and columns come::
+
+    softmax(P X (P X)^T) P X  =  softmax(P X X^T P^T) P X  =  P softmax(X X^T) P^T P X
+                              =  P softmax(X X^T) X                   (since P^T P = I)
+
+Shuffled in, the same shuffled out: the layer is *equivariant* to permutations. The other layers of
+a transformer look at one token at a time, so they are, too, and nothing further up can repair it.
+(A GPT lets each token see only what stands before it, exercise 6. That does break the symmetry, and
+a model can pick up something about order from it alone. GPT-2 does not leave it to chance.)
+
+*What came after: turn, don't add.* If "k further on" is a rotation, why not turn the tokens
+themselves? Today's models leave x alone. Where two tokens, at positions t and s, are compared by a
+dot product, they first turn each vector's pairs of numbers by the clocks' angles at its position.
+Turning both by the same angle changes no dot product, so only the difference t - s is left. Here
+are two vectors at positions 3 and 5, and then at 90 and 92:
+
+>>> u, v = torch.tensor([1.0, 2.0, 0.5, -1.0]), torch.tensor([0.5, -1.0, 1.0, 2.0])
+>>> def turned(vector, position):
+...     return shift_matrix(position, 4, base=100.0) @ vector
+>>> for t, s in ((3, 5), (90, 92)):
+...     print(round((turned(u, t) @ turned(v, s)).item(), 3))
+-2.267
+-2.267
+
+That is RoPE, rotary position embedding (Su et al. 2021), and exercise 18 builds it.
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Representing The Order of The Sequence Using
-  Positional Encoding". Its first figure has all sines on the left and all cosines on the right; the
-  paper, and this exercise, let them alternate.
+  Positional Encoding". Its heat map, the third figure of that section, has all sines on the left
+  and all cosines on the right; the paper, and this exercise, let them alternate.
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 1, on position embeddings
 - What are Transformer Neural Networks? (Ari Seff), the part on positional encodings
+- The Annotated Transformer (Harvard NLP), "Positional Encoding": the same table in a few lines of
+  code
 - Attention Is All You Need (Vaswani et al. 2017), section 3.5
+- RoFormer: Enhanced Transformer with Rotary Position Embedding (Su et al. 2021)
 """
 
 from __future__ import annotations
