@@ -192,8 +192,8 @@ class MultiHeadAttention(nn.Module):
     """Attend with several heads at once, each in a slice of its own of the projections.
 
     Attributes:
-        q_proj, k_proj, v_proj, out_proj: `nn.Linear` from D to D, each with random weights of its own
-            at the start (those that `nn.Linear` draws will do).
+        q_proj, k_proj, v_proj, out_proj: `nn.Linear` from D to D. How their weights start is up to you;
+            those that `nn.Linear` draws will do.
 
     Args:
         d_model: D, the width of what comes in and goes out.

@@ -119,17 +119,18 @@ from torch import Tensor, nn
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    """Multiply x by the chance that a standard normal variable stays below it.
+    """Multiply x by the probability that a standard normal variable stays below it.
 
     Args:
-        x: (...) any shape, floating point. Huge values are fine: 0 to the left, x to the right.
+        x: (...) any shape, floating point. Huge values are fine: far to the left the result is 0 and
+            so is the slope, far to the right they are x and 1.
         approximate: "none" for the exact form, through erf; "tanh" for the form that GPT-2 uses.
 
     Returns:
-        A tensor of the shape, dtype and device of x, which is left as it is.
+        A tensor of the shape, dtype and device of x, which is left as it is; gradients flow through.
 
     Raises:
-        ValueError: for any other `approximate`. The message names the argument and what came.
+        ValueError: for any other `approximate`; the message holds what came.
 
     Source: Hendrycks & Gimpel 2016, section 2.
     """
@@ -144,15 +145,15 @@ class FeedForward(nn.Module):
         d_model: D, the width of a token.
         d_ff: F, the width in between; 4 D if None.
         activation: "gelu", "gelu_tanh" or "relu".
-        dropout: the share of values that is set to zero in training.
+        dropout: the probability with which each value is set to zero in training, in the hidden layer
+            or in the result, as you like; those that are kept are divided by 1 - dropout.
         bias: whether `up` and `down` have biases.
 
     Attributes:
         up, down: `nn.Linear` from D to F and back.
 
     Raises:
-        ValueError: for another `activation`, or a `dropout` outside 0..1. The message names the
-            argument and what came.
+        ValueError: for another `activation`, or a `dropout` outside 0..1; the message holds what came.
 
     Source: Vaswani et al. 2017, section 3.3.
     """
@@ -176,7 +177,8 @@ class FeedForward(nn.Module):
             x: (..., D), left as it is.
 
         Returns:
-            (..., D). The result at one position depends on x at that position alone.
+            (..., D), in the dtype and on the device of x. The result at one position depends on x at
+            that position alone. Gradients reach x and all parameters.
         """
         # Your code here. (The reference needs 6 lines.)
         raise NotImplementedError("not written yet")

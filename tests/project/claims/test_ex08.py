@@ -14,9 +14,9 @@ def near(a: Any, b: Any, digits: float = 6e-3) -> bool:
     return bool(np.allclose(np.asarray(a, dtype=float), np.asarray(b, dtype=float), rtol=digits, atol=1e-5))
 
 
-def added(got: Any, want: Any, turn: int = 0) -> Any:
+def added(got: Any, want: Any) -> Any:
     """What a pass in training added to x, rounded."""
-    return (got["trained"][turn] - want["x"]).round(3)
+    return (got["trained"] - want["x"]).round(3)
 
 
 def normed(y: Any) -> Any:
@@ -66,7 +66,6 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"with dropout=0.25, (\d+)% of the sublayer's output is dropped": lambda got, want, share: (
             abs((added(got, want) == 0).mean() - int(share) / 100) < 0.006 and abs(int(share) - 25) > 4
         ),
-        r"two passes in training drop the very same": lambda got, want: near(added(got, want), added(got, want, 1)),
         r"dropout does the same to all tokens": lambda got, want: near(added(got, want).std(0), 0),
         r"dropout does the same to all features": lambda got, want: near(added(got, want).std(1), 0),
     },
@@ -84,7 +83,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"with dropout=0.25, (\d+)% of the sublayer's output is dropped": lambda got, want, share: (
             steps(got, want) == 1.333 and abs(int(share) - 25) > 4
         ),
-        r"dropout does the same to all tokens": lambda got, want: near(got["trained"].std(0), 0),
+        r"dropout does the same to all tokens": lambda got, want: near(got["trained"][::2].std(0), 0),
     },
 }  # fmt: skip
 
@@ -120,7 +119,6 @@ TURNS = {
     "too much": [by_hand(PRE, "h.shape", "0.4"), by_hand(POST, "h.shape", "0.4")],
     "token by token": [by_hand(PRE, "(*h.shape[:-1], 1)")],
     "feature by feature": [by_hand(PRE, "h.shape[1:]"), by_hand(POST, "h.shape[1:]")],
-    "always the same": [(PRE, "state = torch.get_rng_state()\n            torch.manual_seed(0)\n            out = x + self.dropout(sublayer(self.norm(x)))\n            torch.set_rng_state(state)\n            return out")],
 }  # fmt: skip
 
 
