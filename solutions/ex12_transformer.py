@@ -2,38 +2,39 @@
 
 The picture
 -----------
-One half reads, the other half writes. In training, the source is "abc", and the target, which is to
-be written, is "cba"::
+One half reads, the other half writes. Here the source is "abc", and the target, which is to be
+written, is "cba"::
 
     src (B, S)     a  b  c  EOS                tgt_in (B, T)    BOS c  b  a
       |                                          |
     src_embedding, times sqrt(D)               tgt_embedding, times sqrt(D)
       + positions                                + positions
       |  (B, S, D)                               |  (B, T, D)
-    .-|-------- encoder -----------.           .-|-------- decoder -------------------.
-    | self-attention: everything   |           | self-attention: itself and what is   |
-    |   but padding is seen        |           |   on its left                        |
-    | feed-forward                 |           | cross-attention: everything in the   |
-    |   ... n_layers times         |           |   memory but padding is seen     <---+--.
-    '-|----------------------------'           | feed-forward                         |  |
-      |                                        |   ... n_layers times                 |  |
-      v                                        '-|------------------------------------'  |
-    memory (B, S, D)                             |  (B, T, D)                            |
-      |                                        output: D numbers to one for each token   |
-      '-- keys and values, for every layer --------------------------------------------->'
+    .-|-------- encoder -----------.           .-|-------- decoder ------------------.
+    | self-attention: everything   |           | self-attention: itself and what is  |
+    |   but padding is seen        |           |   on its left                       |
+    | feed-forward                 |           | cross-attention: everything in the  |
+    |   ... n_layers times         |           |   memory but padding is seen    <---+--.
+    '-|----------------------------'           | feed-forward                        |  |
+      |                                        |   ... n_layers times                |  |
+      v                                        '-|-----------------------------------'  |
+    memory (B, S, D)                             |  (B, T, D)                           |
+      |                                        output: one score for each token         |
+      '-- keys and values, for every layer ------|------------------------------------->'
                                                  |
                                                logits (B, T, V)
                                                  |  loss: one number
                                                targets (B, T)   c  b  a  EOS
 
-Look at the two rows on the right. They are the same sequence, and the lower one is a step ahead::
+Look at the two rows on the right. They are the same sequence, one step apart::
 
-    position           0     1     2     3
-    what it is given   BOS   c     b     a         tgt_in  =  shift_right(targets, bos_id)
-    what it shall say  c     b     a     EOS       targets
+    position             0     1     2     3
+    what it is given     BOS   c     b     a         tgt_in  =  shift_right(targets, bos_id)
+    what it should say   c     b     a     EOS       targets
 
-At work there is no target. The model writes its own, one token at a time, and the memory is computed
-once::
+When the trained model is used (this is called *inference*), there is no target. The model writes
+its own, one token at a time, and each token becomes input for the next. Such a model is called
+*autoregressive*. The memory is computed once::
 
     BOS        ->  c
     BOS c      ->  b
@@ -42,65 +43,74 @@ once::
 
 The intuition
 -------------
-*Two readers.* Translate "Have you eaten yet?" into German, and the first word to write is "Hast",
-because of the second to read, in a form that depends on the third. So read the whole question first,
-forwards and backwards: that is the encoder, in which every position sees all others. Then write from
-left to right: that is the decoder, in which none sees what has not been written. Between them is the
-cross-attention of exercise 11: whoever writes may look up anything in the source at any time, in any
-order. To reverse a string, say, the first position to be written looks at the last one to be read,
-and so on; when yours has learned it, you can see it as a diagonal that runs the wrong way.
+*Two readers.* Translate "Have you eaten?" into German, and the answer is "Hast du gegessen?". The
+first word to write depends on the whole question: "eaten" decides which verb it is ("haben", not
+"sein"), and "you" decides its form ("hast", not "hat"). So read the whole question first, in both
+directions: that is the encoder, in which every position sees all others. Then write from left to
+right: that is the decoder, in which no position sees what has not been written. The cross-attention
+of exercise 11 connects them: whatever is being written, any place of the source can be looked up.
+To reverse a string, the first position to be written looks at the last one to be read, and so on.
+When your model has learned it, you can see that as a diagonal that runs the wrong way.
 
-*Teacher forcing.* A pupil who translates aloud, and whose teacher, after each word, says what the
-word should have been: then they go on from the right word, whatever the pupil said. So is the decoder
-trained. Every position is given the true tokens before it, not the model's own guesses. That has two
-merits: an error at the start does not spoil the rest of the lesson; and since all inputs are known in
-advance, the T positions can be computed at the same time, with a causal mask between them.
+*Teacher forcing.* Imagine a pupil who translates aloud, and a teacher who says after each word what
+it should have been. The pupil goes on from the right word, whatever they said. This is how the
+decoder is trained: every position is given the true tokens before it, not the model's own
+predictions. That has two merits. An error at the start does not spoil the rest of the example; and
+since all inputs are known in advance, the T positions can be computed in parallel, with a causal
+mask between them.
 
-*Why shift?* Position t is to say target t. If it were given target t as well, it could copy it, and
-the loss would fall to nothing: the answer is printed on the exam paper. So it is given target t - 1,
-and at the beginning, where nothing is before, a token of its own that says "begin": BOS. The shift
-takes away the token at its own place, the causal mask takes away those to the right. Each is useless
-without the other.
+*Why shift?* Position t has to predict target t. If target t were also its input, it could copy it,
+and the loss would fall to almost nothing: the answer would be printed on the exam paper. So its
+input is target t - 1; and at position 0, where nothing comes before, it is a special token that
+says "begin": BOS. The shift removes the token at its own place, the causal mask hides those to the
+right. Each is useless without the other.
 
-*The price of it.* In training every prefix is perfect. At work the prefix is what the model itself has
-written, and after its first slip it stands where no lesson has ever led it: the next slip is
-likelier. This mismatch is called *exposure bias*. Larger models slip less, and so suffer less.
+*The price.* In training every prefix is perfect. At inference the prefix is what the model itself
+has written, and after its first slip it is in a situation that no training example has shown: the
+next slip becomes more likely. This mismatch is called *exposure bias*.
 
-*Greedy.* At work one takes the likeliest token, writes it down, goes on from it, and never comes
-back. That is quick, and does not always find the likeliest sequence (see below). The paper keeps the
+*Greedy decoding.* At inference, take the most probable token, append it, and go on; never go back.
+That is quick, and does not always find the most probable sequence (see below). The paper keeps the
 best four beginnings instead (*beam search*) and gains a little. For a task with one right answer,
 greedy will do.
 
-*Padding.* Sequences in a batch are of different lengths, and the short ones are filled up with
-`pad_id` at the end. In the source, that has to be hidden from everyone who reads it: from the encoder
-itself and from the cross-attention. In the target it needs no mask: it stands at the end, so what is
-real can't see it anyway, and for what it says itself the loss does not ask (`ignore_index`).
+*Padding.* The sequences in a batch have different lengths; the short ones are filled up with
+`pad_id` at the end. In the source, padding has to be hidden wherever the source is read: by the
+encoder itself and by the cross-attention. In the target it needs no mask: it comes last, so real
+positions can't see it anyway, and what its own positions predict the loss leaves out
+(`ignore_index`).
 
 The mathematics
 ---------------
-*Size of the inputs.* What goes in is sqrt(D) * embedding + position. The entries of a fresh table are
-about 0.02 (exercise 3), those of the positions about 0.7. Without the factor, the model would start
-with a loud "where" and a whispered "what".
+*The inputs.* What goes in is sqrt(D) * embedding + position. The entries of a new table have a size
+of about 0.02 (exercise 3), those of the positions of about 0.71. Without the factor, the model would
+start with a loud "where" and a whispered "what". With it, tokens have 0.45 against 0.71 in the
+paper's base model (D = 512), and 0.23 at the default D = 128 of this exercise: still the quieter
+part, but one that can be heard, and training does the rest.
+
+*What is shared.* The paper has one vocabulary for both languages, and uses one matrix for three
+jobs: source embedding, target embedding, and output layer (section 3.4). Here the two sides have
+vocabularies of their own, and nothing is tied: three matrices. Tying returns in exercise 13.
 
 *Label smoothing* (Szegedy et al. 2016, section 7). The plain cross-entropy asks for all of the
-probability on the right token, and it is never content: doubling all logits always helps. Smoothed by
-s, it asks for a target distribution that keeps a share s for all V tokens alike, the right one
-included::
+probability on the right token, and once that token is ahead, it is never content: doubling all
+logits brings the loss closer to 0, however large they are. Label smoothing by s asks for a target
+distribution that reserves a share s for all V tokens alike, the right one included::
 
     q(right) = 1 - s + s/V            q(any other) = s/V
 
     loss  =  - sum over v of q(v) log p(v)
           =  (1 - s) * (- log p(right))  +  s * (mean over v of - log p(v))
 
-There is an end now: the loss is smallest when p = q, where the logit of the right token stands above
-the others by ln(q(right) / q(other)), and no further. What is left at that point is the entropy of q,
-so the loss never reaches 0. The paper says what that does: it makes perplexity worse, because the model
-learns to be less sure, and the translations better (section 5.4, s = 0.1).
+Now there is a best answer: the loss is smallest when p = q, where the logit of the right token is
+above the others by ln(q(right) / q(other)), and no more. What is left at that point is the entropy
+of q, so the loss never reaches 0. The paper says what this does: it hurts perplexity, because the
+model learns to be less sure, and improves the translations (section 5.4, s = 0.1).
 
-*Mean over what?* Over the targets that are kept, in both terms. Divide by all B*T instead, and a
-sequence counts the less the more padding its batch happens to have.
+*The mean of what?* Of the targets that are kept, in both terms. If you divide by all B*T instead, a
+sequence counts less the more padding its batch happens to have.
 
-*The learning rate of the paper* (section 5.3), with steps counted from 1::
+*The learning rate schedule of the paper* (section 5.3), with steps counted from 1::
 
     lr = D^-0.5 * min(step^-0.5,  step * warmup^-1.5)
 
@@ -112,57 +122,66 @@ sequence counts the less the more padding its batch happens to have.
          '---------------------------------
               warmup
 
-- *Why the line?* Post-norm, as published, starts out with large gradients in the layers next to the
-  loss (exercise 8). And the optimizer divides each gradient by an average of its past size; in the
-  first steps there is no past worth the name, and its steps are large and ill-informed. Small steps
-  do no harm until both have settled.
-- *Why the root?* Later, what is left to learn is fine, and each batch points somewhere else. Smaller and
-  smaller steps average that out. A root falls slowly enough never to stand still: the sum of
-  1/sqrt(step) has no limit.
-- *Why D^-0.5?* This optimizer (Adam, exercise 14) moves every weight by about lr, whatever the size of
-  its gradient. A number in the next layer adds up D of them, so in a wide model it moves further.
+- *Why the line?* Post-norm starts with large gradients in the layers next to the loss (exercise 10).
+  And the optimizer divides each gradient by a running average of its size; in the first steps that
+  average rests on almost no data, and the steps are large and ill-informed. Small steps do no harm
+  until both have settled.
+- *Why the root?* Later, what is left to learn is fine, and each batch points in a slightly different
+  direction. Smaller and smaller steps average that out. A root falls slowly enough not to get stuck:
+  the sum of 1/sqrt(step) has no limit.
+- *Why D^-0.5?* The paper does not say. A reason that fits: its optimizer (Adam, exercise 14) moves
+  every weight by about lr, whatever the size of its gradient. An output of a linear layer sums D
+  inputs, each times a weight that has moved; if the signs are mixed, such a sum changes by about
+  lr * sqrt(D). The factor makes that change the same for every width.
 
 By hand
 -------
-The targets of "cba" and of "d", the second filled up with 0, where a is 3 and BOS is 1, EOS 2:
+*Step 1: what the decoder is given, and how wrong its answers are.* The targets "cba" and "d", the
+second filled up with 0, where a is 3 and BOS is 1, EOS 2:
 
+>>> import math, torch
 >>> targets = torch.tensor([[5, 4, 3, 2], [6, 2, 0, 0]])
 >>> shift_right(targets, bos_id=1).tolist()
 [[1, 5, 4, 3], [1, 6, 2, 0]]
 
-Ten tokens and s = 0.1: the right one should get 0.91, the others 0.01 each. The logit of the right
-one then stands ln 91 = 4.51 above the others, and the loss is 0.50. Twice as sure is worse:
+Ten tokens and s = 0.1: the right one should get 0.91, each of the others 0.01. Its logit is then
+ln 91 = 4.51 above the others, and the loss is 0.50. Being twice as sure is worse:
 
->>> import math
 >>> round(math.log(91), 2)
 4.51
 >>> content, target = torch.zeros(1, 1, 10), torch.tensor([[7]])
 >>> content[0, 0, 7] = math.log(91)
->>> round(label_smoothed_cross_entropy(content, target, smoothing=0.1).item(), 2)
-0.5
->>> round(label_smoothed_cross_entropy(2 * content, target, smoothing=0.1).item(), 2)
-0.81
+>>> def loss(logits, smoothing):
+...     return round(label_smoothed_cross_entropy(logits, target, smoothing).item(), 4)
+>>> loss(content, 0.1), loss(2 * content, 0.1)
+(0.5003, 0.813)
 
-Without smoothing, twice as sure is always better:
+Without smoothing, being twice as sure is always better, provided that the right token is ahead. If
+a wrong one is ahead by 1, it is worse:
 
->>> [round(label_smoothed_cross_entropy(k * content, target, 0.0).item(), 4) for k in (1, 2)]
-[0.0943, 0.0011]
+>>> loss(content, 0.0), loss(2 * content, 0.0)
+(0.0943, 0.0011)
+>>> wrong = torch.zeros(1, 1, 10)
+>>> wrong[0, 0, 3] = 1.0
+>>> loss(wrong, 0.0), loss(2 * wrong, 0.0)
+(2.4612, 2.7966)
 
-The paper's base model has D = 512 and warms up for 4000 steps. Its largest rate is 0.0007; half-way up
-it has half of that, and after four times as long half of it again:
+*Step 2: the schedule.* The paper's base model has D = 512 and warms up for 4000 steps. The largest
+rate is 0.0007; half-way up it is half of that, and so it is after four times as many steps:
 
 >>> [f"{noam_lr(step, 512, 4000):.2e}" for step in (1, 2000, 4000, 16000)]
 ['1.75e-07', '3.49e-04', '6.99e-04', '3.49e-04']
 
-Why greedy can miss. At first, "a" has 0.6 and "b" 0.4. After "a" the model hesitates between two words,
-0.5 each; after "b" it is sure. Greedy takes "a" and ends with 0.3; the best sequence begins with "b":
+*Step 3: the model.* First the sizes of what goes in, as claimed above:
 
->>> round(0.6 * 0.5, 2), round(0.4 * 1.0, 2)
-(0.3, 0.4)
+>>> [round(0.02 * math.sqrt(D), 2) for D in (128, 512)]
+[0.23, 0.45]
+>>> round(SinusoidalPositions(128, 512).pe.square().mean().sqrt().item(), 2)
+0.71
 
-A small model of 7 tokens. Nothing in it has learned anything, and yet it keeps two promises: what
-comes later in the target does not change what was said before, and padding in the source changes
-nothing at all:
+A small model of 7 tokens has learned nothing, and yet it keeps two promises: what comes later in
+the target does not change what was predicted before, and padding in the source changes nothing at
+all:
 
 >>> model = Transformer(7, 7, d_model=16, n_heads=2, d_ff=32).eval()
 >>> src, tgt_in = torch.tensor([[3, 4, 5, 2]]), torch.tensor([[1, 5, 4, 3]])
@@ -176,8 +195,9 @@ torch.Size([1, 4, 7])
 >>> torch.allclose(model(padded, tgt_in), logits, atol=1e-6)
 True
 
-The parameters. An attention has 4 D^2 + 4 D, a feed-forward network 2 D F + F + D, a norm 2 D. An
-encoder layer is one attention, one network, two norms; a decoder layer two, one, three:
+Its parameters: an attention has 4 D^2 + 4 D, a feed-forward network 2 D F + F + D, a norm 2 D. An
+encoder layer is one attention, one network, two norms; a decoder layer two, one, three. Two tables
+and an output layer come on top:
 
 >>> D, F, V = 16, 32, 7
 >>> attention, network, norm = 4 * D**2 + 4 * D, 2 * D * F + F + D, 2 * D
@@ -185,27 +205,42 @@ encoder layer is one attention, one network, two norms; a decoder layer two, one
 >>> layers + 2 * V * D + D * V + V, sum(p.numel() for p in model.parameters())
 (11479, 11479)
 
+*Step 4: decoding.* Why greedy can miss: at first "a" has the probability 0.6 and "b" 0.4. After "a"
+the model hesitates between two words, 0.5 each; after "b" it is sure. Greedy takes "a" and ends
+with 0.3; the most probable sequence begins with "b":
+
+>>> round(0.6 * 0.5, 2), round(0.4 * 1.0, 2)
+(0.3, 0.4)
+
 What to build
 -------------
-1. `shift_right`: what the decoder is given.
-2. `label_smoothed_cross_entropy`: how wrong its answers are. Start from the log-probabilities; you
-   have seen how to get them without overflow in exercise 1.
-3. `noam_lr`: how large the steps are.
-4. `Transformer`: two embeddings, positions, the encoder, the decoder, an output layer, and the two
-   masks. Both halves share nothing but the positions, which hold no parameters.
-5. `greedy_decode`: at work.
+Four steps. Each has checks and hints of its own, and needs nothing of the later ones:
+
+1. `shift_right`, what the decoder is given, and `label_smoothed_cross_entropy`, how wrong its answers
+   are. Start the loss from the log-probabilities; in exercise 1 you have seen how to get them without
+   overflow.
+2. `noam_lr`: how large the steps of the training are.
+3. `Transformer`: two embeddings, positions, the encoder, the decoder, an output layer, and the two
+   masks. Write `encode`, then `decode`, then `forward`, which is one line. The two halves share
+   nothing but the positions, which hold no parameters.
+4. `greedy_decode`: how the trained model writes.
+
+The last check then trains your model on short strings, with PyTorch's optimizer and everything else
+of yours, and lets it reverse strings that it has never seen.
 
 Off limits: `F.cross_entropy` and `nn.CrossEntropyLoss` (this once: from exercise 13 on they are
 yours, you have built them twice), and `nn.Transformer` with all its parts, as before.
 
-Then let it learn: `make train TASK=reverse` teaches your model to reverse strings it has never seen,
-in about a minute, and `make sample PROMPT=hello` shows what it makes of a word of yours and where it
-looked.
+After exercise 14, when the optimizer is yours as well, `make train TASK=reverse` trains a larger
+model in about a minute, and `make sample TASK=reverse PROMPT=hello` shows what it makes of a word
+of yours and where it looked.
 
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar): "The Decoder Side", "The Final Linear and Softmax Layer",
   "Recap Of Training" and "The Loss Function", which ends with greedy decoding and beam search
+- The Annotated Transformer (Rush et al.), part 1 for the model and part 2 for the training: the whole
+  paper beside its code
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 3: the decoder, and how training
   differs from use
 - What are Transformer Neural Networks? (Ari Seff): once more from the beginning, it is all there now
@@ -230,7 +265,7 @@ from .ex11_decoder import Decoder
 
 
 def shift_right(targets: Tensor, bos_id: int) -> Tensor:
-    """Make what the decoder is given from what it shall say: one step behind, BOS in front.
+    """Make what the decoder is given from what it should say: one step behind, BOS in front.
 
     Args:
         targets: (B, T) token ids, T at least 1; left as they are.
@@ -256,8 +291,8 @@ def label_smoothed_cross_entropy(
     Args:
         logits: (B, T, V) scores of any size.
         targets: (B, T) the right tokens, int64 from 0 to V-1; left as they are.
-        smoothing: s, the share of the target distribution that all V tokens have alike; 0 gives the
-            plain cross-entropy. A token that is ignored as a target still has its share of it.
+        smoothing: s, the share of the target distribution that is spread over all V tokens alike; 0
+            gives the plain cross-entropy. A token that is ignored as a target still gets its part.
         ignore_index: a token (or a number outside the vocabulary, such as -100) whose places do not
             count; None counts all. What comes out when nothing is kept is left open.
 
@@ -387,7 +422,7 @@ class Transformer(nn.Module):
         ### END SOLUTION
 
     def decode(self, tgt_in: Tensor, memory: Tensor, src: Tensor) -> Tensor:
-        """Say at each position of the target what comes next.
+        """Predict at each position of the target what comes next.
 
         Args:
             tgt_in: (B, T) token ids, up to `max_len` long: BOS and what has been written so far.
@@ -411,7 +446,7 @@ class Transformer(nn.Module):
         ### END SOLUTION
 
     def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
-        """Read the source, and say at each position of the target what comes next.
+        """Read the source, and predict at each position of the target what comes next.
 
         Args:
             src: (B, S) as in `encode`.
@@ -426,7 +461,7 @@ class Transformer(nn.Module):
 
 
 def greedy_decode(model: nn.Module, src: Tensor, bos_id: int, eos_id: int, max_len: int) -> Tensor:
-    """Write the target token by token, each time the likeliest, until EOS.
+    """Write the target token by token, each time the most probable one, until EOS.
 
     Args:
         model: a `Transformer`; what is asked of it are `encode` and `decode` (or a call, which is
