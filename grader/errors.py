@@ -15,5 +15,9 @@ class MissingName(AttributeError):
     """The exercise under test doesn't define a name that the syllabus asks for."""
 
 
+class OffLimits(RuntimeError):
+    """Learner's code uses what it is to build itself."""
+
+
 class ReferenceBroken(GraderError):
     """The reference itself fails a check: a mistake of the project's, never of the learner's."""

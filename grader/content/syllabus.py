@@ -23,6 +23,7 @@ class Entry:
     summary: str
     needs: tuple[str, ...]  # direct and indirect, in syllabus order
     forbids: tuple[str, ...]  # its own and those of all earlier exercises
+    operators: tuple[str, ...]  # the same as operators of torch
     reads: tuple[str, ...]
 
     @property
@@ -63,6 +64,7 @@ def load(path: Path = ROOT / "exercises" / "syllabus.toml") -> tuple[Entry, ...]
     entries: list[Entry] = []
     needs: dict[str, list[str]] = {}
     forbidden: list[str] = []
+    operators: list[str] = []
     for item in data["exercise"]:
         stem = item["stem"]
         unknown = [need for need in item["needs"] if need not in needs]
@@ -71,6 +73,7 @@ def load(path: Path = ROOT / "exercises" / "syllabus.toml") -> tuple[Entry, ...]
         closure = {need for direct in item["needs"] for need in (direct, *needs[direct])}
         needs[stem] = [entry.stem for entry in entries if entry.stem in closure]
         forbidden += item.get("forbids", [])
+        operators += item.get("operators", [])
         entries.append(
             Entry(
                 stem=stem,
@@ -79,6 +82,7 @@ def load(path: Path = ROOT / "exercises" / "syllabus.toml") -> tuple[Entry, ...]
                 summary=item.get("summary", ""),
                 needs=tuple(needs[stem]),
                 forbids=(*forbidden, *item.get("forbids_here", [])),
+                operators=(*operators, *item.get("operators_here", [])),
                 reads=tuple(item.get("reads", [])),
             )
         )

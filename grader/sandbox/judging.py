@@ -52,7 +52,7 @@ class IsolatedJudge(Judge):
         *,
         suite: Path,
         forbids: Sequence[str] = (),
-        others: Sequence[str] = (),
+        operators: Sequence[str] = (),
         launch: Launcher,
         allowance: Allowance | None = None,
         patience: Guard = no_limit,
@@ -60,7 +60,7 @@ class IsolatedJudge(Judge):
         super().__init__(stem, learner, reference, seed)
         self.suite = suite
         self.forbids = list(forbids)
-        self.guarded = [name for name in learner.sources if name not in others]  # the exercise and its helpers
+        self.operators = list(operators)
         self.cpu = 0.0  # seconds of processor time that the learner's side has used
         self.time = 0.0  # seconds that it has used, or waited for
         self._launcher = launch
@@ -93,7 +93,7 @@ class IsolatedJudge(Judge):
             "sources": sources,
             "libraries": libraries().names,
             "forbids": self.forbids,
-            "guarded": self.guarded,
+            "operators": self.operators,
             "limit": limit,
         }
         return self._ask({"open": request}, limit, f"importing {self.stem}.py")
@@ -185,7 +185,7 @@ class IsolatedWorker(Worker):
             request["seed"],
             suite=Path(request["suite"]),
             forbids=request["forbids"],
-            others=request["others"],
+            operators=request["operators"],
             launch=self.launcher,
             allowance=Allowance(memory=request["memory"]),
             patience=stopwatch,

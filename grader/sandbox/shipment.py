@@ -32,6 +32,7 @@ MODULES = (  # each one after those that it imports
     "grader.sandbox.inside.seccomp",
     "grader.sandbox.inside.limits",
     "grader.sandbox.inside.wire",
+    "grader.sandbox.inside.absent",
     "grader.sandbox.inside.shortcuts",
     "grader.sandbox.inside.child",
     "grader.sandbox.inside.server",

@@ -79,7 +79,7 @@ class Runner:
             "seed": self.seed,
             "limit": IMPORT_LIMIT,
             "forbids": entry.forbids,
-            "others": [other.stem for other in load() if other.stem in sources and other != entry],
+            "operators": entry.operators,
             "sources": {
                 stem: (str(source.path.resolve()), source.text, source.origin) for stem, source in sources.items()
             },

@@ -20,7 +20,7 @@ from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Outcome, attempt, observe
 from grader.probing.stopwatch import stopwatch
 from grader.sandbox.inside import wire
-from grader.sandbox.inside.shortcuts import Guard
+from grader.sandbox.inside.shortcuts import prepare, take_away
 
 ReadExactly = Callable[[int], bytes]
 Write = Callable[[bytes], None]
@@ -42,17 +42,17 @@ class Child:
         stem: str,
         sources: dict[str, list[str]],
         forbids: list[str],
-        guarded: list[str],
+        operators: list[str],
         limit: float,
         libraries: list[str] | None = None,
     ) -> Outcome:
-        """Build the assembly, take away what is forbidden to the guarded modules, and import the exercise."""
+        """Build the assembly, take away what is forbidden, and import the exercise."""
         self.stem = stem
         texts = {name: Source(name, Path(path), text, origin) for name, (path, text, origin) in sources.items()}  # type: ignore[arg-type]
         code = Assembly(texts, libraries)
         code.__enter__()
         self.code = code
-        Guard(forbids, [f"{code.package}.{each}" for each in guarded]).install()
+        take_away(forbids, operators)
         outcome = attempt(lambda: code.module(stem), code, stopwatch, limit)
         return Outcome(None, outcome.failure, outcome.printed, outcome.seconds)
 
@@ -101,6 +101,7 @@ def warm_up(names: Iterable[str] = ()) -> None:
     torch.manual_seed(0)
     torch.empty(2, device="meta").softmax(0)
     repr(x)
+    prepare()
     gc.collect()
     gc.freeze()
 
