@@ -59,9 +59,15 @@ def raised(call: Callable[[], object], mentions: tuple[object, ...] | list[objec
     return Raised(None, mentions=wanted)
 
 
+def loaded_torch() -> Any:
+    """PyTorch, if it has been imported; what stands in for it where it is off limits is none."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and "Tensor" in vars(torch) else None
+
+
 def freeze(value: Any) -> Any:
     """Copy what a probe returned into a tree of dicts, lists, plain values and `Array` leaves."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None and isinstance(value, torch.Tensor):
         return _freeze_tensor(value)
     if isinstance(value, np.ndarray):

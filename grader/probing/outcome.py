@@ -22,7 +22,7 @@ import numpy as np
 
 from grader.errors import MissingName
 from grader.probing.assembly import Assembly, Exercise, unqualified
-from grader.probing.observation import freeze
+from grader.probing.observation import freeze, loaded_torch
 from grader.probing.prints import OutputFlood, Tape
 from grader.probing.random import Random
 
@@ -144,7 +144,7 @@ def _reset(seed: int) -> None:
     """Seed every global generator, so that a probe repeats whatever ran before it."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None:
         torch.manual_seed(seed)
 
@@ -163,7 +163,7 @@ def _kept_state() -> Iterator[None]:
         os._exit = exit_now
         os.chdir(folder)
         sys.setrecursionlimit(recursion)
-        torch = sys.modules.get("torch")
+        torch = loaded_torch()
         if torch is not None:
             torch.set_grad_enabled(True)
             torch.set_default_dtype(torch.float32)

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Collection
 from typing import Any, Protocol
 
+from grader.content.syllabus import load
 from grader.errors import GraderError
 from grader.sandbox import levels, shipment
 from grader.sandbox.inside import linux
@@ -120,8 +121,13 @@ class ForkServer:
             env=ENVIRONMENT,
             cwd=TOP,
         )
-        options = {"readable": [str(path) for path in readable], "listable": [str(path) for path in listable]}
-        options["warm"] = sorted(self._warm)
+        options = {
+            "readable": [str(path) for path in readable],
+            "listable": [str(path) for path in listable],
+            "warm": sorted(self._warm),
+            "forbids": sorted({name for entry in load() for name in entry.forbids}),
+            "operators": sorted({name for entry in load() for name in entry.operators}),
+        }
         assert self._server.stdin is not None
         self._server.stdin.write(shipment.parcel(shipment.SERVER, control=theirs.fileno(), **options))
         self._server.stdin.close()

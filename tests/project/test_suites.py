@@ -201,7 +201,18 @@ def test_the_syllabus_and_the_files_agree():
     assert {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_ex*.py")} == stems
     assert {path.stem for path in (FOLDER / "hints").glob("*.toml")} == stems
     data = tomllib.loads((FOLDER / "syllabus.toml").read_text())
-    known = {"stem", "title", "part", "summary", "needs", "forbids", "forbids_here", "reads"}
+    known = {
+        "stem",
+        "title",
+        "part",
+        "summary",
+        "needs",
+        "forbids",
+        "forbids_here",
+        "operators",
+        "operators_here",
+        "reads",
+    }
     assert all(set(item) <= known for item in data["exercise"])
 
 

@@ -39,7 +39,7 @@ def part(owner: str, name: str, reason: str) -> Absent:
         raise AttributeError(name)
     full = f"{owner}.{name}"
 
-    def refuse(cls: type, **_: Any) -> Never:
+    def refuse(*_: Any, **__: Any) -> Never:
         raise OffLimits(f"{full} {reason}")
 
     return Absent(full, (), {"reason": reason, "__init_subclass__": classmethod(refuse)})
@@ -81,6 +81,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def stand_in(names: Sequence[str], reason: str, unload: bool = False) -> None:
     """Put stand-ins in the place of these modules; of those that are loaded if they are to be unloaded."""
     finder = Finder(names, reason)
-    for name in [name for name in sys.modules if unload and finder.find_spec(name)]:
+    loaded = unload and any(name in sys.modules for name in names)
+    for name in [name for name in sys.modules if finder.find_spec(name)] if loaded else []:
         del sys.modules[name]
     sys.meta_path.insert(0, finder)

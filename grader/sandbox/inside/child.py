@@ -20,7 +20,7 @@ from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Outcome, attempt, observe
 from grader.probing.stopwatch import stopwatch
 from grader.sandbox.inside import wire
-from grader.sandbox.inside.shortcuts import prepare, take_away
+from grader.sandbox.inside.shortcuts import take_away
 
 ReadExactly = Callable[[int], bytes]
 Write = Callable[[bytes], None]
@@ -101,7 +101,6 @@ def warm_up(names: Iterable[str] = ()) -> None:
     torch.manual_seed(0)
     torch.empty(2, device="meta").softmax(0)
     repr(x)
-    prepare()
     gc.collect()
     gc.freeze()
 

@@ -7,6 +7,7 @@ has ended.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 from grader.sandbox.inside import landlock, limits, seccomp
 from grader.sandbox.inside.child import read_from, serve, warm_up, write_to
+from grader.sandbox.inside.shortcuts import prepare
 from grader.sandbox.inside.syscalls import this_machine
 
 WIRE, RULES = 3, 4  # file descriptors of a child: the socket to the judge, and Landlock's rules
@@ -115,13 +117,22 @@ def answer(server: Server, request: dict[str, Any], handles: list[int]) -> tuple
     return {"pid": pid}, [handle]
 
 
-def main(control: int, readable: Sequence[str], listable: Sequence[str], warm: Sequence[str] = ()) -> None:
+def main(
+    control: int,
+    readable: Sequence[str],
+    listable: Sequence[str],
+    warm: Sequence[str],
+    forbids: Sequence[str],
+    operators: Sequence[str],
+) -> None:
     """Warm up, say so, and serve until the judge is gone."""
     sock = socket.socket(fileno=control)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.chdir("/")
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     warm_up(warm)
+    prepare(forbids, operators)
+    gc.freeze()
     os.environ.clear()
     server = Server(readable, listable)
     sock.send(b'{"ready": true}')

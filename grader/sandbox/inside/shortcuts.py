@@ -13,18 +13,19 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import translate
 from functools import cache
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Never
 
 from grader.errors import OffLimits
 from grader.sandbox.inside.absent import stand_in
 
 REASON = "is off limits here: you build it yourself"
-KEYS = ("BackendSelect", "FuncTorchBatched", "FuncTorchBatchedDecomposition")  # what every call comes past
+KEYS = ("BackendSelect", "FuncTorchVmapMode", "FuncTorchBatched", "FuncTorchBatchedDecomposition")  # on every way
 COMPOSITE = "CompositeImplicitAutograd"  # and what is put together from other operators before that
+GONE = "<off limits>"
 HARMLESS = "aten::_test_ambiguous_defaults.a"  # an operator that torch has for its own tests
 
 
@@ -35,65 +36,92 @@ def take_away(names: Sequence[str], operators: Sequence[str]) -> None:
         names: dotted names of modules, classes and functions; * matches the rest of one.
         operators: names of torch's operators, in any namespace, and of functions in torch that do the same.
     """
-    spoken = [name for name in names if not _private(name)]
-    whole = sorted({name for name in spoken if "." not in name and "*" not in name})
-    torch = sys.modules.get("torch")
-    if torch is not None and "torch" in whole:
-        _fall_back(torch)
-    elif torch is not None:
-        _take_operators(torch, operators)
-        _take_functions(operators)
-    pieces = [name for name in spoken if name.partition(".")[0] not in whole]
-    _watch({str(file) for module in _matching(pieces) if (file := getattr(module, "__file__", None))})
+    whole, pieces = _sorted(names)
+    if "torch" in whole:
+        _stop_torch()
+    else:
+        _take_operators(operator for pattern in operators for operator in operators_like(pattern))
+        for function in (function for pattern in operators for function in functions_like(pattern)):
+            _empty(function, f"{function.__module__}.{function.__name__}")
+    files = set()
+    for module, attribute in (piece for pattern in pieces for piece in pieces_like(pattern)):
+        _empty(vars(module)[attribute], f"{module.__name__}.{attribute}")
+        files.add(str(getattr(module, "__file__", "")))
+    _watch(files)
     stand_in([name.removesuffix(".*") for name in pieces if name.endswith(".*")], REASON)
     stand_in(whole, REASON, unload=True)
 
 
-def prepare() -> None:
-    """Do once what takes time, before processes are forked: look at torch's functions, and be warned."""
+def prepare(names: Sequence[str], operators: Sequence[str]) -> None:
+    """Find, before processes are forked, what may have to be taken away; be warned of kernels that are replaced."""
     torch = sys.modules.get("torch")
     if torch is None:
         return
-    functions_by_name()
+    for pattern in _sorted(names)[1]:
+        pieces_like(pattern)
+    for pattern in operators:
+        operators_like(pattern)
+        functions_like(pattern)
+    _functions.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of the first kernel that is replaced, and of that alone
-        library = torch._C._dispatch_library("IMPL", "aten", "", "<sandbox>", 1)
-        library.impl(HARMLESS.partition("::")[2], COMPOSITE, _refusal(HARMLESS))
-        _kept.append(library)
+        _take_operators([(HARMLESS, True)])
 
 
-_kept: list[Any] = []  # libraries of kernels, which are put back when nobody holds them; see `_hold`
+def _sorted(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The libraries that are off limits as a whole, and pieces of others."""
+    spoken = [name for name in names if not _private(name)]
+    whole = sorted({name for name in spoken if "." not in name and "*" not in name})
+    return whole, [name for name in spoken if name.partition(".")[0] not in whole]
 
 
-def _take_operators(torch: Any, patterns: Sequence[str]) -> None:
-    """Replace kernels, by which every call of an operator ends: from Python, C++, TorchScript or a transformation."""
-    matches = _matcher(patterns)
-    libraries: dict[str, Any] = {}
-    for operator in torch._C._dispatch_get_all_op_names():
-        space, _, name = operator.partition("::")
-        if not (matches(name.partition(".")[0]) or matches(operator)):
-            continue
-        if space not in libraries:
-            libraries[space] = torch._C._dispatch_library("IMPL", space, "", "<sandbox>", 1)
-        composite = torch._C._dispatch_has_kernel_for_dispatch_key(operator, COMPOSITE)
-        for key in (*KEYS, COMPOSITE) if composite else KEYS:
-            libraries[space].impl(name, key, _refusal(name.partition(".")[0]))
-    _hold(libraries.values())
+# ---- operators: kernels ----------------------------------------------------------------------------------------------
 
 
-def _fall_back(torch: Any) -> None:
-    """Let no operator of torch work at all."""
-    library = torch._C._dispatch_library("IMPL", "_", "", "<sandbox>", 1)
-    library.fallback("BackendSelect", _refusal("torch"))
-    _hold([library])
+@cache
+def operators_like(pattern: str) -> list[tuple[str, bool]]:
+    """The operators that a pattern stands for, and whether they are put together from others."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    matches = re.compile(translate(pattern)).match
+    return [
+        (operator, torch._C._dispatch_has_kernel_for_dispatch_key(operator, COMPOSITE))
+        for operator in torch._C._dispatch_get_all_op_names()
+        if matches(operator.partition("::")[2].partition(".")[0])
+    ]
 
 
-def _hold(libraries: Iterable[Any]) -> None:
-    """Hold things for ever, where no list of this program can be emptied."""
+def _take_operators(operators: Iterable[tuple[str, bool]]) -> None:
+    """Replace kernels, by which every call of an operator ends: from Python, C++, TorchScript or a transformation.
+
+    The libraries that hold the new ones are held for ever, where no list of this program can be emptied.
+    """
     import ctypes
 
-    for library in libraries:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+    import torch
+
+    libraries: dict[str, Any] = {}
+    for operator, composite in operators:
+        space, _, name = operator.partition("::")
+        if space not in libraries:
+            libraries[space] = torch._C._dispatch_library("IMPL", space, "", "<sandbox>", 1)
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(libraries[space]))
+        for key in (*KEYS, COMPOSITE) if composite else KEYS:
+            libraries[space].impl(name, key, _refusal(name.partition(".")[0]))
+
+
+def _stop_torch() -> None:
+    """Let no operator of torch work, for this thread."""
+    if "torch" not in sys.modules:
+        return
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Refusing(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, *_: Any, **__: Any) -> Never:
+            raise OffLimits(f"torch {REASON}")
+
+    Refusing().__enter__()  # type: ignore[no-untyped-call]
 
 
 def _refusal(name: str) -> Any:
@@ -103,19 +131,18 @@ def _refusal(name: str) -> Any:
     return refuse
 
 
-def _take_functions(patterns: Sequence[str]) -> None:
-    """Functions that do in Python what an operator does: decompositions, references, wrappers."""
-    if not patterns:
-        return
-    matches = _matcher(patterns)
-    for name, functions in functions_by_name().items():
-        if matches(name):
-            for function in functions:
-                _empty(function, f"{function.__module__}.{name}")
+# ---- functions and classes: code -------------------------------------------------------------------------------------
 
 
 @cache
-def functions_by_name() -> dict[str, list[FunctionType]]:
+def functions_like(pattern: str) -> list[FunctionType]:
+    """Functions that do in Python what an operator does: decompositions, references, wrappers."""
+    matches = re.compile(translate(pattern)).match
+    return [function for name, functions in _functions().items() if matches(name) for function in functions]
+
+
+@cache
+def _functions() -> dict[str, list[FunctionType]]:
     """All functions of torch's loaded modules by their names."""
     found: dict[str, list[FunctionType]] = {}
     for module in [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == "torch"]:
@@ -125,23 +152,20 @@ def functions_by_name() -> dict[str, list[FunctionType]]:
     return found
 
 
-def _matching(patterns: Sequence[str]) -> Iterator[ModuleType]:
-    """Take what dotted names stand for; yields the modules that it was taken from."""
-    exact = {pattern.rpartition(".")[0]: None for pattern in patterns}
-    inside = _matcher(pattern for pattern in patterns if "*" in pattern)
-    matches = _matcher(patterns)
+@cache
+def pieces_like(pattern: str) -> list[tuple[ModuleType, str]]:
+    """The functions and classes that a dotted name stands for: the modules that hold them, and their names there."""
+    holder, matches = pattern.rpartition(".")[0], re.compile(translate(pattern)).match
+    found: list[tuple[ModuleType, str]] = []
     for name, module in list(sys.modules.items()):
-        own = inside(f"{name}.x")  # all that is written in this module is meant, and nothing that it imports
-        if not isinstance(module, ModuleType) or not (own or name in exact):
+        whole = "*" in pattern and matches(f"{name}.x")  # what is written in this module is meant, not what it imports
+        if not (whole or name == holder) or not isinstance(module, ModuleType):
             continue
-        found = False
         for attribute, value in list(vars(module).items()):
-            meant = getattr(value, "__module__", None) == name if own else matches(f"{name}.{attribute}")
-            if meant and isinstance(value, type | FunctionType):
-                found = True
-                _empty(value, f"{name}.{attribute}")
-        if found:
-            yield module
+            own = getattr(value, "__module__", None) == name
+            if isinstance(value, type | FunctionType) and (own if whole else matches(f"{name}.{attribute}")):
+                found.append((module, attribute))
+    return found
 
 
 def _empty(piece: type | FunctionType, name: str) -> None:
@@ -154,11 +178,13 @@ def _empty(piece: type | FunctionType, name: str) -> None:
         if "__init__" not in vars(piece):
             piece.__init__ = _refusal(name)  # type: ignore[misc]
         return
-    if piece.__code__.co_filename == "<off limits>":
+    if piece.__code__.co_filename == GONE:
         return
     inner = [cell.cell_contents for cell in piece.__closure__ or () if _is_filled(cell)]
     wrapped = [each for each in (getattr(piece, "__wrapped__", None), *inner) if isinstance(each, FunctionType)]
-    piece.__code__ = _code(piece.__code__.co_freevars, name)
+    code = _code(piece.__code__.co_freevars)
+    consts = tuple(f"{name} {REASON}" if const == "REASON" else const for const in code.co_consts)
+    piece.__code__ = code.replace(co_consts=consts)
     piece.__defaults__ = piece.__kwdefaults__ = None
     for each in wrapped:
         if each.__qualname__ == piece.__qualname__:
@@ -173,28 +199,26 @@ def _is_filled(cell: Any) -> bool:
 
 
 @cache
-def _code(free: tuple[str, ...], name: str) -> Any:
+def _code(free: tuple[str, ...]) -> CodeType:
     """A function's code that refuses; it has to have the free variables of the one that it stands for."""
+    others = [each for each in free if each != "__class__"]
     lines = [
-        "def outside():",
-        *(f"    {each} = None" for each in free if each != "__class__"),
+        f"def outside({', '.join(others)}):",
+        "  class Around:" if "__class__" in free else "  if True:",
         "    def refused(*_, **__):",
         *(f"        {each}" for each in free),
         "        from grader.errors import OffLimits",
-        f"        raise OffLimits({f'{name} {REASON}'!r})",
+        "        raise OffLimits('REASON')",
     ]
-    text = "\n".join(lines)
-    if "__class__" in free:  # a method that says super()
-        text = "class outside:\n" + text.partition("\n")[2]
-    outer = compile(text, "<off limits>", "exec", dont_inherit=True)
-    (around,) = (each for each in outer.co_consts if hasattr(each, "co_consts"))
-    (found,) = (each for each in around.co_consts if hasattr(each, "co_consts"))
-    return found
+    code = compile("\n".join(lines), GONE, "exec", dont_inherit=True)
+    while code.co_name != "refused":
+        code = next(each for each in code.co_consts if isinstance(each, CodeType))
+    return code
 
 
 def _watch(files: set[str]) -> None:
     """Refuse to run the files again that something was taken from: what they make would be whole."""
-    if files:
+    if files - {""}:
         sys.addaudithook(_Watch(frozenset(files)))
 
 
@@ -211,14 +235,6 @@ class _Watch:
                 raise OffLimits(f"{code.co_filename.rpartition('/')[2]} holds what {REASON.removeprefix('is ')}")
 
 
-def _matcher(patterns: Iterable[str]) -> Any:
-    """A function that says whether a text matches one of some patterns."""
-    joined = "|".join(translate(pattern) for pattern in patterns)
-    return re.compile(joined).match if joined else lambda _: None
-
-
 def _private(dotted: str) -> bool:
     """Whether a name is a library's own affair, which it can't do without; its operators are taken instead."""
     return any(part.startswith("_") for part in dotted.split(".")) or dotted.startswith("torch.ops")
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,18 @@ class Arena:
         self.port = port
 
     def run(
-        self, code: str, without: tuple[Layer, ...] = (), memory: int = 1 << 30, limit: float = 10.0, cpu: float = 10.0
+        self,
+        code: str,
+        without: tuple[Layer, ...] = (),
+        memory: int = 1 << 30,
+        limit: float = 10.0,
+        cpu: float = 10.0,
+        taken: tuple[Sequence[str], Sequence[str]] = ((), ()),
     ) -> Outcome:
-        """Run code in a fresh process; what ends the process is a failure like any other."""
+        """Run code in a fresh process; what ends the process is a failure like any other.
+
+        `taken` is what is off limits there: dotted names, and torch's operators.
+        """
         for word, value in (("SECRET", str(self.secret)), ("FOLDER", str(self.folder))):
             code = code.replace(word, value)
         code = code.replace("PORT", str(self.port)).replace("JUDGE", str(os.getpid()))
@@ -72,8 +81,8 @@ class Arena:
         request = {
             "stem": "attack",
             "sources": {"attack": ["attack.py", code, "learner"]},
-            "forbids": [],
-            "guarded": [],
+            "forbids": list(taken[0]),
+            "operators": list(taken[1]),
             "limit": limit,
         }
         try:

@@ -50,7 +50,7 @@ def judge(entry: Entry, code: Code, launch: Launcher, sources: dict[str, Source]
         seed,
         suite=entry.suite,
         forbids=entry.forbids,
-        others=[stem for stem in sources if stem != entry.stem],
+        operators=entry.operators,
         launch=launch,
     )
 
@@ -164,16 +164,16 @@ def test_what_is_off_limits_is_not_there_under_any_spelling(trick: str, code: Co
     found = verdicts(entry, judge(entry, code, best_server, sources), names)["test_attention_values"]
     assert found.status == "error"
     permissive = judge(entry, code, best_server, sources)
-    permissive.forbids = []
+    permissive.forbids = permissive.operators = []
     assert verdicts(entry, permissive, names)["test_attention_values"].status == "pass", "it is no shortcut at all"
 
 
-def test_a_library_that_is_off_limits_cannot_be_imported(code: Code, best_server: ForkServer):
-    for trick in ("__import__('to' + 'rch')", "__import__('importlib').import_module('to' + 'rch')"):
+def test_a_library_that_is_off_limits_cannot_be_used(code: Code, best_server: ForkServer):
+    for trick in ("__import__('to' + 'rch').ones(2)", "__import__('importlib').import_module('to' + 'rch').ones(2)"):
         mine = solved(SOFTMAX, ("import numpy as np\n", f"import numpy as np\n{trick}\n"))
         found = verdicts(SOFTMAX, judge(SOFTMAX, code, best_server, mine))["import"]
         assert found.status == "error"
-        assert "torch is off limits" in found.message
+        assert "torch.ones is off limits" in found.message
 
 
 # ---- what is inside -------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def test_it_knows_no_environment_variable_no_argument_and_no_file(
     try:
         process = server.launch(Allowance())
         sources = {"attack": ["attack.py", code, "learner"]}
-        process.ask({"open": {"stem": "attack", "sources": sources, "forbids": [], "guarded": [], "limit": 5.0}}, 5)
+        process.ask({"open": {"stem": "attack", "sources": sources, "forbids": [], "operators": [], "limit": 5.0}}, 5)
         probe = {"name": "p", "source": "def p(ex, rng): return ex.attack()", "seed": 0, "limit": 5.0}
         answer = process.ask({"probe": probe}, 5, 5)
         process.end("wall")
@@ -310,7 +310,7 @@ def test_a_submission_brings_no_module_of_ours(runner: IsolatedRunner, folder: F
 
 def test_a_helper_module_is_under_the_same_rules(runner: IsolatedRunner, folder: Folder):
     (folder.path / "helpers.py").write_text("import scipy.special\nsoftmax = scipy.special.softmax\n")
-    folder.solve("01")
+    folder.solve("01", ("import numpy as np\n", "import numpy as np\n\nfrom .helpers import softmax as quick\n"))
     runner.begin()
     with Grading(folder.path, runner=runner, written=read_untrusted(folder.path)) as grading:
         (result,) = grading.run([SOFTMAX]).exercises
