@@ -140,6 +140,7 @@ def main(memory: int, cpu: int, warm: Iterable[str] = ()) -> None:
     os.dup2(2, 1)
     sys.stdin = os.fdopen(os.dup(null), encoding="utf-8")
     warm_up(warm)
+    prepare((), ())
     os.environ.clear()
     if sys.platform != "win32":
         limits.limit_resources(memory, cpu, 4096)
