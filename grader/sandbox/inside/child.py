@@ -20,7 +20,7 @@ from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Outcome, attempt, observe
 from grader.probing.stopwatch import stopwatch
 from grader.sandbox.inside import wire
-from grader.sandbox.inside.shortcuts import take_away
+from grader.sandbox.inside.shortcuts import prepare, take_away
 
 ReadExactly = Callable[[int], bytes]
 Write = Callable[[bytes], None]
