@@ -46,7 +46,7 @@ def score(ex: Exercise, rng: Random) -> Ask:
     value = (weights[0, 0] / weights[0, 1]).log().item()  # the other key's score is 0
     zeros = f", and {width - 4} zeros" if width > 4 else ""
     return Ask(
-        f"d = {width}. A query is {query.tolist()}{zeros}, a key is {key.tolist()}{zeros}. What is the score that "
+        f"D = {width}. A query is {query.tolist()}{zeros}, a key is {key.tolist()}{zeros}. What is the score that "
         "goes into the softmax?",
         round(value, 9),
         f"The dot product is {int(query @ key)}, divided by sqrt({width}) = {math.isqrt(width)}.",
@@ -60,7 +60,7 @@ def worked(ex: Exercise, rng: Random) -> Ask:
     keys = np.log(np.array([[one], [two]], dtype=float))
     answer = float(ex.attend(np.ones(1), keys, values[:, None])[0])
     return Ask(
-        f"d = 1. The query is 1, the two keys are ln {one} and ln {two}, their values {values[0]:g} and {values[1]:g}. "
+        f"D = 1. The query is 1, the two keys are ln {one} and ln {two}, their values {values[0]:g} and {values[1]:g}. "
         "What does attention return?",
         answer,
         f"The scores are ln {one} and ln {two}, the weights {one}/{one + two} and {two}/{one + two}, and the mixture "
@@ -79,7 +79,7 @@ def without_scale(ex: Exercise, rng: Random) -> Ask:
         _, sharp = bare.scaled_dot_product_attention(q, k, k)
     gaps = [(w.log().max() - w.log().min()).item() for w in (right, sharp)]
     return Ask(
-        f"Queries and keys have d = {width}. The division by sqrt(d) is left out. How many times as far apart are the "
+        f"Queries and keys have D = {width}. The division by sqrt(D) is left out. How many times as far apart are the "
         "scores of two keys now?",
         gaps[1] / gaps[0],
         f"sqrt({width}) times. A dot product of {width} terms of size 1 has a spread of sqrt({width}); undivided, the "
@@ -95,7 +95,7 @@ def work(ex: Exercise, rng: Random) -> Ask:
         f"{length} tokens attend to each other; queries, keys and values are {width} wide. How many multiplications "
         "do the two matrix products take?",
         multiplications(lambda: ex.scaled_dot_product_attention(q, q, q)),
-        f"T * T * d for the scores and as many for the mixtures: 2 * {length}**2 * {width}. Twice as many tokens, "
+        f"T * T * D for the scores and as many for the mixtures: 2 * {length}**2 * {width}. Twice as many tokens, "
         "four times the work.",
     )
 
