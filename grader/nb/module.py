@@ -12,6 +12,7 @@ import re
 import symtable
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 
 from grader.content.stubs import generated
@@ -94,9 +95,9 @@ def _joined(entry: Entry, sources: Sequence[str]) -> Module:
             notes.append(f"code cell {number} is no Python that runs: it was left out")
     if commands:
         notes.insert(0, "notebook commands (%..., !..., ?) were left out")
-    names = set(_names(entry))
-    if not all(_any_defines(kept, {name}) for name in missing):
-        names |= {name for text in kept for name in _defined(text)}  # one of them may be what was meant
+    missing = {name for name in missing if not _any_defines(kept, {name})}
+    meant = {name for text in kept for name in _defined(text) if get_close_matches(name, missing, 1)}
+    names = _names(entry) | meant  # under a name that is almost that of the stub: the judge tells of it
     return Module(_needed("\n\n".join(kept) + "\n", names), tuple(notes))
 
 

@@ -10,14 +10,24 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from grader.content.syllabus import find
 from grader.files import ROOT
+from grader.grading import Grading
 from grader.probing.assembly import Source
+from grader.results import Result
 from grader.sandbox.levels import probe
+from grader.sandbox.runner import Budget, IsolatedRunner, JudgeDied
+from grader.staff.batch.record import Record, digest
+from grader.staff.batch.run import TRIES, Batch
+from grader.staff.batch.unit import Task
+from grader.workers.process import WorkerProcess
+from grader.written import Written
 
 pytestmark = pytest.mark.skipif(
     (level := probe()).name != "full", reason=f"code can't be isolated in full here: {'; '.join(level.missing)}"
@@ -110,7 +120,9 @@ def test_the_tables_and_the_page_tell_the_same(graded):
         assert sum(int(row["points"]) for row in rows if row["student"] == student) == total
     page = (out / "report.html").read_text()
     assert "10 submissions, 8 graded, seed 7" in page
-    assert "copy and right" not in page  # three have written the same, letter by letter: it is the reference
+    assert (
+        "copy, loop, quits, right, the reference, wrong, zipped" in page
+    )  # they have written the same: it is the reference
     assert "http" not in page.replace("http-equiv", "")
 
 
@@ -164,6 +176,102 @@ def test_killed_at_any_moment_nothing_is_lost_or_graded_twice(tmp_path: Path):
     assert {name: now[name] for name in kept} == kept
     seeds = {json.loads(path.read_text())["result"]["seed"] for path in (out / "students").glob("*.json")}
     assert len(seeds) == 1
+
+
+def test_what_is_handed_in_anew_is_graded_again_and_what_is_gone_is_said(tmp_path: Path):
+    folder, out = tmp_path / "submissions", tmp_path / "results"
+    for name in ("anna", "ben", "cleo"):
+        hand_in(folder, name, "def softmax(x):\n    return x\n")
+    (folder / "dora.rar").write_bytes(b"")
+    assert grade(folder, "--out", out).returncode == 1
+    first = {path.name: path.stat().st_mtime_ns for path in (out / "students").iterdir()}
+    (folder / "ben" / SOFTMAX.stub.name).write_text(RIGHT, encoding="utf-8")
+    (folder / "cleo" / SOFTMAX.stub.name).unlink()
+    (folder / "cleo").rmdir()
+    run = grade(folder, "--out", out, "--resume")
+    assert "Handed in anew, so graded again: ben." in run.stderr
+    assert "Graded earlier, and not in the folder any more: cleo." in run.stderr
+    assert "2 of 3 are graded already" in run.stderr
+    assert points(out).keys() == {"anna", "ben", "dora"}
+    assert points(out)["ben"] == FULL
+    now = {path.name: path.stat().st_mtime_ns for path in (out / "students").iterdir()}
+    assert {name for name in now if now[name] != first[name]} == {"ben.json"}
+    assert "cleo" in (out / "report.html").read_text()
+
+
+def test_everything_in_the_folder_is_in_every_table(tmp_path: Path):
+    folder, out = tmp_path / "submissions", tmp_path / "results"
+    hand_in(folder, "\x1b[31mred", RIGHT)
+    hand_in(folder, "x" * 250, RIGHT)
+    (folder / f"eve_{SOFTMAX.stub.name}").write_text(RIGHT, encoding="utf-8")
+    (folder / "late.7z").write_bytes(b"7z")
+    (folder / "notes.pdf").write_bytes(b"x")
+    run = grade(folder, "--out", out)
+    assert "\x1b" not in run.stdout + run.stderr
+    assert "3 of 5 submissions graded" in run.stdout
+    expected = {"\\x1b[31mred", "x" * 250, "eve", "late", "notes.pdf"}
+    for table in ("students.csv", "exercises.csv", "checks.csv"):
+        with (out / table).open(newline="") as file:
+            assert {row["student"] for row in csv.DictReader(file)} == expected, table
+    for path in (out, *out.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+class DyingPool:
+    """Judges that end before they have a verdict, as many times as they are told to."""
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths = deaths
+        self.asked = 0
+
+    def submit(self, student: str, written: Written, task: Task, notes: Sequence[str]) -> Future[Record]:
+        self.asked += 1
+        future: Future[Record] = Future()
+        if self.asked <= self.deaths:
+            future.set_exception(JudgeDied("The judge ended."))
+        else:
+            future.set_result(Record(student, digest(written, notes), result=Result(task.seed)))
+        return future
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def test_a_death_of_the_judge_is_nobodys_fault_and_graded_again(tmp_path: Path):
+    folder, out = tmp_path / "submissions", tmp_path / "results"
+    hand_in(folder, "anna", RIGHT)
+
+    def run(deaths: int, resume: bool) -> tuple[Record, DyingPool, Batch]:
+        batch = Batch.begin(folder, out, [SOFTMAX], seed=1, budget=Budget(), resume=resume)
+        pool = DyingPool(deaths)
+        (record,) = batch.run(pool, lambda _: None, lambda _: None)
+        return record, pool, batch
+
+    record, pool, _ = run(TRIES, resume=False)
+    assert pool.asked == TRIES
+    assert record.result is None
+    assert "says nothing about it" in record.problem
+    record, pool, batch = run(TRIES - 1, resume=True)
+    assert batch.standing.again == ["anna"]
+    assert record.result is not None
+    assert record.problem == ""
+    record, pool, batch = run(0, resume=True)
+    assert pool.asked == 0
+    assert batch.standing.kept.keys() == {"anna"}
+
+
+def test_a_judge_that_is_killed_gives_no_verdict_and_the_next_submission_has_its_own(tmp_path: Path):
+    written = Written({SOFTMAX.stem: Source(SOFTMAX.stem, Path("x.py"), RIGHT, "learner")})
+    with IsolatedRunner(1) as runner:
+        assert isinstance(runner, IsolatedRunner)
+        assert runner.level.name == "full"
+        assert isinstance(runner._worker, WorkerProcess)
+        runner._worker.kill()
+        with pytest.raises(JudgeDied), Grading(tmp_path, runner=runner, written=written) as grading:
+            grading.run([SOFTMAX])
+        runner.begin()
+        with Grading(tmp_path, runner=runner, written=written) as grading:
+            assert grading.run([SOFTMAX]).points == FULL
 
 
 def test_a_damaged_record_or_plan_is_noticed(tmp_path: Path):
