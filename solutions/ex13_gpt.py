@@ -1,4 +1,4 @@
-"""Exercise 13: GPT, the whole decoder: from token ids to a guess at every next token.
+"""Exercise 13: GPT, the whole decoder: from token ids to a prediction of every next token.
 
 The picture
 -----------
@@ -25,25 +25,28 @@ position, is the *residual stream*; everything else reads from it and adds to it
     lm_head             (D, V) <- - - - - the same table, transposed  - - '
      |
      v
-    logits (B, T, V)                              guesses at "e l l o"
+    logits (B, T, V)                              predictions of "e l l o"
 
 The intuition
 -------------
 *The stream.* Think of a notebook for each position, passed down the page. The embeddings write the
-first entry: which token, at which place. Each sublayer reads the notebook (through a norm), works out
-something and *adds* it; nothing is ever erased. So a later layer can use what any earlier layer wrote,
-and the gradient of the loss reaches every layer by the same straight line. Attention carries notes
-from earlier positions to later ones; the feed-forward network thinks about one position's notes alone.
+first entry: which token, at which place. Each sublayer reads the notebook (through a norm), works
+something out and *adds* it; nothing is ever erased. So a later layer can use what any earlier layer
+wrote, and the gradient of the loss reaches every layer by the same straight line. Attention carries
+notes from earlier positions to later ones; the feed-forward network processes one position's notes
+on their own.
 
-*What each position predicts.* Position t has seen tokens 0 to t and nothing after them, and its logits
-guess at token t + 1. One pass over T tokens is therefore T exercises in prediction at once. That is why
-the mask matters so: if position t could look at t + 1, it would copy the answer, the loss would fall to
-nothing, and the model would be of no use when there is no next token to look at. Shifting is the
-caller's work: `targets[b, t]` is what `logits[b, t]` should have predicted, `ids` one token later.
+*What each position predicts.* Position t has seen tokens 0 to t and nothing after them, and its
+logits predict token t + 1. One pass over T tokens is therefore T exercises in prediction at once.
+That is why the mask matters so much: if position t could look at t + 1, it would copy the answer,
+the loss would fall to almost nothing, and the model would be useless at inference, where there is
+no next token to look at. Shifting is the caller's job: `targets[b, t]` is what `logits[b, t]`
+should have predicted, `ids` one token later.
 
-*What became of the decoder of 2017.* It translated: an encoder read the source, and each decoder layer
-looked at the result by cross-attention. A language model has no source. Prompt and answer are one
-sequence, so the encoder and the cross-attention go, and what is left is a stack of causal layers::
+*What became of the decoder of 2017.* It translated: an encoder read the source, and each decoder
+layer looked at the result by cross-attention. A language model has no separate source. Prompt and
+answer are one sequence, so the encoder and the cross-attention go, and what is left is a stack of
+causal layers::
 
                         decoder of 2017                    GPT-2
     a layer             self-attention, cross-attention,   self-attention,
@@ -52,6 +55,32 @@ sequence, so the encoder and the cross-attention go, and what is left is a stack
     positions           sinusoidal, fixed                  learned
     embeddings          times sqrt(D)                      as they are
     activation          relu                               gelu, by its tanh formula
+
+*The family.* The transformer of 2017 has two halves. Each half alone has become a model as well::
+
+                          the transformer (Vaswani et al. 2017)
+                          reads with an encoder, writes with a decoder
+              .-----------------------+---------------------------.
+              |                       |                           |
+        encoder only            both halves                 decoder only
+        BERT (2018)             T5 (2019)                   GPT (2018), GPT-2 (2019),
+                                                            GPT-3 (2020), Llama (2023)
+
+        sees    everything      the input whole,            what comes before
+                                the output so far
+        learns  to fill in      to write the output         to predict the next token,
+        from    hidden words    that belongs to an input    at every position
+        gives   a vector for    one text for another        the continuation of a text
+                each token
+        for     classifying,    translating,                writing, answering, and by
+                searching,      summarizing                 way of prompts nearly all of
+                tagging                                     the rest
+
+A model that reads in both directions understands a given text well, but can't write one from left
+to right: it has learned to use what comes after. BERT hides 15 % of its tokens and is trained on
+those alone (Devlin et al. 2019, section 3.1). A decoder gets a training signal from every token of
+any text, needs no pairs of input and output, and does each new task as the continuation of a
+prompt. That is why the large models of today are of this kind.
 
 The mathematics
 ---------------
@@ -63,30 +92,32 @@ With ids x_0 .. x_{T-1}, the token table E (V, D) and the position table P (C, D
     logits = final_norm(h) E^T                           (B, T, V)
     loss   = - mean over b, t of log softmax(logits[b, t])[targets[b, t]]
 
-Why norm *before* the sublayer? Then the line from the embeddings to the head is made of additions
-alone, and deep stacks train without a careful warm-up. But nothing keeps the stream's size in check:
-it grows with each addition. Hence one more norm at the end, before the head reads it.
+*Why norm before the sublayer?* Then the line from the embeddings to the head consists of additions
+alone, and deep stacks train without a careful warm-up. But nothing on it limits the size of the
+stream, which grows with each addition. Hence one more norm at the end, before the head reads it.
 
-Why is the head the same table as the embedding? Both hold one vector for each token: one says what a
-token means where it is read, the other which stream it should be predicted from. Tokens that are used
-alike should be near each other in both. Sharing them (Press and Wolf 2017) saves V * D numbers, in
-GPT-2 small nearly a third of the model, and each row learns at every step: as an input when its token
-is read, as an output always. Tied means *one* parameter with two names, not two that start out equal:
-those would go their own ways from the first step on.
+*Why is the head the same table as the embedding?* Both hold one vector for each token: one says
+what a token means where it is read, the other which stream it should be predicted from. Tokens that
+are used alike should be near each other in both. Sharing them (Press and Wolf 2017) saves V * D
+numbers, in GPT-2 small nearly a third of the model, and each row learns at every step: as an input
+when its token is read, as an output always. Tied means *one* parameter with two names, not two that
+start out equal: those would drift apart from the first step on.
 
-Why start at N(0, 0.02)? With small weights the first logits are all nearly alike, every token gets a
-share of about 1/V, and the loss begins near ln V: the model knows nothing, and knows that it knows
-nothing. With large weights it would begin by being sure of things that are wrong.
+*Why start at N(0, 0.02)?* With small weights the first logits are all nearly equal, every token
+gets a probability of about 1/V, and the loss begins near ln V: the model knows nothing, and is not
+sure of anything. With large weights it would begin by being sure of things that are wrong. (The
+code published with GPT-2 draws the position table from N(0, 0.01). Here both tables use 0.02.)
 
-Why smaller still where a sublayer writes to the stream? There are 2L such places. If each adds a
-vector of independent entries of variance s^2, the stream's variance grows by 2L s^2: with the depth.
-Drawing `attention.out_proj` and `feed_forward.down` with 0.02 / sqrt(2L) makes the sum of all the
-writings as large as one of them would have been, however deep the model is (Radford et al. 2019, 2.3).
+*Why smaller still where a sublayer writes to the stream?* There are 2L such places. If each adds a
+vector of independent entries of variance s^2, the stream's variance grows by 2L s^2: with the
+depth. Drawing `attention.out_proj` and `feed_forward.down` with 0.02 / sqrt(2L) makes the sum of
+all the writings as large as one of them would have been, however deep the model is (Radford et al.
+2019, 2.3).
 
 By hand
 -------
-First the stream alone. One layer whose two projections write zeros adds nothing, so the head sees the
-normed embedding. Take D = 2 and three tokens, without positions:
+First the stream alone. One layer whose two projections write zeros adds nothing, so the head sees
+the normalized embedding. Take D = 2 and three tokens, without positions:
 
 >>> import torch
 >>> model = GPT(GPTConfig(vocab_size=3, context_length=4, d_model=2, n_heads=1, n_layers=1))
@@ -96,36 +127,37 @@ normed embedding. Take D = 2 and three tokens, without positions:
 ...     _ = model.position_embedding.weight.zero_()
 ...     _ = model.token_embedding.weight.copy_(torch.tensor([[3.0, 1.0], [0.0, 2.0], [1.0, 2.0]]))
 
-Token 0 is (3, 1): mean 2, deviation 1, so the norm makes (1, -1) of it. Its dot products with the
-three rows of the table are 3 - 1, 0 - 2 and 1 - 2:
+Token 0 is (3, 1): mean 2, standard deviation 1, so the norm turns it into (1, -1). Its dot products
+with the three rows of the table are 3 - 1, 0 - 2 and 1 - 2:
 
 >>> logits, loss = model(torch.tensor([[0]]), targets=torch.tensor([[1]]))
 >>> [round(logit, 2) for logit in logits[0, 0].tolist()]
 [2.0, -2.0, -1.0]
 
-e^2, e^-2 and e^-1 are 7.389, 0.135 and 0.368, together 7.892. Each divided by the sum is a share of
-the probability; the target, token 1, has 0.0171 of it, and the loss is -ln 0.0171:
+e^2, e^-2 and e^-1 are 7.389, 0.135 and 0.368, together 7.892. Each divided by the sum is a
+probability; the target, token 1, has 0.0171, and the loss is -ln 0.0171:
 
->>> [round(share, 3) for share in torch.softmax(logits[0, 0], dim=-1).tolist()]
+>>> [round(p, 3) for p in torch.softmax(logits[0, 0], dim=-1).tolist()]
 [0.936, 0.017, 0.047]
 >>> round(loss.item(), 2)
 4.07
 
-That model was sure and wrong. One that knows nothing would have lost ln 3, and over the 65 characters
-of a small Shakespeare ln 65:
+That model was sure and wrong. One that knows nothing would have lost ln 3, and over the 65
+characters of a small Shakespeare ln 65:
 
 >>> import math
 >>> round(math.log(3), 2), round(math.log(65), 2)
 (1.1, 4.17)
 
-Next the residual projections of GPT-2 small, L = 12: 24 writings of variance (0.02 / sqrt(24))^2 add up
-to the variance of one with 0.02:
+Next the residual projections of GPT-2 small, L = 12: 24 writings of variance (0.02 / sqrt(24))^2
+add up to the variance of one with 0.02:
 
 >>> round(0.02 / math.sqrt(2 * 12), 5), round(24 * (0.02 / math.sqrt(24)) ** 2, 6) == 0.02**2
 (0.00408, True)
 
-Last the size of GPT-2 small: V = 50257, C = 1024, D = 768, L = 12. In a block, the attention has four
-D x D matrices with a bias each, the feed-forward network two of 4D^2 with 5D biases, the norms 4D:
+Last the size of GPT-2 small: V = 50257, C = 1024, D = 768, L = 12. In a block, the attention has
+four D x D matrices with a bias each, the feed-forward network two of 4 D^2 with 5 D biases, the
+norms 4 D:
 
 >>> V, C, D, L = 50257, 1024, 768, 12
 >>> attention, feed_forward, norms = 4 * D**2 + 4 * D, 8 * D**2 + 5 * D, 4 * D
@@ -143,22 +175,53 @@ must come to the same; on the meta device it has shapes and takes no memory:
 >>> gpt2_small.num_parameters()
 124439808
 
+The same formula gives the other sizes of GPT-2, and GPT-3 (Brown et al. 2020, table 2.1) with
+D = 12288, L = 96 and twice the context. (Every other layer of GPT-3 has a sparse attention; that
+changes no parameter.) In billions:
+
+>>> def gpt(D, L, C=1024, V=50257):
+...     return V * D + C * D + L * (12 * D**2 + 13 * D) + 2 * D
+>>> [round(gpt(D, L) / 1e9, 3) for D, L in ((768, 12), (1024, 24), (1280, 36), (1600, 48))]
+[0.124, 0.355, 0.774, 1.558]
+>>> round(gpt(12288, 96, C=2048) / 1e9, 1)
+174.6
+
+(The GPT-2 paper says 117M, 345M, 762M and 1542M; its authors later called these counts wrong.) The
+larger the model, the less the tables matter: of GPT-3, all but 0.4 % is in the 12 D^2 of its
+blocks. In two bytes each, its parameters take 349 GB:
+
+>>> round(1 - 96 * 12 * 12288**2 / gpt(12288, 96, C=2048), 3)
+0.004
+>>> round(2 * gpt(12288, 96, C=2048) / 1e9)
+349
+
+Llama (Touvron et al. 2023) with 7 billion changes the parts, and the counting stays. There are no
+biases, no position table, norms with a weight only, three matrices of D x F in the feed-forward
+network, and a head of its own. With D = 4096, F = 11008, L = 32, V = 32000:
+
+>>> D, F_, L, V = 4096, 11008, 32, 32000
+>>> 2 * V * D + L * (4 * D**2 + 3 * D * F_ + 2 * D) + D
+6738415616
+
 What to build
 -------------
-1. `Block`: norm, attention, add; norm, feed-forward, add. Causal, at any length up to the context's.
-2. `GPT`: the embeddings, the blocks, the last norm and the tied head; how they start; the loss; the
-   count.
-3. `load_gpt2_weights`: pour the published weights of GPT-2 into your model. If it then writes as GPT-2
-   does, each of your pieces is right.
+1. `Block`: norm, attention, add; norm, feed-forward, add. Causal, for any length up to the context's.
+2. `GPT`: the embeddings, the blocks, the last norm and the tied head (`__init__`, with the initial
+   weights); the logits and the loss (`forward`); the count (`num_parameters`).
+3. `load_gpt2_weights`: pour the published weights of GPT-2 into your model. If it then writes as
+   GPT-2 does, each of your pieces is right.
 
-`GPTConfig` is given. `F.cross_entropy` is yours to use from here on: you have built it in exercise 1.
-Off limits: `nn.Transformer*`, and still `nn.Embedding`, `nn.LayerNorm`, `nn.GELU`,
-`nn.MultiheadAttention`, `F.scaled_dot_product_attention` and their functional twins: you have your own.
+`GPTConfig` is given. `F.cross_entropy` is yours to use from here on: you have built it in exercise
+1. Off limits: `nn.Transformer*`, and still `nn.Embedding`, `nn.LayerNorm`, `nn.GELU`,
+`nn.MultiheadAttention`, `F.scaled_dot_product_attention` and their functional twins: you have your
+own.
 
 See it again
 ------------
 - The Illustrated GPT-2 (Jay Alammar), part 1, from "Transformers for Language Modeling" on; its part 2
   goes through the numbers of a block
+- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), a lecture that arrives at
+  this model; and nanoGPT, its `model.py`, to read after you have written yours
 - The Illustrated Transformer (Jay Alammar), "The Decoder Side" and "The Final Linear and Softmax Layer"
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 3, on the decoder's masked attention
 - What are Transformer Neural Networks? (Ari Seff), the part on the decoder
@@ -166,6 +229,7 @@ See it again
 - Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2.3: what GPT-2
   changed, on half a page
 - Using the Output Embedding to Improve Language Models (Press and Wolf 2017)
+- BERT (Devlin et al. 2019), section 3, and T5 (Raffel et al. 2020), section 2.1: the relatives
 - A Mathematical Framework for Transformer Circuits (Elhage et al. 2021), on the residual stream
 """
 
@@ -239,7 +303,7 @@ class Block(nn.Module):
         ### END SOLUTION
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add to the stream what attention and the feed-forward network have to say.
+        """Add to the stream what attention and the feed-forward network make of it.
 
         Args:
             x: (B, T, D) the residual stream, T from 1 to C; left as it is.
@@ -298,7 +362,7 @@ class GPT(nn.Module):
         ### END SOLUTION
 
     def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Guess at the next token, at every position.
+        """Predict the next token, at every position.
 
         Args:
             ids: (B, T) token ids (int64), T from 1 to C.

@@ -15,8 +15,8 @@ def shifted(ex: Exercise, rng: Random) -> Ask:
     return Ask(
         f"The target is {target[0].tolist()}, and BOS is 1. What does shift_right make of it for the decoder to read?",
         ex.shift_right(target, 1)[0].tolist(),
-        "At each position the decoder sees what came before and is to guess the target there: BOS stands in front, "
-        "and the last token, which nobody needs to see, falls off.",
+        "At each position the decoder sees what came before and has to predict the target there: BOS comes first, "
+        "and the last token, which is never an input, falls off.",
     )
 
 
