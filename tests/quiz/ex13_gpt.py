@@ -120,8 +120,8 @@ def without_mask(ex: Exercise, rng: Random) -> Ask:
         f"The causal mask is left out of a GPT that reads {length} tokens. Token {moved} is replaced. At how many "
         "positions do the logits change?",
         int((gap > 1e-9).sum()),
-        "At all of them. In training each position could then read the very token that it has to predict; the loss would "
-        "fall to almost nothing, and the model would be useless for writing.",
+        "At all of them. In training each position could then read the very token that it has to predict; the loss "
+        "would fall to almost nothing, and the model would be useless for writing.",
     )
 
 
