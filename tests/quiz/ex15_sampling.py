@@ -23,7 +23,7 @@ def top_p(ex: Exercise, rng: Random) -> Ask:
     percent, p = chances(rng), rng.pick([0.3, 0.55, 0.72, 0.93])
     probs = ex.next_token_probs(torch.tensor([percent], dtype=torch.float64).log(), top_p=p)
     return Ask(
-        f"Five tokens (0 to 4) have the chances {', '.join(f'{c} %' for c in percent)}. Which of them stay with top_p "
+        f"Five tokens (0 to 4) have the probabilities {', '.join(f'{c} %' for c in percent)}. Which of them stay with top_p "
         f"= {p}?",
         frozenset(torch.nonzero(probs[0])[:, 0].tolist()),
         f"From the most likely on, until their sum reaches {p}. The token that crosses the line stays, and the most "
@@ -38,10 +38,10 @@ def top_k(ex: Exercise, rng: Random) -> Ask:
     best = int(np.argmax(percent))
     kept = sorted(percent, reverse=True)[:k]
     return Ask(
-        f"Five tokens have the chances {', '.join(f'{c} %' for c in percent)}. With top_k = {k}, what is the chance "
+        f"Five tokens have the probabilities {', '.join(f'{c} %' for c in percent)}. With top_k = {k}, what is the chance "
         "of the most likely one?",
         probs[0, best].item(),
-        f"{' and '.join(f'{c} %' for c in kept)} stay and share the whole: {kept[0]}/{sum(kept)}.",
+        f"{' and '.join(f'{c} %' for c in kept)} stay and are divided by their sum: {kept[0]}/{sum(kept)}.",
     )
 
 
