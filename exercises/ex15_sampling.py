@@ -3,7 +3,9 @@
 The picture
 -----------
 A language model does not write. It is given some tokens and says how likely each token of the
-vocabulary is to come next. Writing is a loop around it: ask, choose, append, ask again::
+vocabulary is to come next. Writing is a loop around it: ask, choose, append, ask again. A model
+that is run on its own output like this is called *autoregressive*, and running a trained model,
+without changing its weights, is called *inference*::
 
       ids (B, T) <------------------------------------------------ append: (B, T+1) <--.
           |                                                                            |
@@ -17,29 +19,30 @@ vocabulary is to come next. Writing is a loop around it: ask, choose, append, as
           |                                                                            |
         top-k           drop all but the k best    2.0   1.0   0.0  -inf    (k = 3)    |
           |                                                                            |
-        softmax         shares that sum to one     0.67  0.24  0.09  0                 |
+        softmax         probabilities              0.67  0.24  0.09  0                 |
           |                                                                            |
-        top-p           drop the tail, and share   0.73  0.27  0     0      (p = 0.8)  |
-          |             out what it had                                                |
+        top-p           drop the tail, and let     0.73  0.27  0     0      (p = 0.8)  |
+          |             the rest sum to one                                            |
           v                                                                            |
         draw one token per row (B, 1) -------------------------------------------------'
 
 The intuition
 -------------
-Why not simply take the most likely token every time? For a question with one right answer that is
-what you want. For a text it is a trap. The choice depends on nothing but the tokens in the window,
-so as soon as the same window comes up a second time, the same continuation must follow, and the
-text goes round in a circle for ever. Long before that, the text is dull: what people write is not
-at every step the likeliest thing to write, or nobody would need to read it.
+Why not simply take the most likely token every time? That is called *greedy* decoding. For a
+question with one right answer it is what you want. For a text it is a trap. The choice depends on
+nothing but the tokens in the window, so as soon as the same window comes up a second time, the same
+continuation must follow, and the text repeats itself for ever. Long before that, the text is dull:
+people do not write the most likely thing at every step, or nobody would need to read it.
 
-Why not simply draw from the probabilities as they are? They have a long tail: the many tokens that
-make no sense here have a tiny share each, but there are thousands of them. Say that the whole tail
-has 5 %: then a text of 100 tokens is almost sure (99.4 %) to pick from it at least once, and the
-model has to go on from there, further and further from anything it has seen in training.
+Why not simply draw from the probabilities as they are? They have a long tail: each of the many
+tokens that make no sense here has a tiny probability, but there are thousands of them. Say that the
+tail holds 5 % in all: then a text of 100 tokens is almost sure (99.4 %) to pick from it at least
+once, and the model has to go on from there, further and further from anything it has seen in
+training.
 
-Temperature, top-k and top-p are three ways between the two. Temperature turns one knob for all
+Temperature, top-k and top-p are three compromises between the two. Temperature is one knob for all
 tokens. Top-k cuts the tail off after a fixed *number* of tokens. Top-p, or nucleus sampling, cuts
-it off after a fixed *share*. Where the model is sure, the nucleus is one token; where many
+it off after a fixed *probability*. Where the model is sure, the nucleus is one token; where many
 continuations are good, it is many. No single k does both: k = 2 is one too many after "New Yor",
 and far too few after "I am".
 
@@ -54,8 +57,8 @@ As t goes to 0 the best token takes all; at t = 0 the formula would divide by ze
 *defined* as that limit: greedy. As t grows, every token gets the same. The order of the tokens
 never changes.
 
-Top-k keeps the k largest and gives the others a logit of minus infinity, so that the softmax shares
-the whole 1 among the tokens that are left.
+Top-k keeps the k largest and gives the others a logit of minus infinity, so that the softmax
+divides the whole 1 among the tokens that are left.
 
 Top-p sorts the probabilities in descending order and keeps the smallest set of the first ones whose
 sum *reaches* p::
@@ -147,14 +150,15 @@ What to build
 
 `torch.multinomial(probs, 1, generator=generator)` draws one index from each row of probabilities.
 Off limits is what was off limits before; beyond that, nothing. Every step runs the model on the
-whole window again, although only one token is new: a cache of keys and values mends that.
+whole window again, although only one token is new: a cache of keys and values fixes that.
 
 See it again
 ------------
 - The Illustrated GPT-2 (Jay Alammar), "Looking Inside GPT-2" and "Model Output": the loop, and
   top-k
-- The Illustrated Transformer (Jay Alammar), "The Final Linear and Softmax Layer" and the section
-  after it
+- The Illustrated Transformer (Jay Alammar), "The Final Linear and Softmax Layer", and the end of
+  "The Loss Function": greedy decoding and beam search
+- Let's build GPT (Andrej Karpathy), `generate`: the same loop without the three knobs
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 3: the decoder, one token at a time
 - What are Transformer Neural Networks? (Ari Seff), the part on the decoder and its output
 - The Curious Case of Neural Text Degeneration (Holtzman et al. 2020): loops, tails and the nucleus

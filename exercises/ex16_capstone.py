@@ -45,16 +45,18 @@ decoder.
 
 The intuition
 -------------
-Nobody tells this machine what a word is, that "the" is followed by a noun, or that a bracket wants
-to be closed. It gets one task: here are the tokens so far, spread your bets on the next one.
-Whatever helps to bet better is worth learning: which letters occur, which follow which, the words,
-then who is speaking. You can watch it happen in that order in the samples, and in the loss.
+Nobody tells this machine what a word is, that "the" is followed by a noun, or that a bracket has to
+be closed. It gets one task: here are the tokens so far, spread your bets on the next one. Whatever
+helps to bet better is worth learning: which letters occur, which follow which, the words, then who
+is speaking. You can watch it happen in that order in the samples, and in the loss.
 
 What counts is the loss on text that it has not learned from. A model with 800,000 parameters can
-learn a short text by heart, and its training loss then says nothing about language. So the last
-tenth of the text is never trained on. Not a random tenth: neighbouring windows overlap and share
-their phrases, and a random choice would put nearly everything that is to be tested among what is
-learned.
+overfit a short text completely, and its training loss then says nothing about language. So the
+last tenth of the text is never trained on. Not a random tenth: neighbouring windows overlap and
+share their phrases, so nearly everything in a random tenth would also stand in what is trained on.
+
+Before you start a long run, overfit one batch, as in exercise 14. It takes seconds, and tells you
+whether all the parts fit together.
 
 The mathematics
 ---------------
@@ -71,8 +73,8 @@ file compressed with its help would need. e to the loss is the perplexity (exerc
 spell.
 
 *What it costs.* A layer has four D x D matrices in its attention and two of D x 4D in its
-feed-forward network, 12 D^2 in all; with the embeddings, and without the small change of biases and
-norms::
+feed-forward network, 12 D^2 in all; with the embeddings, and without biases and norms, which are
+few::
 
     N  =  12 L D^2 + (V + T) D          parameters, for L layers
 
@@ -82,9 +84,12 @@ thumb for the whole training::
 
     C  =  6 N D_tokens                  floating-point operations, for D_tokens = steps * B * T
 
-(Kaplan et al. 2020, section 2.1. It leaves out the attention scores themselves, which matter when T
-outgrows D.) For a given budget C, is it better to train a big model for a short time or a small one
-for a long time? Hoffmann et al. 2022 measured it: about 20 tokens for each parameter.
+(Kaplan et al. 2020, section 2.1.) It leaves out the attention itself: for each token and layer,
+comparing a query with T keys and averaging T values takes 4 T D operations, against 24 D^2 for the
+matrices. At T = D that is 17 % on top; the two are equal at T = 6 D.
+
+For a given budget C, is it better to train a big model for a short time or a small one for a long
+time? Hoffmann et al. 2022 measured it: about 20 tokens for each parameter.
 
 *The default recipe*, in one place: the sizes are the defaults of `build_model`, the rest those of
 `TrainConfig`::
@@ -95,11 +100,21 @@ for a long time? Hoffmann et al. 2022 measured it: about 20 tokens for each para
     n_layers        4         min_lr        0.0001      eval_every    250
     dropout         0.0       warmup_steps  100         eval_batches  20
 
-On Shakespeare at character level (1.1 million characters, V = 65) the reference goes from 4.17 to a
-held-out loss of 1.90 in these 2000 steps, two or three minutes on a laptop. To compare: a table of
-how often each letter occurs has 3.35, one of letter pairs 2.49, of triples 2.05. (Of five letters
-in a row, 1.67. Two thousand steps are a short walk: see below for what to try next.)
+On Tiny Shakespeare (1.1 million characters, V = 65) the reference goes from 4.17 to a held-out loss
+of 1.90 in these 2000 steps, two or three minutes on a laptop.
 
+*What the loss has to beat.* The best that counting can do, with the smoothing of `make demo`, in
+nats per character of the held-out tenth::
+
+                                  one    pairs   triples   five letters
+    Tiny Shakespeare             3.347   2.484    2.041       1.566
+    the plays of `make demo`     3.334   2.493    2.101       1.652
+
+One letter alone says how often each occurs, pairs look at one letter before, and so on. A model
+that is stuck near 3.3 has learned nothing about order; one that is below the triples has learned
+words. Two thousand steps stop short of the five letters: see below for what to try next.
+
+@@SAMPLES@@
 By hand
 -------
 Before a model of 65 characters has learned anything, its loss is ln 65, which is 6 bits for each
@@ -124,15 +139,21 @@ The parameters by the formula, and as they are counted:
 >>> model.num_parameters()
 809856
 
+Attention against the matrices, 4 T D to 24 D^2, at T = D:
+
+>>> round(4 / 24, 2)
+0.17
+
 The training in tokens, in operations, and what 20 tokens for each parameter would be. The text has
-1.1 million, so the model sees each character 1.5 times, and a tenth of what it could use:
+1.1 million, nine tenths of it to learn from. So the training lasts 1.5 *epochs* (the model sees
+each character 1.5 times), and takes a tenth of the tokens that it could use:
 
 >>> recipe = TrainConfig()
 >>> recipe.max_lr, recipe.min_lr, recipe.warmup_steps, recipe.weight_decay, recipe.betas
 (0.001, 0.0001, 100, 0.1, (0.9, 0.99))
 >>> tokens = recipe.steps * recipe.batch_size * model.config.context_length
->>> tokens
-1536000
+>>> tokens, round(tokens / (0.9 * 1_115_394), 1)
+(1536000, 1.5)
 >>> f"{6 * model.num_parameters() * tokens:.1e}"
 '7.5e+12'
 >>> 20 * model.num_parameters()
@@ -180,6 +201,8 @@ See it again
 - Visual Guide to Transformer Neural Networks (Hedu AI), all three episodes: you have built what
   they show
 - What are Transformer Neural Networks? (Ari Seff), once more from the beginning
+- Let's build GPT (Andrej Karpathy), and nanoGPT, `config/train_shakespeare_char.py`: the same
+  corpus, a larger model
 - Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2: the same
   machine, larger
 - Scaling Laws for Neural Language Models (Kaplan et al. 2020), section 2.1, and Training
@@ -222,8 +245,8 @@ def split_corpus(
     Args:
         text: the corpus.
         tokenizer: what encodes it.
-        val_fraction: how much of it is held out, between 0 and 1. How a fraction of a token is rounded
-            is left open.
+        val_fraction: how much of it is held out, between 0 and 1. How a fraction of a token is
+            rounded is left open.
 
     Returns:
         train (N,) and val (M,), int64: the tokens of the first part of the text and of the last, in
@@ -231,7 +254,8 @@ def split_corpus(
 
     Raises:
         ValueError: `val_fraction` lies outside 0..1 (the message says which came), or `text` is so
-            short that one of the parts would have fewer than two tokens (one to see and one to guess).
+            short that one of the parts would have fewer than two tokens (one to see and one to
+            guess).
     """
     # Your code here. (The reference needs 10 lines.)
     raise NotImplementedError("not written yet")
@@ -247,9 +271,9 @@ def build_model(
 ) -> GPT:
     """Make a fresh GPT.
 
-    The defaults are the recipe of the table above. Change them as you like once the checks pass. Those
-    train for so few steps that a model much smaller, or slower to learn, falls behind, and one that
-    takes more than about ten times as long for a step runs out of time.
+    The defaults are the recipe of the table above. Change them as you like once the checks pass.
+    Those train for so few steps that a model much smaller, or slower to learn, falls behind, and
+    one that takes more than about ten times as long for a step runs out of time.
 
     Args:
         vocab_size: V, what the tokenizer says.
@@ -276,9 +300,9 @@ def train_language_model(
 ) -> tuple[GPT, CharTokenizer | BPETokenizer, list[dict[str, Any]]]:
     """From a text to a model that has learned it: tokenizer, split, model, training.
 
-    The model has the default sizes of `build_model`, and the last tenth of the text is held out. The
-    fresh weights are seeded by `config.seed`, whatever was drawn before: the same text and config
-    give the same history.
+    The model has the default sizes of `build_model`, and the last tenth of the text is held out.
+    The fresh weights are seeded by `config.seed`, whatever was drawn before: the same text and
+    config give the same history.
 
     Args:
         text: the corpus.

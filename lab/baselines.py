@@ -27,7 +27,12 @@ class Baselines:
 
 
 def measure(train_text: str, val_text: str) -> Baselines:
-    """Count characters, pairs and triples in the training text and score the held-out text with each.
+    """Count characters, pairs and triples in the training text and score the held-out text with each."""
+    return Baselines(*(loss(train_text, val_text, order) for order in (1, 2, 3)))
+
+
+def loss(train_text: str, val_text: str, order: int) -> float:
+    """Nats per character on the held-out text, from counts of `order` characters in a row in the training text.
 
     The counts are smoothed by interpolated Kneser-Ney: each count of a context gives up 0.75, and what that frees goes
     to the next shorter context, in which a character counts once for every different character it was seen to follow.
@@ -40,11 +45,8 @@ def measure(train_text: str, val_text: str) -> Baselines:
         raise ValueError("val_text is empty: there is nothing to score")
     alphabet, codes = np.unique(_codes(train_text + val_text), return_inverse=True)
     train, val = codes[: len(train_text)], codes[len(train_text) :]
-    losses = []
-    for order in (1, 2, 3):
-        grams, times = np.unique(_grams(train, order, len(alphabet)), return_counts=True)
-        losses.append(float(np.log(1 / _probabilities(val, order, len(alphabet), grams, times)).mean()))
-    return Baselines(*losses)
+    grams, times = np.unique(_grams(train, order, len(alphabet)), return_counts=True)
+    return float(np.log(1 / _probabilities(val, order, len(alphabet), grams, times)).mean())
 
 
 def bits(nats: float) -> float:

@@ -145,8 +145,8 @@ Attention against the matrices, 4 T D to 24 D^2, at T = D:
 0.17
 
 The training in tokens, in operations, and what 20 tokens for each parameter would be. The text has
-1.1 million, nine tenths of it to learn from. So the training lasts 1.5 *epochs* (the model sees each
-character 1.5 times), and takes a tenth of the tokens that it could use:
+1.1 million, nine tenths of it to learn from. So the training lasts 1.5 *epochs* (the model sees
+each character 1.5 times), and takes a tenth of the tokens that it could use:
 
 >>> recipe = TrainConfig()
 >>> recipe.max_lr, recipe.min_lr, recipe.warmup_steps, recipe.weight_decay, recipe.betas
@@ -201,8 +201,8 @@ See it again
 - Visual Guide to Transformer Neural Networks (Hedu AI), all three episodes: you have built what
   they show
 - What are Transformer Neural Networks? (Ari Seff), once more from the beginning
-- Let's build GPT (Andrej Karpathy), and nanoGPT, `config/train_shakespeare_char.py`: the same corpus,
-  a larger model
+- Let's build GPT (Andrej Karpathy), and nanoGPT, `config/train_shakespeare_char.py`: the same
+  corpus, a larger model
 - Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2: the same
   machine, larger
 - Scaling Laws for Neural Language Models (Kaplan et al. 2020), section 2.1, and Training
@@ -246,8 +246,8 @@ def split_corpus(
     Args:
         text: the corpus.
         tokenizer: what encodes it.
-        val_fraction: how much of it is held out, between 0 and 1. How a fraction of a token is rounded
-            is left open.
+        val_fraction: how much of it is held out, between 0 and 1. How a fraction of a token is
+            rounded is left open.
 
     Returns:
         train (N,) and val (M,), int64: the tokens of the first part of the text and of the last, in
@@ -255,7 +255,8 @@ def split_corpus(
 
     Raises:
         ValueError: `val_fraction` lies outside 0..1 (the message says which came), or `text` is so
-            short that one of the parts would have fewer than two tokens (one to see and one to guess).
+            short that one of the parts would have fewer than two tokens (one to see and one to
+            guess).
     """
     ### BEGIN SOLUTION
     if not 0 <= val_fraction <= 1:
@@ -281,9 +282,9 @@ def build_model(
 ) -> GPT:
     """Make a fresh GPT.
 
-    The defaults are the recipe of the table above. Change them as you like once the checks pass. Those
-    train for so few steps that a model much smaller, or slower to learn, falls behind, and one that
-    takes more than about ten times as long for a step runs out of time.
+    The defaults are the recipe of the table above. Change them as you like once the checks pass.
+    Those train for so few steps that a model much smaller, or slower to learn, falls behind, and
+    one that takes more than about ten times as long for a step runs out of time.
 
     Args:
         vocab_size: V, what the tokenizer says.
@@ -319,9 +320,9 @@ def train_language_model(
 ) -> tuple[GPT, CharTokenizer | BPETokenizer, list[dict[str, Any]]]:
     """From a text to a model that has learned it: tokenizer, split, model, training.
 
-    The model has the default sizes of `build_model`, and the last tenth of the text is held out. The
-    fresh weights are seeded by `config.seed`, whatever was drawn before: the same text and config
-    give the same history.
+    The model has the default sizes of `build_model`, and the last tenth of the text is held out.
+    The fresh weights are seeded by `config.seed`, whatever was drawn before: the same text and
+    config give the same history.
 
     Args:
         text: the corpus.

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from grader.files import ROOT
+from lab import baselines, corpora
+
 
 def markov_text(length: int, seed: int) -> tuple[str, float]:
     """A text drawn from a Markov chain on four letters, and the entropy rate of the chain in nats."""
@@ -104,3 +107,19 @@ def test_auto_prefers_cuda_then_mps(reference: Callable, monkeypatch: pytest.Mon
     with pytest.raises(KeyboardInterrupt):
         ex.train_language_model("to be or not to be, " * 50, ex.TrainConfig(steps=1))
     assert asked == [taken]
+
+
+@pytest.mark.parametrize(
+    ("row", "name"), [("Tiny Shakespeare", "tinyshakespeare"), ("the plays of `make demo`", "plays")]
+)
+def test_what_the_lesson_says_of_counting_is_what_the_lab_counts(row: str, name: str) -> None:
+    if name == "tinyshakespeare" and not (corpora.DATA / "tinyshakespeare.txt").exists():
+        pytest.skip("Tiny Shakespeare has not been downloaded: make train ARGS='--corpus tinyshakespeare'")
+    corpus = corpora.load(name)
+    if corpus.name != name:
+        pytest.skip(f"there is only {corpus.source}")
+    lesson = (ROOT / "solutions" / "ex16_capstone.py").read_text(encoding="utf-8")
+    (line,) = (line for line in lesson.splitlines() if line.startswith(f"    {row}  "))
+    cut = len(corpus.text) - len(corpus.text) // 10
+    losses = [baselines.loss(corpus.text[:cut], corpus.text[cut:], order) for order in (1, 2, 3, 5)]
+    assert line.split()[-4:] == [f"{loss:.3f}" for loss in losses]
