@@ -23,23 +23,23 @@ def top_p(ex: Exercise, rng: Random) -> Ask:
     percent, p = chances(rng), rng.pick([0.3, 0.55, 0.72, 0.93])
     probs = ex.next_token_probs(torch.tensor([percent], dtype=torch.float64).log(), top_p=p)
     return Ask(
-        f"Five tokens (0 to 4) have the probabilities {', '.join(f'{c} %' for c in percent)}. Which of them stay with top_p "
-        f"= {p}?",
+        f"Five tokens (0 to 4) have the probabilities {', '.join(f'{c} %' for c in percent)}. Which of them stay "
+        f"with top_p = {p}?",
         frozenset(torch.nonzero(probs[0])[:, 0].tolist()),
         f"From the most likely on, until their sum reaches {p}. The token that crosses the line stays, and the most "
         "likely one always does.",
     )
 
 
-@question("the chance after top-k")
+@question("the probability after top-k")
 def top_k(ex: Exercise, rng: Random) -> Ask:
     percent, k = chances(rng), rng.integers(2, 4)
     probs = ex.next_token_probs(torch.tensor([percent], dtype=torch.float64).log(), top_k=k)
     best = int(np.argmax(percent))
     kept = sorted(percent, reverse=True)[:k]
     return Ask(
-        f"Five tokens have the probabilities {', '.join(f'{c} %' for c in percent)}. With top_k = {k}, what is the chance "
-        "of the most likely one?",
+        f"Five tokens have the probabilities {', '.join(f'{c} %' for c in percent)}. With top_k = {k}, what is "
+        "the probability of the most likely one?",
         probs[0, best].item(),
         f"{' and '.join(f'{c} %' for c in kept)} stay and are divided by their sum: {kept[0]}/{sum(kept)}.",
     )
