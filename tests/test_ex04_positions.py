@@ -57,7 +57,13 @@ def clocks_told(got, want):
         return
 
 
-@check("another base gives other speeds", points=1, tolerance=2e-4, axes={"": "position width"})
+@check(
+    "another base gives other speeds",
+    points=1,
+    tolerance=2e-4,
+    axes={"": "position width"},
+    after=test_encoding_values,
+)
 def test_encoding_with_another_base(ex: Exercise, rng: Random):
     length, half = rng.sizes(2, low=4)
     return ex.sinusoidal_encoding(length, 2 * half, base=50.0)
@@ -152,12 +158,17 @@ def test_encoding_of_odd_sizes(ex: Exercise, rng: Random):
     }
 
 
-@check("far positions are as exact as near ones, and no entry leaves [-1, 1]", points=1, tolerance=4e-3)
+@check(
+    "far positions are as exact as near ones, and no entry leaves [-1, 1]",
+    points=1,
+    tolerance=4e-3,
+    after=test_encoding_values,
+)
 def test_encoding_of_far_positions(ex: Exercise, rng: Random):
     return ex.sinusoidal_encoding(1000 + rng.integers(0, 200), 32)
 
 
-@check("a shift may be back, far or nowhere, and uses the base", points=1, tolerance=1e-3)
+@check("a shift may be back, far or nowhere, and uses the base", points=1, tolerance=1e-3, after=test_shift_matrix)
 def test_shift_matrix_of_other_offsets(ex: Exercise, rng: Random):
     half, offset = rng.sizes(2, low=3)
     return {
