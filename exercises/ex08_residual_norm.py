@@ -2,9 +2,9 @@
 
 The picture
 -----------
-A transformer is a pile of *sublayers* (attention, a feed-forward network, attention, ...). Around
-each of them stands the same frame: a path that carries the input on unchanged, and a normalisation.
-There are two ways to put them together::
+A transformer is a stack of *sublayers*: attention, a feed-forward network, attention, and so on. The
+same frame stands around each of them: a path that carries the input on unchanged, and a
+normalisation. There are two ways to put it together::
 
         pre-norm (GPT-2 and later)                post-norm (the original of 2017)
 
@@ -30,23 +30,23 @@ And the normalisation works on one token at a time, along its D features::
 
 The intuition
 -------------
-*Why residuals?* Stack more plain layers on a network that works, and at some depth it gets worse, on
-the *training* data as well: it does not overfit, it can no longer be trained (He et al. 2015, figure
-1: with 56 plain layers the training error is higher than with 20). This is the *degradation
-problem*. It is odd, for the deeper network could copy the shallower one and let its further layers do
-nothing. But "do nothing" is hard to learn for a layer that computes everything anew: it has to hit
-upon the identity among all matrices. So let it compute only what is to be *added* to x. To do
-nothing is now to output zero, the easiest thing there is, and a layer starts from "leave it as it
-is" and learns what to change.
+*Why residuals?* Take a network that works and stack more plain layers on top. At some depth it gets
+worse, and on the *training* data too. So it is not overfitting (which means that a network knows its
+training data by heart and fails on new data); it can no longer be trained. In He et al. 2015, figure
+1, the training error is higher with 56 plain layers than with 20. This is the *degradation problem*,
+and it is odd: the deeper network could copy the shallower one and let its further layers do nothing.
+But a layer that computes everything anew finds it hard to do nothing. It has to hit upon the
+identity among all matrices. So let it compute only what is to be *added* to x. To do nothing is now
+to output zero, the easiest thing there is, and a layer has to learn only what to change.
 
-In a transformer this path is called the *residual stream*. Picture a notepad that travels with
-every token through all layers: a sublayer reads it, and adds a remark. Nothing is erased unless a
-layer writes the opposite.
+In a transformer this path is called the *residual stream*. Picture a notepad that travels with every
+token through all layers. Each sublayer reads it and adds a remark. Nothing is erased unless a layer
+writes the opposite.
 
-*Why normalise?* The remarks add up, and the stream grows; one token's vector may be a hundred times
-as long as another's. A sublayer would have to cope with every size. The norm sets the same level for
-all of them, as a sound engineer does before the recording starts, so that the weights behind it meet
-numbers of one typical size at every depth and at every step of the training.
+*Why normalise?* The remarks add up and the stream grows. One token's vector may be a hundred times as
+long as another's, and a sublayer would have to cope with every size. The norm sets the same level
+for all of them, as a sound engineer does before the recording starts. The parameters behind it then
+meet numbers of one typical size, at every depth and at every step of the training.
 
 The mathematics
 ---------------
@@ -57,7 +57,8 @@ plain layers multiplies L Jacobians; with residuals, each factor has an identity
     residual    (I + J_L) ... (I + J_2)(I + J_1)  =  I + sum of J_l + products of two, three, ...
 
 However small the J_l are, the I remains: the loss reaches the first layer directly (CS231n calls it
-a gradient highway). Here each of 50 layers passes on a fifth of what comes in:
+a gradient highway). Here is a gradient on its way back through 50 layers, each of which makes it five
+times as small:
 
 >>> import numpy as np
 >>> rng = np.random.default_rng(0)
@@ -77,51 +78,64 @@ True
     var  = 1/D sum of (x_i - mean)^2
     out  = (x - mean) / sqrt(var + eps) * weight + bias
 
-- Divide by D, not by D - 1 (the *biased* variance). D - 1 makes up for a mean that was guessed from a
-  sample. Here is no sample: these D numbers are all there are. `Tensor.var` divides by D - 1 unless told.
-- eps stands *inside* the root. A token whose features are all equal has the variance 0; the slope of
-  the root is infinite there, and the gradient would be NaN, even if an eps outside kept the division
-  itself from failing. It also decides what "almost constant" means: variances far below eps are left small
-  instead of being blown up to 1.
-- Subtract the mean first, then square. The formula "mean of the squares minus the square of the mean" is
-  the same on paper. On a machine it subtracts two large, nearly equal numbers:
+- Divide by D, not by D - 1 (the *biased* variance). D - 1 makes up for a mean estimated from a sample.
+  There is no sample here: these D numbers are all there are. `Tensor.var` divides by D - 1 unless told
+  otherwise.
+- eps stands *inside* the root. A token whose features are all equal has variance 0. The slope of the
+  root is infinite there and the gradient would be NaN, even with an eps outside that keeps the
+  division itself from failing. eps also decides what "almost constant" means: variances far below it
+  stay small instead of being blown up to 1.
+- Subtract the mean first, then square. The formula "mean of the squares minus the square of the mean"
+  is the same on paper. On a machine it subtracts two large, nearly equal numbers. The variance of
+  these three is 2/3, and nothing is left of it:
 
 >>> features = np.array([1e8 + 1, 1e8 + 2, 1e8 + 3])
 >>> float(((features - features.mean()) ** 2).mean().round(3))
 0.667
->>> float((features**2).mean() - features.mean() ** 2) in (0.666, 0.667)
-False
+>>> float((features**2).mean() - features.mean() ** 2)
+0.0
 
-- weight and bias (one number for each feature, learned) give back the freedom that was taken: the next
-  layer may want one feature louder than the others, or off centre. They start at 1 and 0.
+- weight and bias (one number for each feature, learned) give back the freedom that was taken. The next
+  layer may weight one feature more than the others, or want it off centre. They start at 1 and 0.
 
-*Why over one token's features, and not over the batch?* Batch norm, which CS231n treats first, takes the
-mean of each feature over all examples. In a language model that goes wrong in several ways: what a token
-becomes depends on which sentences it happens to share a batch with; padding counts; a batch of one has
-no statistics, so training and use must differ; and a mean over positions lets a token feel the *future*,
-which exercise 6 took such care to hide. A norm over the token's own features has none of these troubles,
-and is the same in training and in use.
+*Why over one token's features, and not over the batch?* Batch norm, which CS231n treats first, takes
+the mean of each feature over all examples. In a language model that goes wrong in several ways. What a
+token becomes depends on which sentences it happens to share a batch with. Padding counts. A batch of
+one has no statistics, so training and *inference* (using the trained model) must differ. And a mean
+over positions lets a token feel the *future*, which exercise 6 took such care to hide. A norm over the
+token's own features has none of these problems, and is the same in training and in inference.
 
 *Why pre-norm today?* In post-norm the norm stands *on* the path. If x and the sublayer's output both
-have variance 1, their sum has variance 2, and the norm divides by sqrt(2): the identity that was to be a
-highway has a toll at every sublayer. After 12 of them (six layers) it carries
+have variance 1, their sum has variance 2, and the norm divides by sqrt(2): the highway has a toll at
+every sublayer. After 12 of them (six layers of two sublayers each) it carries
 
 >>> round(float(1 / np.sqrt(2)) ** 12, 3)
 0.016
 
-of what it started with. Meanwhile the layers next to the loss get large gradients from the start (Xiong et al.
-2020, section 3). One learning rate does not suit both ends; at its full size it wrecks the last layers
-before they have settled. That is why post-norm comes with a *warm-up*: thousands of steps in which
-the learning rate climbs from near 0 (`noam_lr` of exercise 12). In pre-norm the path is free from end
-to end. The gradients next to the loss are smaller the deeper the stack is (Xiong et al. 2020, theorem 1),
-so training works with little warm-up or none. The price: nothing holds the stream down. With sublayers
-that add variance 1 each, it grows with the depth, and one more norm has to stand at the end
-(`Encoder.norm`, `GPT.final_norm`).
+of what it started with. Meanwhile the layers next to the loss get large gradients from the start
+(Xiong et al. 2020, section 3). One learning rate does not suit both ends. At full size it wrecks the
+last layers before they have settled. That is why post-norm comes with a *warm-up*: thousands of steps
+in which the learning rate climbs from near 0 (`noam_lr` of exercise 12).
+
+In pre-norm the path is free from end to end. The deeper the stack, the smaller the gradients next to
+the loss (Xiong et al. 2020, theorem 1), so training works with little warm-up or none. The price:
+nothing holds the stream down. Before any training, a sublayer makes of its normalised input something
+of about the same size, which is added. So the variance grows by about 1 with every sublayer. Measured
+over 12 of them, random matrices standing in for the sublayers:
+
+>>> stream = torch.from_numpy(rng.normal(size=(1000, 512))).float()
+>>> for _ in range(12):
+...     matrix = torch.from_numpy(rng.normal(0, 512**-0.5, (512, 512))).float()
+...     stream = Residual(512)(stream, lambda h: h @ matrix)
+>>> round(stream.var().item())
+13
+
+So one more norm has to stand at the end (`Encoder.norm`, `GPT.final_norm`).
 
 By hand
 -------
-Eight features with mean 5, and squared distances 9 + 1 + 1 + 1 + 0 + 0 + 4 + 16 = 32, so the variance
-is 32 / 8 = 4, its root 2:
+Eight features with mean 5. Their squared distances from it are 9 + 1 + 1 + 1 + 0 + 0 + 4 + 16 = 32, so
+the variance is 32 / 8 = 4 and its root 2:
 
 >>> x = torch.tensor([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0])
 >>> [round(value, 2) for value in LayerNorm(8)(x).tolist()]
@@ -157,6 +171,10 @@ See it again
 - The Illustrated Transformer (Jay Alammar), "The Residuals"
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 2: what surrounds the attention
 - What are Transformer Neural Networks? (Ari Seff), the part on the encoder's layers
+- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the parts on residual
+  connections and on layer norm
+- The Annotated Transformer (Rush et al.), "Encoder": `LayerNorm` and `SublayerConnection`. It differs
+  from the formula above: its variance divides by D - 1, and its eps stands outside the root
 - CS231n (Stanford), the lecture on CNN architectures (ResNet) and the one on training (normalisation)
 - Deep Residual Learning (He et al. 2015), section 1 and figure 1; Layer Normalization (Ba et al. 2016),
   section 3; On Layer Normalization in the Transformer Architecture (Xiong et al. 2020), figure 1

@@ -89,7 +89,7 @@ def without_path(ex: Exercise, rng: Random) -> Ask:
             y = bare.Residual(width).double()(y, lambda h: 0 * h)
     (gradient,) = torch.autograd.grad(y.sum(), x)
     return Ask(
-        f"{depth} pre-norm blocks whose sublayers return 0 (as they nearly do at the start) stand in a row, and `x +` "
+        f"{depth} pre-norm blocks whose sublayers return 0 for every input stand in a row, and `x +` "
         "is left out of them. What is the gradient of the output's sum with respect to each number of the first x?",
         int(gradient.abs().max().item()),
         "0: nothing gets through a sublayer that returns 0, forwards or backwards. With `x +` it would be 1, at any "
