@@ -25,23 +25,24 @@ whole columns. What is hidden is always a *key*. The mask then takes part in the
 
 The intuition
 -------------
-*Why hide the future?* A language model is to guess each token from those before it. At work it
-writes one token after the other; but a training text is known in full, so all of its T guesses can
-be made in a single pass, position i guessing token i + 1 while the true tokens 0 to i stand before
-it (the true ones, not its own guesses: this is called *teacher forcing*). One pass, T exercises.
-But in that pass token i + 1 is there as well, one place to the right. A position that may look at
-it has nothing to learn: it copies the answer, the loss falls to almost nothing, and the model is of
-no use on the day when there is no next token to copy. It is an exam with the answers printed on the
-same sheet; the causal mask covers them. With it, what position i gets is what it would have got had
-the text ended at i, so a single pass does the work of T.
+*Why hide the future?* A language model is to guess each token from those before it. When generating, it
+writes one token, reads it back, writes the next: such a model is called *autoregressive*. But a
+training text is known in full, so all of its T guesses can be made in a single pass. Position i guesses
+token i + 1 while the true tokens 0 to i stand before it (the true ones, not its own guesses: this is
+called *teacher forcing*). One pass, T exercises.
 
-*Why hide padding?* A batch is a rectangle, sentences are not. The short ones are filled up, and
-what they are filled with means nothing. If it took part, a sentence would read differently
-depending on how long its neighbours in the batch happened to be.
+But in that pass token i + 1 is there as well, one place to the right. A position that may look at it has
+nothing to learn. It copies the answer, the loss falls to almost nothing, and the model is of no use
+once there is no next token to copy. It is an exam with the answers printed on the same sheet; the
+causal mask covers them. With it, position i gets what it would have got had the text ended at i, so a
+single pass does the work of T.
 
-*And queries that are padding?* They are left alone. What they see is of no interest, since nobody
-reads their answers: no real query looks at them, and the loss skips them. It is even better to let
-them see something, as the next section shows.
+*Why hide padding?* A batch is a rectangle, sentences are not. The short ones are filled up, and what
+they are filled with means nothing. If it took part, a sentence would read differently depending on how
+long its neighbours in the batch happen to be.
+
+*And queries that are padding?* They are left alone. Nobody reads their answers: no real query looks at
+them, and the loss skips them. It is even better to let them see something, as the next section shows.
 
 The mathematics
 ---------------
@@ -54,25 +55,26 @@ The same, written with an addition, is softmax(s + m) with m = 0 for what may be
 the rest. exp(-inf) is exactly 0: the hidden key has no share, no part in the sum below, and no
 gradient. Three other ideas come to mind, and each of them fails:
 
-- *Multiply the scores by 0.* exp(0) is 1, and not nothing: a hidden key then counts like any other
-  key whose score is 0.
+- *Multiply the scores by 0.* exp(0) is 1, not nothing. A hidden key then counts like any other key
+  whose score is 0.
 - *Multiply the weights by 0, after the softmax.* Now the hidden key gets nothing, but it still had
   a part in the sum that the others were divided by. The row no longer sums to one, and a future
   token can still be felt: the larger its score, the smaller all the other weights. Dividing by the
-  new sum mends that on paper. In floating point a large hidden score has by then pressed all
+  new sum fixes that on paper. In floating point a large hidden score has by then pressed all
   others down to 0, and there is nothing left to divide.
 - *Add a large negative number, such as -1e9.* That works as long as no score comes near it, but it
-  is a guess. float16 ends at 65504 and has no -1e9; and a key with the score -2e9 that may be seen
-  loses against a hidden one.
+  is a guess. float16 ends at 65504 and has no -1e9. And a key with the score -2e9 that may be seen
+  loses against a hidden one. (The lowest number of the dtype is such a guess, too: a visible score
+  can be that low.)
 
-*The row that may see nothing.* With M empty there is no such thing as "shares that add up to one".
-It does happen: a source sentence of length 0, sequences padded on the left (where the first queries
-have nothing but padding before them), a batch filled up with empty rows. The formula with -inf then
-computes -inf minus its maximum, -inf - (-inf), which is NaN. With -1e9 it is worse, for nothing
-crashes: the hidden keys share the whole 1 among themselves, and the query reads what it was not to
-see. We want zeros: who may look at nothing receives nothing.
+*The row that may see nothing.* With M empty there is no such thing as "shares that add up to one". It
+does happen: a source sentence of length 0, sequences padded on the left (where the first queries have
+nothing but padding before them), a batch filled up with empty rows. The formula with -inf then
+computes -inf minus its maximum, -inf - (-inf), which is NaN ("not a number"). With -1e9 it is worse,
+for nothing looks wrong: the hidden keys share the whole 1 among themselves, and the query reads what
+it was not to see. We want zeros: who may look at nothing receives nothing.
 
-*Why a clean result is not enough.* Suppose you let the NaN arise and put a 0 in its place
+*A side note, for when your gradients are NaN.* A clean result is not enough. Suppose you let the NaN arise and put a 0 in its place
 afterwards, with `torch.where` or `nan_to_num`. The way back is another matter. The gradient of the
 softmax is::
 
@@ -81,10 +83,10 @@ softmax is::
 The replacement makes g zero, but w is the NaN that the softmax kept, and NaN * 0 is NaN. Whether
 it gets any further depends on what comes before the softmax: an addition passes it on to the
 scores; `masked_fill` happens to stop it, because it passes no gradient to the places that it
-filled. One row that gets through is enough: the NaN runs into the projections, the optimiser's next
-step writes it into all the weights, and from there on every loss is NaN. So do not rely on a later
-line to catch a NaN; see to it that none arises, not even in a place whose result is thrown away.
-Give such a row something harmless to compute with.
+filled. One row that gets through is enough: the NaN runs into the projections, the optimizer's next
+step writes it into all the parameters, and from there on every loss is NaN. So do not rely on a later
+line to catch a NaN; make sure that none arises, not even in a place whose result is thrown away. Give
+such a row something harmless to compute with.
 
 By hand
 -------
@@ -115,8 +117,8 @@ tensor([[1.0000, 0.0000, 0.0000],
         [0.5000, 0.5000, 0.0000],
         [0.3333, 0.3333, 0.3333]])
 
-Scores whose exponentials are 1, 2 and 5, the last one hidden. Right is 1/3, 2/3, 0. To multiply the
-scores by the mask gives 1/4, 2/4, 1/4; to multiply the weights gives 1/8, 2/8, 0, and a sum of 3/8:
+Scores whose exponentials are 1, 2 and 5, the last one hidden. Right is 1/3, 2/3, 0. Multiplying the
+scores by the mask gives 1/4, 2/4, 1/4. Multiplying the weights gives 1/8, 2/8, 0, and a sum of 3/8:
 
 >>> scores, mask = torch.tensor([1.0, 2.0, 5.0]).log(), torch.tensor([True, True, False])
 >>> masked_softmax(scores, mask)
@@ -157,11 +159,14 @@ What to build
 4. `masked_softmax`: the softmax that obeys a mask, and survives one that hides everything. Write
    the ordinary case first, then try the last example above.
 
+An `if` on what a tensor holds ("does this mask hide anything?") is fine here. In a training loop on a
+GPU it has a price: the CPU has to wait for the answer. So prefer operations on whole tensors.
+
 Masks are boolean, and True means "may attend". (PyTorch itself has both conventions:
 `F.scaled_dot_product_attention` means what we mean, `nn.MultiheadAttention` the opposite. Read the
 documentation of each library before you hand it a mask.)
 
-Off limits is what was so before: ready-made attention. `torch.softmax`, `torch.tril`,
+Off limits, as before: ready-made attention. `torch.softmax`, `torch.tril`,
 `masked_fill` and `torch.where` are tools that you may use.
 
 See it again
@@ -171,6 +176,9 @@ See it again
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 3, on the decoder and its masked
   attention
 - What are Transformer Neural Networks? (Ari Seff), the part on the decoder
+- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the part on the mathematical
+  trick in self-attention: averages of what came before, with a triangle of ones
+- The Annotated Transformer (Rush et al.), "Batches and Masking"
 - Attention Is All You Need (Vaswani et al. 2017), section 3.2.3, the third of its points: why the
   decoder may not look ahead, and that minus infinity in front of the softmax sees to it
 """
