@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
@@ -16,6 +16,8 @@ from grader.judging.comparison import number
 from grader.probing.assembly import Assembly, Exercise
 
 CALLS_KEPT = 3
+RESULTS_KEPT = 1000
+PLAIN = (bool, int, float, complex, str, bytes, type(None))  # one of these may be the result of several calls
 NUMBERS_SHOWN = 5
 TEXT_SHOWN = 50
 
@@ -23,16 +25,19 @@ TEXT_SHOWN = 50
 class Calls:
     """Notes the calls that come from outside of the exercise; a call that the exercise makes itself is its own affair.
 
-    `name` is the last one: "softmax", or "LayerNorm.forward". `lines` shows the first few with their arguments, unless
-    `secret`: a hidden check's inputs are never written down.
+    `lines` shows the first few with their arguments, unless `secret`: a hidden check's inputs are never written down.
+    `names` are those of all of them ("softmax", or "LayerNorm.forward"), each once. `origins` says of what the probe
+    has returned which call it is the result of, by its path, where it is one's result itself.
     """
 
     def __init__(self, secret: bool = False) -> None:
         self.secret = secret
-        self.name = ""
+        self.names: list[str] = []
+        self.origins: dict[str, str] = {}
         self.lines: list[str] = []
         self.count = 0
         self._depth = 0
+        self._results: dict[int, tuple[str, Any]] = {}  # by identity; kept, so that no other object can have it
         self._patched: dict[type, dict[str, Any]] = {}
 
     @contextmanager
@@ -62,6 +67,27 @@ class Calls:
             return value
         return self._noting(name, value, 0) if isinstance(value, FunctionType) else value
 
+    def traced(self, value: Any, path: str = "") -> Any:
+        """Note where the parts of what the probe returns come from; returns it."""
+        if id(value) in self._results:
+            self.origins[path] = self._results[id(value)][0]
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                self.traced(item, f"{path}.{key}" if path else str(key))
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                self.traced(item, f"{path}[{index}]")
+        return value
+
+    def result_at(self, path: str) -> str:
+        """The name of the call whose result, or a part of whose result, stands at a path; "" if that is not known."""
+        found = [at for at in self.origins if at == path or at == "" or path.startswith((f"{at}.", f"{at}["))]
+        return self.origins[max(found, key=len)] if found else ""
+
+    def only(self) -> str:
+        """The name of the last call, if all are calls of one function or of one class; else ""."""
+        return self.names[-1] if len({each.partition(".")[0] for each in self.names}) == 1 else ""
+
     def _noting_method(self, name: str, key: str, method: Any) -> Any:
         spoken = name if key == "__init__" else f"{name}.{key}"
         if isinstance(method, classmethod):
@@ -77,16 +103,22 @@ class Calls:
                 self._note(name, function, args, kwargs, bound)
             self._depth += 1
             try:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
             finally:
                 self._depth -= 1
+            if self._depth == 0 and self.count < RESULTS_KEPT:
+                for each in (result, *(result if isinstance(result, tuple | list) else ())):
+                    if not isinstance(each, PLAIN):
+                        self._results[id(each)] = name, each
+            return result
 
         return noted
 
     def _note(
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], bound: int
     ) -> None:
-        self.name = name
+        if name not in self.names:
+            self.names.append(name)
         self.count += 1
         if self.secret or self.count > CALLS_KEPT:
             return

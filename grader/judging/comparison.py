@@ -31,12 +31,23 @@ class Difference:
     want: np.ndarray
 
 
+class Mismatch(str):
+    """What is wrong with an observation, in words; `path` says where, if it is told; `difference`, what differs."""
+
+    path: str | None
+    difference: Difference | None
+
+    def __new__(cls, words: str, path: str | None = None, difference: Difference | None = None) -> Mismatch:
+        found = super().__new__(cls, words)
+        found.path, found.difference = path, difference
+        return found
+
+
 class Comparison:
     """How one check compares: its tolerance and the names of its axes.
 
     `secret` is for hidden checks: messages leave out the values that a probe puts in. Below the entries in `free`
-    (patterns of paths such as `layers.*`), the structure is not compared. `difference` is set when the first difference
-    is found inside of an array.
+    (patterns of paths such as `layers.*`), the structure is not compared.
     """
 
     def __init__(
@@ -49,30 +60,37 @@ class Comparison:
         self.free = tuple(free)
         self.tolerance = tolerance
         self.secret = secret
-        self.difference: Difference | None = None
+        self._path = ""  # where the search is
+        self._difference: Difference | None = None  # what it has found inside of an array
         self.axes = {key: names.split() for key, names in (axes or {}).items()}
 
-    def structure(self, got: Any, want: Any) -> str | None:
+    def structure(self, got: Any, want: Any) -> Mismatch | None:
         """The first difference in kind, shape, dtype, device or finiteness, in words; None if there is none."""
-        return next(self._walk(got, want, "", "structure"), None)
+        return self._first_of(self._walk(got, want, "", "structure"))
 
-    def outline(self, got: Any, want: Any) -> str | None:
+    def outline(self, got: Any, want: Any) -> Mismatch | None:
         """As `structure`, for observations whose values are not compared: lengths and errors have to agree as well."""
-        return next(self._walk(got, want, "", "outline"), None)
+        return self._first_of(self._walk(got, want, "", "outline"))
 
-    def alike(self, got: Any, want: Any) -> str | None:
+    def alike(self, got: Any, want: Any) -> Mismatch | None:
         """The first place of two observations of one outline where all is the same and should not be, in words."""
-        return next(self._alike(got, want, ""), None)
+        return self._first_of(self._alike(got, want, ""))
 
-    def values(self, got: Any, want: Any) -> str | None:
+    def values(self, got: Any, want: Any) -> Mismatch | None:
         """The first difference in the values of two observations of one structure, in words."""
-        return next(self._walk(got, want, "", "values"), None)
+        return self._first_of(self._walk(got, want, "", "values"))
+
+    def _first_of(self, found: Iterator[str]) -> Mismatch | None:
+        self._path, self._difference = "", None
+        words = next(found, None)
+        return None if words is None else Mismatch(words, self._path, self._difference)
 
     def axes_of(self, path: str) -> list[str]:
         """The names of an observed array's axes, as far as they are known."""
         return self.axes.get(path.rpartition(".")[2].partition("[")[0], [])
 
     def _walk(self, got: Any, want: Any, path: str, rung: Rung) -> Iterator[str]:
+        self._path = path
         if rung == "outline":
             if isinstance(want, list | str | bytes) and type(got) is type(want) and want and not got:
                 yield f"{name(path)} is empty; expected {describe(want)}."
@@ -86,6 +104,7 @@ class Comparison:
                     yield f"{name(path)} has no entry {key!r}."
                 else:
                     yield from self._walk(got[key], want[key], inner, rung)
+            self._path = path
             extra = [key for key in got if key not in want]
             if extra and not (rung == "outline" and self._may_have_more(path)):
                 yield f"{name(path)} has an entry {extra[0]!r} that should not be there."
@@ -125,6 +144,7 @@ class Comparison:
         return any(fnmatchcase(path, pattern) for pattern in self.free)
 
     def _alike(self, got: Any, want: Any, path: str) -> Iterator[str]:
+        self._path = path
         if self._is_free(path):
             return
         if isinstance(want, Array) and isinstance(got, Array):
@@ -180,12 +200,9 @@ class Comparison:
         elif got.shape != want.shape:
             yield self._shapes(got.shape, want.shape, path)
         elif got.dtype != want.dtype:
-            yield f"{name(path)} has dtype {got.dtype}; expected {want.dtype}.{_dtype_hint(got, want)}"
+            yield f"{name(path)} has dtype {got.dtype}; expected {want.dtype}."
         elif got.device != want.device:
-            yield (
-                f"{name(path)} is on the device `{got.device}`; expected `{want.device}`, the device of the inputs. "
-                "Is a tensor made without `device=`?"
-            )
+            yield (f"{name(path)} is on the device `{got.device}`; expected `{want.device}`.")
         elif got.values is not None and want.values is not None and want.values.dtype.kind == "f":
             yield from self._finite(got.values, want.values, path)
 
@@ -248,7 +265,7 @@ class Comparison:
 
     def _first(self, wrong: np.ndarray, mine: np.ndarray, theirs: np.ndarray, path: str) -> tuple[Any, ...]:
         index = tuple(np.argwhere(wrong)[0])
-        self.difference = Difference(path, tuple(map(int, index)), mine, theirs)
+        self._difference = Difference(path, tuple(map(int, index)), mine, theirs)
         return index
 
     def _extent(self, wrong: np.ndarray, path: str) -> str:
@@ -422,18 +439,8 @@ def _errors(got: Raised, want: Raised, path: str, secret: bool) -> Iterator[str]
 
 
 def _type_hint(got: Any, want: Any) -> str:
-    if isinstance(want, float) and isinstance(got, Array):
+    if isinstance(want, float) and isinstance(got, Array) and math.prod(got.shape) == 1:
         return " Turn a result of one element into a number with `.item()` or `float(...)`."
     if isinstance(want, list) and isinstance(got, Array):
         return " Turn it into a list with `.tolist()`."
-    return ""
-
-
-def _dtype_hint(got: Array, want: Array) -> str:
-    if want.dtype in ("float64", "bfloat16", "float16") and got.dtype == "float32":
-        return " The result keeps the dtype of the inputs: is something in between always float32?"
-    if want.dtype == "float32" and got.dtype == "float64":
-        return " The result keeps the dtype of the inputs: did float64 slip in?"
-    if want.dtype == "bool":
-        return " A mask is boolean: True where a query may attend."
     return ""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from grader.checks import Check
+from grader.content.hints import hints_of
+from grader.content.stubs import generated
+from grader.content.syllabus import Entry, load
 from grader.files import shown
 from grader.judging.calls import CALLS_KEPT, Calls
-from grader.judging.comparison import Comparison
+from grader.judging.comparison import Comparison, Mismatch
+from grader.judging.definitions import Misfit, around, defined_at, misfit, returns_nothing
+from grader.judging.origins import origin
 from grader.judging.reference import Reference
 from grader.judging.side_by_side import beside
 from grader.judging.verdict import Seen, Verdict
@@ -23,6 +28,7 @@ from grader.probing.outcome import Failure, Guard, Outcome, Place, attempt, no_l
 from grader.probing.random import derive
 from grader.results import Evidence, Status
 
+STEPPING = "Take the call out; to step through a check, run it by pytest with --trace, as its screen says."
 UNJUDGED = "What your code returned can't be judged"
 
 
@@ -60,7 +66,7 @@ class Judge:
         outcome = self.run_probe(check, limit)
         told = _withheld(outcome) if hidden else outcome
         if outcome.failure is not None:
-            message, verdict = None, self._verdict(told)
+            message, verdict = None, self._verdict(told, outcome.failure, calls)
         else:
             message = self.compare(check, outcome.value, want, hidden)
             status: Status = "pass" if message is None else "fail"
@@ -68,13 +74,21 @@ class Judge:
         self.seen[check.__name__] = Seen(verdict.status, message or "", outcome, want)
         if verdict.status == "pass":
             return verdict
-        rows = [] if hidden or outcome.failure is not None else self._beside(check, outcome.value, want)
-        evidence = self._evidence(calls, outcome.failure, rows)
+        evidence = self._evidence(check, calls, outcome.failure, message)
         return replace(verdict, evidence=replace(evidence, inputs=[]) if verdict.status == "todo" else evidence)
 
     def close(self) -> None:
         """Clear the code under test away."""
         self.learner.close()
+
+    @cached_property
+    def _entry(self) -> Entry:
+        return next(entry for entry in load() if entry.stem == self.stem)
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """The names of the exercise that are to be written."""
+        return frozenset(name.partition(".")[0] for name in hints_of(self._entry))
 
     def run_reference(self, check: Check, hidden: bool) -> tuple[Any, Calls]:
         """The reference's observation, and the calls that the probe makes."""
@@ -100,7 +114,7 @@ class Judge:
         """The reference's observation."""
         return self.run_reference(check, hidden=True)[0]
 
-    def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> str | None:
+    def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> Mismatch | None:
         """The first thing that is wrong with an observation, in words; None if all is well.
 
         Whatever is raised on the way is an answer, too: the observation can't be judged.
@@ -108,17 +122,25 @@ class Judge:
         try:
             return self._difference(check, got, want, Comparison(check.tolerance, check.axes, hidden, check.free))
         except Exception as error:
-            return f"What your code returned can't be compared with what is expected: {type(error).__name__}."
+            return Mismatch(f"What your code returned can't be compared with what is expected: {type(error).__name__}.")
 
-    def _difference(self, check: Check, got: Any, want: Any, comparison: Comparison) -> str | None:
+    def _difference(self, check: Check, got: Any, want: Any, comparison: Comparison) -> Mismatch | None:
+        """As `compare`; what an explanation says goes with the numbers that differ."""
         if check.compare == "values":
-            message = comparison.structure(got, want) or self._explain(check, got, want)
-            return message or comparison.values(got, want)
-        message = comparison.outline(got, want)
-        if message is None:
-            return self._explain(check, got, want) or comparison.alike(got, want)
-        said = self._explain(check, got, want) if check.compare == "nothing" else None
-        return message if said is None or said.startswith(UNJUDGED) else said
+            found = comparison.structure(got, want)
+            if found is not None:
+                return found
+            said, found = self._explain(check, got, want), comparison.values(got, want)
+        else:
+            found = comparison.outline(got, want)
+            if found is not None and check.compare != "nothing":
+                return found
+            said = self._explain(check, got, want)
+            if found is not None and said is not None and said.startswith(UNJUDGED):
+                said = None
+            if found is None and said is None:
+                found = comparison.alike(got, want)
+        return found if said is None else Mismatch(said, None, None if found is None else found.difference)
 
     def _explain(self, check: Check, got: Any, want: Any) -> str | None:
         if check.explanation is None:
@@ -141,25 +163,60 @@ class Judge:
                 return None  # the comparison of values has the last word
             return f"{what}: {type(error).__name__}: {error}"
 
-    def _beside(self, check: Check, got: Any, want: Any) -> list[str]:
-        """The learner's numbers beside the expected ones, if there is an array of the right shape that differs."""
-        comparison = Comparison(check.tolerance, check.axes)
-        if check.compare != "values":
-            comparison.outline(got, want)
-        elif comparison.structure(got, want) is None:
-            comparison.values(got, want)
-        found = comparison.difference
-        return [] if found is None else beside(found, comparison.axes_of(found.path))
-
-    def _evidence(self, calls: Calls, failure: Failure | None, rows: list[str]) -> Evidence:
-        places = failure.places if failure is not None else ()
-        place = places[-1] if places else Place(self.stem, defined_at(self.learner.sources[self.stem].text, calls.name))
+    def _evidence(self, check: Check, calls: Calls, failure: Failure | None, mismatch: Mismatch | None) -> Evidence:
         more = calls.count - CALLS_KEPT
         rest = [f"and {more} more {'call' if more == 1 else 'calls'}"] if more > 0 and not calls.secret else []
-        return Evidence(self._spot(place), calls.name, [*calls.lines, *rest], rows)
+        name, spot = self._at_fault(check, calls, failure, mismatch)
+        rows = []
+        if mismatch is not None and mismatch.difference is not None and not calls.secret:
+            axes = Comparison(axes=check.axes).axes_of(mismatch.difference.path)
+            rows = beside(mismatch.difference, axes)
+        return Evidence(spot, name, [*calls.lines, *rest], rows)
 
-    def _verdict(self, outcome: Outcome) -> Verdict:
-        """Put an outcome into words. A call that came back is a pass; its message holds the prints."""
+    def _at_fault(
+        self, check: Check, calls: Calls, failure: Failure | None, mismatch: Mismatch | None
+    ) -> tuple[str, str]:
+        """The function that raises, or whose result differs, and the line to open: "" if they are not known."""
+        text = self.learner.sources[self.stem].text
+        if failure is not None and failure.places:
+            begin, end = failure.places[0], failure.places[-1]
+            return (around(text, begin.line) if begin.stem == self.stem else calls.only()), self._spot(end)
+        if failure is not None:
+            misfit = self._misfit(failure)
+            name = misfit.name if misfit is not None else calls.only()
+        elif mismatch is not None and mismatch.path is not None:
+            name = calls.result_at(mismatch.path) or origin(check, self.asked, mismatch.path) or calls.only()
+        else:
+            name = origin(check, self.asked, None) or calls.only()
+        line = defined_at(text, name) if name else 0
+        return name, self._spot(Place(self.stem, line)) if line else ""
+
+    def _misfit(self, failure: Failure) -> Misfit | None:
+        """A call of the exercise that its parameters do not allow."""
+        if failure.type != "TypeError" or failure.places:
+            return None
+        return misfit(failure.message, self.learner.sources[self.stem].text, generated(self._entry))
+
+    def _unusable(self, failure: Failure, kind: str, calls: Calls) -> str:
+        """What there is to say of an error that is raised where the check uses the exercise, not in its code."""
+        found = self._misfit(failure)
+        if found is not None:
+            return str(found)
+        words = f"The check can't go on with what your code gives it: {kind}."
+        text = self.learner.sources[self.stem].text
+        empty = [name for name in calls.names if returns_nothing(text, name)] if "NoneType" in failure.message else []
+        if empty:
+            return f"{words} `{empty[0]}` has no `return`."
+        return f"{words} Compare the names with those in the docstring." if "no attribute" in failure.message else words
+
+    def _verdict(self, outcome: Outcome, whole: Failure | None = None, calls: Calls | None = None) -> Verdict:
+        """Put an outcome into words. A call that came back is a pass; its message holds the prints.
+
+        Args:
+            outcome: what came of the code, as far as it may be told.
+            whole: how it failed, if it did.
+            calls: what the check calls.
+        """
         failure, seconds = outcome.failure, outcome.seconds
         if failure is None:
             return Verdict("pass", outcome.printed, seconds)
@@ -174,13 +231,17 @@ class Judge:
             return Verdict("error", f"{failure.message}{where}. Take the print out, or out of the loop.", seconds)
         if failure.kind == "exit":
             return Verdict("error", f"Your code ends the program (exit, quit, sys.exit or os._exit){where}.", seconds)
+        if failure.kind == "debugger":
+            return Verdict(
+                "error", f"Your code calls a debugger (breakpoint or pdb.set_trace){where}. {STEPPING}", seconds
+            )
         if failure.kind == "syntax":
             return Verdict("error", self._syntax(failure), seconds)
         kind = f"{failure.type}: {failure.message}" if failure.message else failure.type
         if failure.kind == "memory":
             kind = f"Your code asks for more memory than it may have.\n{kind}"
         if not failure.places:
-            words = f"What your code returned can't be used: {kind}{_nudge(failure.message)}"
+            words = self._unusable(whole or failure, kind, calls or Calls())
             return Verdict("fail", words + outcome.printed, seconds)
         return Verdict("error", "\n".join([kind, *self._trace(failure.places)]) + outcome.printed, seconds)
 
@@ -225,25 +286,3 @@ def _withheld(outcome: Outcome) -> Outcome:
     if failure is not None and failure.kind in ("raised", "memory"):
         failure = replace(failure, message="")
     return replace(outcome, failure=failure, printed=printed)
-
-
-def defined_at(text: str, name: str) -> int:
-    """The line on which a source defines a function, a class or a method ("softmax", "LayerNorm.forward"), or 1."""
-    line, body = 1, ast.parse(text).body
-    for part in name.split("."):
-        found = next(
-            (n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part),
-            None,
-        )
-        if found is None:
-            break
-        line, body = found.lineno, found.body
-    return line
-
-
-def _nudge(text: str) -> str:
-    if "NoneType" in text:
-        return ". Is a `return` missing?"
-    if "has no attribute" in text:
-        return ". Compare the names with those in the docstring."
-    return ""

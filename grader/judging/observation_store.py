@@ -18,6 +18,7 @@ from grader.files import write_atomically
 from grader.judging.calls import Calls
 from grader.probing.observation import Array, pack, unpack
 
+NOTED = ("names", "origins", "count", "lines")  # what is kept of calls
 MANY = 500  # numbers: what is larger and not looked at is not written down
 
 
@@ -57,13 +58,14 @@ class Memory:
 
 def pack_observation(value: Any, calls: Calls) -> dict[str, Any]:
     """What is recorded of one check, as JSON values."""
-    return {"calls": {"name": calls.name, "count": calls.count, "lines": calls.lines}, "returns": pack(value)}
+    return {"calls": {key: getattr(calls, key) for key in NOTED}, "returns": pack(value)}
 
 
 def unpack_observation(packed: Mapping[str, Any], hidden: bool = False) -> tuple[Any, Calls]:
     """What `pack_observation` packed."""
     calls = Calls(secret=hidden)
-    calls.name, calls.count, calls.lines = (packed["calls"][key] for key in ("name", "count", "lines"))
+    for key in NOTED:
+        setattr(calls, key, packed["calls"][key])
     return unpack(packed["returns"]), calls
 
 

@@ -126,7 +126,7 @@ class Code:
         calls = Calls(secret=hidden)
         try:
             with calls.of(self.assembly, stem) as exercise:
-                return observe(check.probe, exercise, seed), calls
+                return observe(lambda ex, rng: calls.traced(check.probe(ex, rng)), exercise, seed), calls
         except Exception as error:
             detail = "".join(traceback.format_exception(error))
             raise ReferenceBroken(f"{stem}::{check.__name__} fails on the reference itself:\n{detail}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from grader.judging.comparison import Difference, number
 
 WINDOW = 6  # numbers shown in a row
+LABEL = 10  # characters before the first of them
+MORE = "...  "  # for numbers that are left out
 
 
 def beside(difference: Difference, axes: Sequence[str] = ()) -> list[str]:
@@ -30,14 +33,37 @@ def beside(difference: Difference, axes: Sequence[str] = ()) -> list[str]:
     rows = [[_number(item) for item in array[tuple(front)][start:stop]] for array in (got, want)]
     widths = [max(len(row[column]) for row in rows) for column in range(stop - start)]
     lines = [
-        f"{label:<10}" + "  ".join(f"{item:>{width}}" for item, width in zip(row, widths, strict=True))
+        f"{label:<{LABEL}}" + "  ".join(f"{item:>{width}}" for item, width in zip(row, widths, strict=True))
         for label, row in zip(("yours", "expected"), rows, strict=True)
     ]
     before = sum(widths[: place - start]) + 2 * (place - start)
-    mark = " " * (10 + before) + "^" * widths[place - start]
+    mark = " " * (LABEL + before) + "^" * widths[place - start]
     spoken = f"  ({', '.join([*map(_said, axes[:-1], front), f'along {axes[-1]}'])})" if len(axes) == len(index) else ""
     header = f"{difference.path or 'result'}[{', '.join([*map(str, front), last])}]{spoken}"
     return [header, *lines, mark]
+
+
+def narrow(lines: Sequence[str], width: int) -> list[str]:
+    """Leave out columns at the ends of the rows of `beside`, so that they fit; the marked one stays."""
+    if len(lines) != 4 or max(map(len, lines[1:])) <= width:
+        return list(lines)
+    header, *rows, mark = lines
+    ends = [found.end() for found in re.finditer(r"\S+", rows[0])][1:]
+    begins = [LABEL, *(end + 2 for end in ends[:-1])]
+    first = last = begins.index(mark.index("^"))
+
+    def size(first: int, last: int) -> int:
+        return LABEL + ends[last] - begins[first] + len(MORE) * ((first > 0) + (last < len(ends) - 1))
+
+    while True:
+        wider = [(first - 1, last), (first, last + 1)] if last - first < 1 else [(first, last + 1), (first - 1, last)]
+        fits = [(one, other) for one, other in wider if one >= 0 and other < len(ends) and size(one, other) <= width]
+        if not fits:
+            break
+        first, last = fits[0]
+    before, after = MORE if first else "", "  ..." if last < len(ends) - 1 else ""
+    shown = [f"{row[:LABEL]}{before}{row[begins[first] : ends[last]]}{after}" for row in rows]
+    return [header, *shown, f"{'':<{LABEL + len(before)}}{mark[begins[first] : ends[last]]}"]
 
 
 def _said(axis: str, place: int) -> str:

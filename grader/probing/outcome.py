@@ -5,6 +5,7 @@ This runs wherever the code under test runs, in a sandbox as well; putting it in
 
 from __future__ import annotations
 
+import bdb
 import os
 import random
 import sys
@@ -28,7 +29,7 @@ from grader.probing.random import Random
 
 Guard = Callable[[float], Any]  # a context manager that stops what runs too long
 Probe = Callable[[Exercise, Random], Any]
-Kind = Literal["raised", "missing", "flood", "exit", "syntax", "memory", "timeout", "died"]
+Kind = Literal["raised", "missing", "flood", "exit", "debugger", "syntax", "memory", "timeout", "died"]
 
 TEXT_LIMIT = 4000  # characters of an error's own message that are kept
 PLACES_KEPT = 20
@@ -115,7 +116,9 @@ def _failure(error: BaseException, tape: Tape, code: Assembly) -> Failure:
         file, _, line = tape.flooded_at.rpartition(":")
         flood = (Place(own[file], int(line)),) if file in own else ()
         return Failure("flood", name, bases, message, places or flood)
-    if isinstance(error, SystemExit | GeneratorExit):
+    if isinstance(error, bdb.BdbQuit):  # a debugger found nobody to ask
+        return Failure("debugger", name, bases, message, places)
+    if isinstance(error, SystemExit):
         return Failure("exit", name, bases, message, places)
     if isinstance(error, SyntaxError) and (error.filename or "") in stems:
         broken = Place(stems[error.filename or ""], error.lineno or 1)

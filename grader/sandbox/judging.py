@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from grader.checks import Check
+from grader.judging.comparison import Mismatch
 from grader.judging.judge import Judge
 from grader.judging.reference import Reference
 from grader.probing.assembly import Assembly
@@ -75,7 +76,7 @@ class IsolatedJudge(Judge):
         self._import_limit = 0.0
         self._used = False  # whether the process has run a probe
 
-    def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> str | None:
+    def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> Mismatch | None:
         """As everywhere, but not for ever: what was sent may be made to be slow."""
         with self._patience(COMPARISON_LIMIT):
             return super().compare(check, got, want, hidden)

@@ -82,6 +82,18 @@ class Printer:
             text.plain = self.safe(text.plain)
         self.console.print(text, soft_wrap=True)
 
+    @property
+    def width(self) -> int:
+        """How long a row may be; what is read aloud, or goes into a file, is never cut."""
+        return self.console.width if self.console.is_terminal and not self.plain else 10_000
+
+    def row(self, line: str, indent: int, style: str = "") -> None:
+        """Print a row of numbers, cut off between two of them where the line ends."""
+        width = self.width - indent
+        if len(line) > width:
+            line = f"{line[: width - 3].rpartition(' ')[0].rstrip()} ..."
+        self.line(" " * indent + line, style)
+
     def block(self, text: str, indent: int) -> None:
         """Print a message of several lines, each wrapped with its indentation kept."""
         for part in self.safe(text).splitlines():

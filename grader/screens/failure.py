@@ -11,6 +11,7 @@ from rich.text import Text
 from grader.content.hints import name_for
 from grader.content.syllabus import Entry, load
 from grader.files import shown
+from grader.judging.side_by_side import narrow
 from grader.results import CheckResult, ExerciseResult, Named
 from grader.screens.console import Printer
 
@@ -72,13 +73,13 @@ class FailureScreen:
             self.out.block(line, 4)
         if evidence.beside:
             self.out.line()
-            for line in evidence.beside:
-                self.out.line(f"      {line}")
+            for line in narrow(evidence.beside, self.out.width - 6):
+                self.out.row(line, 6)
         if evidence.inputs:
             self.out.line()
             self.out.line(f"    The check calls (seed {self.seed}):", style="dim")
             for line in evidence.inputs:
-                self.out.line(f"      {line}", style="dim")
+                self.out.row(line, 6, style="dim")
         self.out.line()
         self.out.line(f"    This check alone: {self._pytest(entry, check)}   (--trace: step by step)", style="dim")
 

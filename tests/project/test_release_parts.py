@@ -144,7 +144,7 @@ def test_numbers_that_are_not_finite_are_kept():
 
 def test_a_recorded_observation_is_exact_and_keeps_the_calls():
     calls = Calls()
-    calls.name, calls.count, calls.lines = "attend", 7, ["attend(q)", "  q  (3,)"]
+    calls.names, calls.count, calls.lines = ["attend"], 7, ["attend(q)", "  q  (3,)"]
     value = {
         "x": torch.randn(50, generator=torch.Generator().manual_seed(0)),
         "y": torch.full((9,), 0.1, dtype=torch.float64),
@@ -153,7 +153,7 @@ def test_a_recorded_observation_is_exact_and_keeps_the_calls():
     back, found = unpack_observation(packed)
     for key in value:
         np.testing.assert_array_equal(back[key].values, freeze(value)[key].values)
-    assert (found.name, found.count, found.lines) == ("attend", 7, calls.lines)
+    assert (found.names, found.count, found.lines) == (["attend"], 7, calls.lines)
 
 
 def test_a_document_has_a_line_for_each_item_down_to_its_depth():

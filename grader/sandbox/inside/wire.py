@@ -30,7 +30,7 @@ BLOCK_HEADER_LIMIT = 64 << 10  # the names and shapes of the arrays: 200,000 emp
 ARRAYS_LIMIT = 1000
 DEPTH_LIMIT = 32
 NAME_LIMIT = 200
-KINDS = ("raised", "missing", "flood", "exit", "syntax", "memory")
+KINDS = ("raised", "missing", "flood", "exit", "debugger", "syntax", "memory")
 # How the numbers of a dtype, named by its first letters, stand in a block: observations are kept in few formats.
 FORMS = {"float": "<f8", "bfloat": "<f8", "int": "<i8", "uint": "<i8", "bool": "|b1", "complex": "<f8"}
 
