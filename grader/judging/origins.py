@@ -38,6 +38,8 @@ def origin(check: Check, asked: Collection[str], path: str | None) -> str:
 def origins(probe: Callable[..., Any]) -> Origins:
     """Return, for each entry of what a probe returns, the names of the exercise that it is computed with."""
     function = _definition(probe)
+    if function is None:
+        return {ALL: frozenset(["?"])}
     arguments = [argument.arg for argument in function.args.args]
     flow = _Flow(arguments[0])
     for _ in range(3):  # what a loop carries over, and functions that stand below
@@ -49,6 +51,8 @@ def origins(probe: Callable[..., Any]) -> Origins:
 def concerned(explanation: Callable[..., Any]) -> frozenset[str] | None:
     """Return the entries that an `explain` looks at in either observation; None if it uses one of them as a whole."""
     function = _definition(explanation)
+    if function is None:
+        return None
     observed = {argument.arg for argument in function.args.args[:2]}
     entries, uses = set(), 0
     for node in ast.walk(function):
@@ -62,10 +66,13 @@ def concerned(explanation: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(entries) if uses == 0 else None
 
 
-def _definition(function: Callable[..., Any]) -> ast.FunctionDef:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    assert isinstance(tree, ast.FunctionDef)
-    return tree
+def _definition(function: Callable[..., Any]) -> ast.FunctionDef | None:
+    """The definition of a function; None of one that is none, such as a lambda."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return None
+    return tree if isinstance(tree, ast.FunctionDef) else None
 
 
 class _Flow(ast.NodeVisitor):
