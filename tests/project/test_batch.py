@@ -120,9 +120,7 @@ def test_the_tables_and_the_page_tell_the_same(graded):
         assert sum(int(row["points"]) for row in rows if row["student"] == student) == total
     page = (out / "report.html").read_text()
     assert "10 submissions, 8 graded, seed 7" in page
-    assert (
-        "copy, loop, quits, right, the reference, wrong, zipped" in page
-    )  # they have written the same: it is the reference
+    assert "copy, loop, quits, right, the reference, wrong, zipped" in page
     assert "http" not in page.replace("http-equiv", "")
 
 

@@ -24,6 +24,7 @@ def configure(c: Any) -> None:
     from grader.staff.nbgrader.steps.copying import before_copying, put_missing
     from grader.staff.nbgrader.steps.deadlines import Deadlines
     from grader.staff.nbgrader.steps.feedback import before_feedback
+    from grader.staff.nbgrader.steps.gradebook import PrivateGradebook
     from grader.staff.nbgrader.steps.judge import Judge
     from grader.staff.nbgrader.steps.kernel import NoKernel
     from grader.staff.nbgrader.steps.reading import SourceReader, SubmissionReader
@@ -37,11 +38,13 @@ def configure(c: Any) -> None:
     c.GenerateFeedback.pre_convert_hook = before_feedback
     traits = Autograde.class_traits()
     c.Autograde.exporter_class = SubmissionReader
-    c.Autograde.sanitize_preprocessors = [NoKernel, *changed(traits["sanitize_preprocessors"], {}), Deadlines]
+    sanitizing = changed(traits["sanitize_preprocessors"], {})
+    c.Autograde.sanitize_preprocessors = [PrivateGradebook, NoKernel, *sanitizing, Deadlines]
     c.Autograde.autograde_preprocessors = changed(traits["autograde_preprocessors"], {"Execute": Judge})
     stock = GenerateAssignment.class_traits()["preprocessors"]
     c.GenerateAssignment.exporter_class = SourceReader
-    c.GenerateAssignment.preprocessors = [*changed(stock, {"ClearSolutions": ClearOtherSolutions}), Deadlines, NoKernel]
+    generating = changed(stock, {"ClearSolutions": ClearOtherSolutions})
+    c.GenerateAssignment.preprocessors = [*generating, Deadlines, NoKernel, PrivateGradebook]
     c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".py"]  # zip_collect takes notebooks only
     c.Autograde.exclude_overwriting = {entry.stem: [entry.stub.name] for entry in load()}
 

@@ -82,6 +82,32 @@ def test_what_people_write_looks_the_same() -> None:
     assert r"\ href{x}{y}" in harmless(r"$\href{x}{y}$")
 
 
+ACTING = (
+    *("href", "href1", "href_", "mmlToken", "bbox", "unicode", "texttip", "toggle", "let", "def", "newcommand"),
+    *("renewcommand", "htmlData", "cssId", "require", "enclose", "style", "csname", "url", "data", "class"),
+)
+
+
+@pytest.mark.parametrize("command", ACTING)
+@pytest.mark.parametrize("before", ["", "\\", " x", "\\ "])
+def test_a_formula_that_acts_is_taken_apart(command: str, before: str) -> None:
+    assert f"\\{command}" not in harmless(f"${before}\\{command}{{x}}{{y}}$")
+
+
+SHOWING = (
+    r"\alpha \cdot \frac{a}{b}",
+    r"\left[ x \right]",
+    r"\text{if } \lambda",
+    r"\hat x \bar y",
+    r"\default \letter",
+)
+
+
+@pytest.mark.parametrize("formula", SHOWING)
+def test_a_formula_that_shows_something_stays(formula: str) -> None:
+    assert harmless(f"${formula}$") == f"${formula}$"
+
+
 # ---- the configuration ----------------------------------------------------------------------------------------------
 
 
