@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from grader.errors import GraderError
+from grader.files import ROOT
 
 
 class Commands(click.Group):
@@ -34,14 +35,21 @@ def main() -> None:
     """Grade exercises, and everything around it."""
 
 
+def own_exercises() -> Path:
+    """The folder `exercises` here; from anywhere else inside the project, the project's."""
+    here = Path("exercises")
+    inside = Path.cwd().is_relative_to(ROOT)
+    return ROOT / "exercises" if inside and not here.is_dir() else here
+
+
 def exercises_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option --exercises DIR."""
+    """The option --exercises DIR; by default the folder of the project, wherever inside it one is."""
 
     @click.option(
         "--exercises",
         type=click.Path(path_type=Path),
-        default=Path("exercises"),
-        show_default=True,
+        default=own_exercises,
+        show_default="exercises",
         metavar="DIR",
         help="The folder with the files to grade.",
     )

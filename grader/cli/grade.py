@@ -36,7 +36,7 @@ def test(
     everything: bool,
     plain: bool,
 ) -> None:
-    """Grade what was written: all exercises, or those named (5, 05, ex05, a file).
+    """Grade what was written: all exercises, or those named (5, 05, ex05, a file, attend; 05,07; 01-03).
 
     Exit code 0 when nothing that was attempted fails, 1 when something does, 2 when the command can't run.
     """

@@ -13,11 +13,13 @@ from grader.cli.app import main, plain_option, say
 
 
 @main.command()
+@click.argument("ex", nargs=-1)
 @click.option("--merge", type=click.Path(path_type=Path), metavar="OTHER", help="Take in another machine's file.")
 @click.option("--json", "as_json", is_flag=True, help="Print where you stand as JSON.")
 @plain_option
-def progress(merge: Path | None, as_json: bool, plain: bool) -> None:
-    """Where you stand: points, state, time and hints of each exercise, and the next one to do."""
+def progress(ex: tuple[str, ...], merge: Path | None, as_json: bool, plain: bool) -> None:
+    """Where you stand: points, state, time and hints of each exercise (or of those named), and the next one to do."""
+    from grader.content.syllabus import find
     from grader.learning.quiz.boxes import places
     from grader.progress import History, survey
     from grader.screens.progress import show
@@ -33,10 +35,12 @@ def progress(merge: Path | None, as_json: bool, plain: bool) -> None:
     events = history.events()
     standings = survey(events)
     say(history.notes)
+    named = {entry.stem for entry in find(ex)}
     if as_json:
-        click.echo(json.dumps([standing.document() for standing in standings], indent=1))
+        asked = [standing.document() for standing in standings if standing.stem in named]
+        click.echo(json.dumps(asked, indent=1))
     else:
-        show(standings, plain)
+        show(standings, plain, named)
         due = sum(place.due(datetime.now(UTC)) for place in places(events).values())
         if due:
             click.echo(f"  Quiz: {due} {'question is' if due == 1 else 'questions are'} due again: make quiz")

@@ -90,30 +90,55 @@ def load(path: Path = ROOT / "exercises" / "syllabus.toml") -> tuple[Entry, ...]
 
 
 def find(names: Sequence[str]) -> tuple[Entry, ...]:
-    """The exercises that are meant by `names`, in syllabus order: `5`, `05`, `ex05`, a stem, a file or a word of it.
+    """The exercises that are meant by `names`, in syllabus order.
+
+    A name is a number (`5`, `05`, `ex05`), a stem or a word of it, a file, or something that a learner writes
+    (`attend`, `GPT`). Several can stand together, with commas (`05,07`) and as a range (`01-03`).
 
     Raises:
-        GraderError: a name fits no exercise, or several.
+        GraderError: a name fits no exercise, or several; a range runs backwards.
     """
-    entries = load()
     if not names:
-        return entries
-    chosen: set[str] = set()
-    for name in names:
-        word = Path(name).name.removesuffix(".py").removeprefix("test_").lower()
-        number = re.fullmatch(r"(?:ex)?(\d+)", word)
-        hits = [
-            entry
-            for entry in entries
-            if entry.stem == word or (number and int(entry.label.removeprefix("ex")) == int(number[1]))
-        ]
-        if not hits and word and not number:
-            hits = [entry for entry in entries if word in entry.stem]
-        if len(hits) != 1:
-            known = ", ".join(entry.label for entry in entries)
-            close = difflib.get_close_matches(word, [entry.stem for entry in entries], n=1, cutoff=0.5)
-            what = f"fits several exercises: {', '.join(e.stem for e in hits)}" if hits else "is no exercise"
-            also = f" Did you mean {close[0]}?" if close and not hits else ""
-            raise GraderError(f"{name!r} {what}.{also} There are {known}.")
-        chosen.add(hits[0].stem)
-    return tuple(entry for entry in entries if entry.stem in chosen)
+        return load()
+    chosen = {
+        entry.stem for name in names for part in name.split(",") if part.strip() for entry in _range(part.strip())
+    }
+    return tuple(entry for entry in load() if entry.stem in chosen)
+
+
+def _range(text: str) -> Sequence[Entry]:
+    ends = re.fullmatch(r"((?:ex)?\d+)\s*-\s*((?:ex)?\d+)", text, re.IGNORECASE)
+    if ends is None:
+        return (_one(text),)
+    first, last = (load().index(_one(end)) for end in ends.groups())
+    if first > last:
+        raise GraderError(f"{text!r} runs backwards: name the earlier exercise first.")
+    return load()[first : last + 1]
+
+
+def _one(name: str) -> Entry:
+    entries = load()
+    word = Path(name).name.removesuffix(".py").removeprefix("test_")
+    number = re.fullmatch(r"(?:ex)?(\d+)", word.lower())
+    if number:
+        hits = [entry for entry in entries if int(entry.label.removeprefix("ex")) == int(number[1])]
+    else:
+        hits = [entry for entry in entries if entry.stem == word.lower()]
+        hits = hits or [entry for entry in entries if word in _written_in(entry)]
+        hits = hits or [entry for entry in entries if word and word.lower() in entry.stem]
+    if len(hits) == 1:
+        return hits[0]
+    known = ", ".join(entry.label for entry in entries)
+    close = difflib.get_close_matches(word.lower(), [entry.stem for entry in entries], n=1, cutoff=0.5)
+    what = f"fits several exercises: {', '.join(e.stem for e in hits)}" if hits else "is no exercise"
+    also = f" Did you mean {close[0]}?" if close and not hits else ""
+    raise GraderError(f"{name!r} {what}.{also} There are {known}.")
+
+
+def _written_in(entry: Entry) -> frozenset[str]:
+    """The names that a learner writes in an exercise: those that there are hints for."""
+    try:
+        names = read_toml(entry.hints)
+    except (FileNotFoundError, GraderError):
+        return frozenset()  # it can't be read: whoever asks for a hint is told
+    return frozenset(names) | {name.partition(".")[0] for name in names}  # a method has its class before it

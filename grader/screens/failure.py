@@ -10,7 +10,7 @@ from rich.text import Text
 
 from grader.content.hints import name_for
 from grader.content.syllabus import Entry, load
-from grader.files import shown
+from grader.files import ROOT, shown
 from grader.judging.side_by_side import narrow
 from grader.results import CheckResult, ExerciseResult, Named
 from grader.screens.console import Printer
@@ -127,7 +127,8 @@ class FailureScreen:
         return " ".join([shown(sys.executable), "-m", "pytest", node, *options])
 
     def _where(self) -> tuple[str, ...]:
-        return () if self.exercises == Path("exercises") else ("--exercises", shown(str(self.exercises)))
+        own = self.exercises.resolve() == ROOT / "exercises"
+        return () if own else ("--exercises", shown(str(self.exercises)))
 
 
 def known(misconception: Named | None) -> Iterator[str]:

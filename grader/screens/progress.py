@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.text import Text
 
@@ -20,13 +20,21 @@ MARKS: dict[State, tuple[str, str, str, str]] = {  # state -> (mark, the same in
 BAR = 40
 
 
-def show(standings: Sequence[Standing], plain: bool = False) -> None:
-    """Print where a learner stands."""
+def show(standings: Sequence[Standing], plain: bool = False, named: Collection[str] | None = None) -> None:
+    """Print where a learner stands.
+
+    Args:
+        standings: of all exercises.
+        plain: without colour, in ASCII.
+        named: the stems to list; None for all. The last lines are about all of them in any case.
+    """
     out = Printer(plain)
     entries = {entry.stem: entry for entry in load()}
     title = max(len(entry.title) for entry in entries.values())
     out.line(f"    {'':<6}{'':<{title}}  {'state':<9}{'points':>9}{'time':>12}{'hints':>7}", style="dim")
     for standing in standings:
+        if named is not None and standing.stem not in named:
+            continue
         out.line(_row(standing, entries[standing.stem], title, out.ascii))
     out.line()
     out.line(_total(standings, plain, out.ascii))

@@ -11,7 +11,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from grader.content.syllabus import load
+from grader.cli.app import own_exercises
+from grader.content.syllabus import find, load
+from grader.errors import GraderError
 from grader.files import ROOT
 from grader.results import SCHEMA_FILE, STATUSES
 from tests.project.conftest import Folder
@@ -166,3 +168,38 @@ def test_ex01_alone_loads_no_torch(folder: Folder):
     done = run("test", "01", "--exercises", folder.path)
     assert done.returncode == 0
     assert "1 of 1 exercise," in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("5", ["ex05"]),
+        ("ex05_attention", ["ex05"]),
+        ("exercises/ex05_attention.py", ["ex05"]),
+        ("tests/test_ex05_attention.py", ["ex05"]),
+        ("05,07", ["ex05", "ex07"]),
+        ("01-03", ["ex01", "ex02", "ex03"]),
+        ("ex03-ex04, 1", ["ex01", "ex03", "ex04"]),
+        ("attend", ["ex05"]),
+        ("GPT", ["ex13"]),
+        ("masked_softmax", ["ex06"]),
+        ("softmax", ["ex01"]),
+        ("encoder", ["ex10"]),
+    ],
+)
+def test_names_mean_what_they_say(name: str, labels: list[str]):
+    assert [entry.label for entry in find([name])] == labels
+
+
+def test_a_range_that_runs_backwards_is_refused():
+    with pytest.raises(GraderError, match="runs backwards"):
+        find(["9-8"])
+
+
+def test_the_project_is_found_from_anywhere_inside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT / "tests")
+    assert own_exercises() == ROOT / "exercises"
+    monkeypatch.chdir(ROOT)
+    assert own_exercises() == Path("exercises")
+    monkeypatch.chdir(tmp_path)  # elsewhere it is a folder beside
+    assert own_exercises() == Path("exercises")
