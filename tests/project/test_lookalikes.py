@@ -54,6 +54,10 @@ def test_what_many_write_is_no_sign():
 def test_those_who_share_one_text_are_found_however_many_they_are():
     five = {f"c{i}": ODD for i in range(5)}
     assert found(**five, **{f"p{i}": PLAIN for i in range(4)}) == [tuple(sorted(five))]
+    edited = {
+        f"e{i:02}": ODD.replace("17 % 5", f"17 % {i} - {i}") for i in range(20)
+    }  # and however each has changed it
+    assert found(**edited, p=PLAIN) == [tuple(sorted(edited))]
 
 
 def test_a_copy_of_the_reference_is_found_and_not_those_who_share_its_idioms():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,9 +9,7 @@ from itertools import combinations
 from grader.staff.lookalikes.prints import Prints
 
 LEAST = 30  # fingerprints that two have to share: short code is written alike by many
-ALIKE = 0.7  # the share of the smaller one; of independent right solutions no two share more than 0.41
-LIKE_THE_REFERENCE = 0.8  # which is as everybody could have written it, so that more of it has to be there
-HALF, MANY = 0.5, 8  # what half of a class has written, and at least so many, is no sign
+ALIKE = 0.7  # the share of the smaller one, or of the reference; independent right solutions share far less (a test)
 REFERENCE = "the reference"
 
 
@@ -55,29 +52,22 @@ def groups(
         former: what else they are compared with, such as the class of a year ago.
     """
     given, known = stub.keys(), stub.keys() | reference.keys()
-    common = _common([frozenset(own.keys() - known) for own in students.values()])
-    own = {name: frozenset(found.keys() - known - common) for name, found in students.items()}
-    old = {name: frozenset(found.keys() - known - common) for name, found in former.items()}
+    own = {name: frozenset(found.keys() - known) for name, found in students.items()}
+    old = {name: frozenset(found.keys() - known) for name, found in former.items()}
     pairs = [pair for one, other in combinations(sorted(own), 2) if (pair := _pair(one, own[one], other, own[other]))]
     pairs += [pair for one in own for other in old if (pair := _pair(one, own[one], other, old[other]))]
     answer = frozenset(reference.keys() - given)
     for name, found in students.items():
-        pair = _pair(name, frozenset(found.keys() - given), REFERENCE, answer, LIKE_THE_REFERENCE)
-        pairs += [pair] if pair else []
+        shared = len(found.keys() & answer)
+        if shared >= LEAST and shared >= ALIKE * len(answer):
+            pairs.append(Pair(name, REFERENCE, shared / len(answer)))
     return sorted(_joined(stem, pairs), key=lambda group: (-group.share, group.members))
 
 
-def _common(sets: Sequence[frozenset[int]]) -> set[int]:
-    """What so many have written that it is no sign. Who has written the same as somebody else is not counted twice."""
-    different = set(sets)
-    counts = Counter(each for found in different for each in found)
-    return {each for each, count in counts.items() if count >= max(MANY, HALF * len(different))}
-
-
-def _pair(one: str, first: frozenset[int], other: str, second: frozenset[int], alike: float = ALIKE) -> Pair | None:
+def _pair(one: str, first: frozenset[int], other: str, second: frozenset[int]) -> Pair | None:
     shared = len(first & second)
     share = shared / max(1, min(len(first), len(second)))
-    return Pair(one, other, share) if shared >= LEAST and share >= alike else None
+    return Pair(one, other, share) if shared >= LEAST and share >= ALIKE else None
 
 
 def _joined(stem: str, pairs: Sequence[Pair]) -> list[Group]:
