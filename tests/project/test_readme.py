@@ -7,8 +7,6 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from grader.files import ROOT
 from lab import baselines, corpora
 from tests.project.conftest import Folder
@@ -21,15 +19,16 @@ def shown(command: str) -> str:
     return str(re.findall(rf"```console\n\$ {re.escape(command)}\n(.+?)```", README, re.DOTALL)[0])
 
 
-@pytest.mark.parametrize(("command", "arguments"), [("make test", ["test"]), ("make list", ["list"])])
-def test_the_readme_shows_what_a_command_prints(command: str, arguments: list[str], folder: Folder):
-    if arguments == ["test"]:
-        arguments = ["test", "--exercises", str(folder.path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "grader", *arguments], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
-    )
-    printed = done.stdout.replace(str(folder.path), "exercises")
-    assert shown(command).split("\n") == printed.split("\n")
+def test_the_readme_shows_what_a_first_run_prints(folder: Folder):
+    command = [sys.executable, "-m", "grader", "test", "--exercises", str(folder.path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+    printed = iter(done.stdout.replace(str(folder.path), "exercises").splitlines())
+    for line in shown("make test").splitlines():
+        assert line == "..." or line in printed  # in this order
+
+
+def test_the_readme_is_read_in_a_few_minutes():
+    assert len(README.splitlines()) <= 120
 
 
 def test_the_readme_shows_the_baselines_of_the_demo():
