@@ -14,7 +14,7 @@ from pathlib import Path
 from grader.content.regions import SOLUTION, without_markers
 from grader.content.stubs import make_stub
 from grader.content.suite import CheckInfo, checks_of
-from grader.content.syllabus import Entry
+from grader.content.syllabus import Entry, load
 from grader.diagnosis.diagnose import Diagnosis
 from grader.errors import GraderError
 from grader.files import ROOT
@@ -159,7 +159,10 @@ class Bench:
         started = time.perf_counter()
         entry, runner = candidate.entry, self._runner()
         infos = sorted(checks_of(entry.suite), key=lambda info: info.slow)
-        sources = {stem: self.reference[stem] for stem in entry.needs} | {entry.stem: candidate.source}
+        earlier = itertools.takewhile(
+            lambda other: other != entry, load()
+        )  # a variant may import what the reference does not
+        sources = {other.stem: self.reference[other.stem] for other in earlier} | {entry.stem: candidate.source}
         first = runner.open(entry, sources)
         statuses: dict[str, Status] = {}
         messages: dict[str, str] = {}
