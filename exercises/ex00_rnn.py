@@ -66,8 +66,8 @@ unchanged; far out its slope is almost 0.
 *How much of the first word reaches the end?* Take a state of a single number, and change h_{t-1} by
 a little. Then h_t changes by W_hh times as much, times the slope of the tanh, which is at most 1.
 After n steps, at most |W_hh|^n of the change is left. For a state of many numbers W_hh is a matrix,
-and the part of |W_hh| is played by its *spectral norm* ||W_hh||: the most by which the matrix can
-lengthen any vector. (NumPy calls it `ord=2`; it is the largest singular value.) So::
+and the part of |W_hh| is played by its *spectral norm* ||W_hh||: the largest factor by which the
+matrix can lengthen a vector. (It is the largest singular value.) So::
 
     what is left of a small change after n steps  <=  ||W_hh||^n     this is `bottleneck(W_hh, n)`
 
