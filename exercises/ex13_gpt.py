@@ -263,8 +263,8 @@ class GPTConfig:
         n_layers: L, how many blocks there are.
         d_ff: F, the inner width of the feed-forward networks; None stands for 4 D.
         dropout: the probability that a number is dropped while the model trains; in evaluation mode
-            none is. GPT-2 drops from the sum of the embeddings, from the attention weights and from what each
-            sublayer adds to the stream. Where you drop is up to you.
+            none is. GPT-2 drops from the sum of the embeddings, from the attention weights and from
+            what each sublayer adds to the stream. Where you drop is up to you.
         bias: whether the linear layers of the blocks add a bias, as GPT-2's do. The head never has
             one; the layer norms are not concerned.
     """
