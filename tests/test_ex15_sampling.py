@@ -103,7 +103,8 @@ def _(got, want):
     kept = (got > 0).sum(-1)
     if (kept != 3).any():
         row = int(np.flatnonzero(kept != 3)[0])
-        yield f"for top_k = 3, row {row} has {kept[row]} tokens above zero. Has each row its own k best?"
+        own = " Has each row its own k best?" if (kept != kept[0]).any() else ""
+        yield f"for top_k = 3, row {row} has {kept[row]} tokens above zero.{own}"
     yield from sum_to_one(got)
 
 
@@ -147,7 +148,7 @@ def _(got, want):
     elif first is not None:
         yield (
             f"your texts differ at position {first}: {mine[:, first].tolist()}, where {right[:, first].tolist()} are "
-            "the most likely tokens. Which of the T rows of the logits speaks of the token after the last?"
+            "the most likely tokens by the last row of the logits."
         )
 
 
