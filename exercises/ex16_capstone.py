@@ -114,7 +114,27 @@ One letter alone says how often each occurs, pairs look at one letter before, an
 that is stuck near 3.3 has learned nothing about order; one that is below the triples has learned
 words. Two thousand steps stop short of the five letters: see below for what to try next.
 
-@@SAMPLES@@
+*What a loss looks like.* Text drawn from those same counts of the plays, with the loss that they
+have on the held-out tenth (a slash stands for a new line)::
+
+    4.13   any character
+        TVkw!;pwFJrQGpFPdY- rkpXoKSm:I:Sy;NOuCVG k'HUU:ykx-iIXvHj?JyQVI:QcSmMcluQ!iWsSM'
+        SdlqDanGLqaVfVyk'?Xo,glmsBYnMBT-DrfrqsJTcGv / peFiPpzHTDgdqnyxt?!TLtnQZa
+    2.49   pairs
+        y fanerer? / FRUMyee y orthemuererot t too pr. / TENGUSourof te'd d ongempl, / A
+        NUCHeathe. / BRKIONop, / / TRI hade; / Frindswird, / man, / BRYoro he mpourofupl
+    2.10   triples
+        y gonesen, / I sknoblespar pond but catim / to pulne row to cis Baderess my age
+        is the deaverefor loves: RICK: / See youdefuldichis same nother withat wilie
+    1.65   five letters
+        y dignior God, or news of our could to Bucking's voices him / That word's sake,
+        go be you; if you hast found Servant: / Hapw or one, comes are, / And dit / I'
+
+Longer counts hardly help any more (six letters: 1.628): a text of a million letters holds too few
+runs of seven to count them. Here a GPT has the advantage. It sees its whole window instead of four
+letters, so it can learn that a line has a length, that speakers take turns, and who is speaking.
+Compare these lines with what `make demo` prints.
+
 By hand
 -------
 Before a model of 65 characters has learned anything, its loss is ln 65, which is 6 bits for each

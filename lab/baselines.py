@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -92,3 +93,36 @@ def _find(table: Codes, wanted: Codes) -> tuple[NDArray[np.intp], NDArray[np.boo
 
 def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def write(text: str, order: int, length: int, seed: int = 0) -> str:
+    """Text drawn one character at a time from the same smoothed counts, of `order` characters in a row.
+
+    It shows what a loss looks like. An `order` of 0 draws any character; the first ones have a shorter context.
+    """
+    alphabet, codes = np.unique(_codes(text), return_inverse=True)
+    size, rng = len(alphabet), np.random.default_rng(seed)
+    tables: list[tuple[int, Codes, Codes]] = []
+    for width in range(order, 0, -1):
+        runs = _grams(codes, order, size) if width == order else tables[-1][1] % size**width
+        tables.append((width, *np.unique(runs, return_counts=True)))
+    written: list[int] = []
+    while len(written) < length:
+        written.append(next(_drawn(tables, written, size, rng), int(rng.integers(size))))
+    return "".join(chr(alphabet[code]) for code in written)
+
+
+def _drawn(
+    tables: list[tuple[int, Codes, Codes]], written: list[int], size: int, rng: np.random.Generator
+) -> Iterator[int]:
+    """The next character, by the longest context that was seen and wins its draw against the shorter ones."""
+    for width, runs, times in tables:
+        if len(written) < width - 1:
+            continue
+        context = 0
+        for code in written[len(written) - width + 1 :]:
+            context = context * size + code
+        first, last = np.searchsorted(runs, [context * size, (context + 1) * size])
+        kept = np.cumsum(times[first:last] - DISCOUNT)
+        if len(kept) and (dart := rng.uniform(0, times[first:last].sum())) < kept[-1]:
+            yield int(runs[first + np.searchsorted(kept, dart, side="right")] % size)

@@ -123,3 +123,19 @@ def test_what_the_lesson_says_of_counting_is_what_the_lab_counts(row: str, name:
     cut = len(corpus.text) - len(corpus.text) // 10
     losses = [baselines.loss(corpus.text[:cut], corpus.text[cut:], order) for order in (1, 2, 3, 5)]
     assert line.split()[-4:] == [f"{loss:.3f}" for loss in losses]
+
+
+def test_the_texts_in_the_lesson_are_those_that_the_counts_write() -> None:
+    corpus = corpora.load()
+    if corpus.name != "plays":
+        pytest.skip(f"there is only {corpus.source}")
+    train = corpus.text[: len(corpus.text) - len(corpus.text) // 10]
+    held_out = corpus.text[len(train) :]
+    lines = (ROOT / "solutions" / "ex16_capstone.py").read_text(encoding="utf-8").splitlines()
+    for order, name in ((0, "any character"), (2, "pairs"), (3, "triples"), (5, "five letters")):
+        at = next(i for i, line in enumerate(lines) if line.endswith(f"   {name}") and line.split()[0][1] == ".")
+        loss = baselines.loss(train, held_out, order) if order else math.log(len(set(corpus.text)))
+        assert lines[at].split()[0] == f"{loss:.2f}"
+        written = "".join(baselines.write(train, order, 150, seed=1).replace("\n", "/").split())
+        assert written.startswith("".join((lines[at + 1] + lines[at + 2]).split())), name
+    assert f"six letters: {baselines.loss(train, held_out, 6):.3f}" in "\n".join(lines)
