@@ -234,6 +234,7 @@ class Attempt:
                 points=info.points if passed else 0,
                 max_points=info.points,
                 message="" if passed else verdict.message,
+                words="" if passed else verdict.words,
                 seconds=round(verdict.seconds, 4),
                 evidence=verdict.evidence,
             )

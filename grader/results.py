@@ -60,7 +60,7 @@ class Named:
 
 @dataclass
 class CheckResult:
-    """What came of one check."""
+    """What came of one check. `words` is the submission's own, which only instructors see."""
 
     id: str
     says: str
@@ -72,6 +72,7 @@ class CheckResult:
     misconception: Named | None = None
     seconds: float = 0.0
     evidence: Evidence = field(default_factory=Evidence)
+    words: str = ""
 
     @property
     def name(self) -> str:

@@ -13,12 +13,16 @@ from grader.results import Evidence, Status
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one check. Part of the message may be the learner's code's: it moves no cursor."""
+    """What the judge says of one check. Part of the message may be the learner's code's: it moves no cursor.
+
+    `words` is what the learner's code says itself, for the instructor alone, where the message must not repeat it.
+    """
 
     status: Status
     message: str = ""
     seconds: float = 0.0
     evidence: Evidence = field(default_factory=Evidence)
+    words: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", clean(unqualified(self.message)))

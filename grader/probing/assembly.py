@@ -17,7 +17,7 @@ import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Literal
 
 from grader.errors import MissingName, SourceUnreadable
@@ -43,6 +43,7 @@ class Source:
     path: Path
     text: str
     origin: Origin
+    code: CodeType | None = None  # what is run instead of the text, where there is none
 
     @classmethod
     def read(cls, path: Path, origin: Origin) -> Source:
@@ -301,6 +302,9 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def get_code(self, fullname: str) -> Any:
         source = self.get_source(fullname)
+        held = self.assembly.sources.get(fullname.partition(".")[2])
+        if held is not None and held.code is not None:
+            return held.code
         if self.is_package(fullname):
             return compile(source, f"<{fullname}>", "exec", dont_inherit=True)
         filename = self.assembly._register(fullname.partition(".")[2])

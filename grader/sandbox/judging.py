@@ -6,17 +6,23 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
 from grader.checks import Check
+from grader.content.suite import checks_of
 from grader.judging.comparison import Mismatch
 from grader.judging.judge import Judge
 from grader.judging.reference import Reference
-from grader.probing.assembly import Assembly
+from grader.judging.verdict import Verdict
+from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Failure, Guard, Outcome, no_limit
 from grader.probing.stopwatch import RanOut, ran_out, stopwatch
+from grader.results import Evidence
+from grader.sandbox import telling
+from grader.sandbox.borrowed import compiled
 from grader.sandbox.inside import limits, wire
 from grader.sandbox.inside.child import warm_up
 from grader.sandbox.launchers import Launcher, launcher
@@ -74,7 +80,49 @@ class IsolatedJudge(Judge):
             if source.origin != "reference"
         }
         self._import_limit = 0.0
+        self._imported: Failure | None = None  # how the last import failed
         self._used = False  # whether the process has run a probe
+
+    @cached_property
+    def secret(self) -> bool:
+        """Whether there is anything in the process that must not come out in the submission's own words."""
+        borrowed = any(source.origin == "reference" for source in self.learner.sources.values())
+        return borrowed or any(info.hidden for info in checks_of(self.suite))
+
+    def load(self, limit: float) -> Verdict:
+        """As everywhere; of what fails, in words that are not the submission's."""
+        verdict = super().load(limit)
+        if verdict.status == "pass" or not self.secret:
+            return verdict
+        assert self._imported is not None
+        message, spot = telling.not_imported(self._imported, self.learner.sources)
+        evidence = Evidence("" if spot is None else self._spot(spot))
+        return replace(verdict, message=message, evidence=evidence, words=telling.words(verdict.message))
+
+    def judge(self, check: Check, limit: float, hidden: bool = False) -> Verdict:
+        """As everywhere; of what fails, in words that are not the submission's. Its own are kept beside them."""
+        verdict = super().judge(check, limit, hidden)
+        if verdict.status == "pass" or not self.secret:
+            return verdict
+        seen, (want, calls) = self.seen[check.__name__], self.run_reference(check, hidden)
+        failure, mismatch = seen.outcome.failure, None
+        if verdict.status == "todo":
+            message = "Not written yet."
+        elif failure is not None:
+            message = str(self._misfit(failure) or telling.failed(failure))
+        elif hidden:
+            message = telling.WRONG
+        else:
+            mismatch = self.compare(check, telling.masked(seen.outcome.value, want), want)
+            message = telling.sentence(mismatch or telling.DIFFERENT)
+        placeless = None if failure is None else replace(failure, places=())
+        evidence = self._evidence(check, calls, placeless, mismatch)
+        evidence = replace(evidence, beside=[telling.sentence(row) for row in evidence.beside])
+        if verdict.status == "todo":
+            evidence = replace(evidence, inputs=[])
+        whole = seen.message + seen.outcome.printed
+        said = whole if failure is None else self._verdict(seen.outcome, failure, calls).message
+        return replace(verdict, message=message, evidence=evidence, words=telling.words(said))
 
     def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> Mismatch | None:
         """As everywhere, but not for ever: what was sent may be made to be slow."""
@@ -88,7 +136,7 @@ class IsolatedJudge(Judge):
         self._used = False
         plots = any("matplotlib" in source.text for source in self.learner.sources.values())
         self._process = self._launcher.launch(self._allowance, PLOTS if plots else ())
-        sources = {stem: [f"{stem}.py", source.text, source.origin] for stem, source in self.learner.sources.items()}
+        sources = {stem: self._sent(source) for stem, source in self.learner.sources.items()}
         request = {
             "stem": self.stem,
             "sources": sources,
@@ -97,7 +145,15 @@ class IsolatedJudge(Judge):
             "operators": self.operators,
             "limit": limit,
         }
-        return self._ask({"open": request}, limit, f"importing {self.stem}.py")
+        outcome = self._ask({"open": request}, limit, f"importing {self.stem}.py")
+        self._imported = outcome.failure
+        return outcome
+
+    @staticmethod
+    def _sent(source: Source) -> list[str]:
+        """A source as it travels: what is borrowed can be run there, and not read."""
+        text = compiled(source.text) if source.origin == "reference" else source.text
+        return [f"{source.stem}.py", text, source.origin]
 
     def run_probe(self, check: Check, limit: float) -> Outcome:
         """Send a probe to the process; if that is gone, a fresh one imports the exercise first.

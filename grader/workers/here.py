@@ -69,6 +69,7 @@ class Worker:
             "schema": SCHEMA_VERSION,
             "status": verdict.status,
             "message": verdict.message,
+            "words": verdict.words,
             "seconds": verdict.seconds,
             "evidence": asdict(verdict.evidence),
         }

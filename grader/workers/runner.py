@@ -153,7 +153,8 @@ class Runner:
             raise ReferenceBroken(text) if kind == "ReferenceBroken" else GraderError(answer["broken"])
         self.seen.update(answer.get("seen", {}))
         message = answer["message"] + self._why_absent(answer["message"])
-        return Verdict(answer["status"], message, answer["seconds"], Evidence(**answer["evidence"]))
+        evidence = Evidence(**answer["evidence"])
+        return Verdict(answer["status"], message, answer["seconds"], evidence, answer.get("words", ""))
 
     def _why_absent(self, message: str) -> str:
         """A sentence about a module that could not be imported."""

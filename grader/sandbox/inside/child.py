@@ -6,9 +6,11 @@ back as plain data. Nothing here is trusted by the judge once the learner's code
 
 from __future__ import annotations
 
+import base64
 import faulthandler
 import gc
 import importlib
+import marshal
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -24,6 +26,13 @@ from grader.sandbox.inside.shortcuts import prepare, take_away
 
 ReadExactly = Callable[[int], bytes]
 Write = Callable[[bytes], None]
+
+
+def source_of(stem: str, path: str, text: str, origin: str) -> Source:
+    """A source as it was sent: the learner's own as text, what is borrowed compiled."""
+    if origin == "reference":
+        return Source(stem, Path(path), "", "reference", marshal.loads(base64.b64decode(text)))
+    return Source(stem, Path(path), text, "edited" if origin == "edited" else "learner")
 
 
 class Child:
@@ -48,8 +57,7 @@ class Child:
     ) -> Outcome:
         """Build the assembly, take away what is forbidden, and import the exercise."""
         self.stem = stem
-        texts = {name: Source(name, Path(path), text, origin) for name, (path, text, origin) in sources.items()}  # type: ignore[arg-type]
-        code = Assembly(texts, libraries)
+        code = Assembly({name: source_of(name, *told) for name, told in sources.items()}, libraries)
         code.__enter__()
         self.code = code
         take_away(forbids, operators)
