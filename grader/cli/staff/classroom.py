@@ -149,7 +149,7 @@ def _with_progress(batch: Batch, pool: Pool, plain: bool) -> list[Record]:
 
         if batch.folder.left_out:
             left = printable(", ".join(batch.folder.left_out), 500)
-            out.print(f"Left behind by systems, and not looked at: {left}.", markup=False, soft_wrap=True)
+            out.print(f"Not looked at, since it is nobody's: {left}.", markup=False, soft_wrap=True)
         return batch.run(pool, begun, done)
 
 

@@ -97,7 +97,7 @@ class Batch:
         Raises:
             GraderError: `out` holds another batch, or the checks have changed since it began.
         """
-        folder = find_submissions(submissions)
+        folder = find_submissions(submissions, out)
         path = out / "batch.json"
         now = suite_fingerprint(entries)
         if path.exists():

@@ -38,8 +38,12 @@ class Folder:
     left_out: list[str] = field(default_factory=list)
 
 
-def find_submissions(folder: Path) -> Folder:
+def find_submissions(folder: Path, results: Path | None = None) -> Folder:
     """What lies in a folder of submissions: a folder, an archive or loose files for each student.
+
+    Args:
+        folder: the folder.
+        results: a folder that is no submission, should it lie there, too.
 
     Raises:
         GraderError: there is no such folder, or nothing in it.
@@ -51,7 +55,7 @@ def find_submissions(folder: Path) -> Folder:
     whole: list[tuple[str, Handed]] = []  # with the name that it has where another one has the student's
     for path in sorted(folder.iterdir(), key=os.fsencode):
         name = printable(path.name)
-        if path.name in SYSTEM or path.name.startswith("._"):
+        if path.name in SYSTEM or path.name.startswith("._") or (results and path.resolve() == results.resolve()):
             found.left_out.append(name)
             continue
         problem = _problem(path)
