@@ -66,7 +66,7 @@ def export(result: Path, target: str, out: Path | None, hidden: str) -> None:
     if out is None:
         click.echo(text, nl=False)
     else:
-        write_atomically(out, text)
+        write_atomically(out, text, private=True)
 
 
 @main.command("gradescope-zip")

@@ -211,7 +211,7 @@ class Batch:
         for path in sorted((self.out / "students").glob("*.json")):
             try:
                 record = Record.of_document(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, GraderError, AttributeError):
+            except (OSError, ValueError, RecursionError, AttributeError, GraderError):
                 continue
             if path == self._file(record.student):
                 yield record

@@ -6,9 +6,8 @@ nbgrader export --exporter=grader.staff.nbgrader.exporting.ByCheck --to=checks.c
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from nbgrader.api import MissingEntry
 from nbgrader.plugins import ExportPlugin
 
 from grader.errors import GraderError
+from grader.files import write_atomically
 from grader.staff.batch.record import Record
+from grader.staff.batch.tables import as_csv
 from grader.staff.nbgrader.steps.judge import RECORDS
-from grader.staff.words import harmless_cell
 
 
 class _Table(ExportPlugin):
@@ -34,12 +34,11 @@ class _Table(ExportPlugin):
             gradebook: nbgrader's.
         """
         path = Path(self.to or self.default)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self.columns)
-            for assignment in sorted(gradebook.assignments, key=lambda each: str(each.name)):
-                if not self.assignment or assignment.name in self.assignment:
-                    writer.writerows(self._safe(self._rows(gradebook, assignment)))
+        rows: list[Sequence[object]] = [self.columns]
+        for assignment in sorted(gradebook.assignments, key=lambda each: str(each.name)):
+            if not self.assignment or assignment.name in self.assignment:
+                rows += self._rows(gradebook, assignment)
+        write_atomically(path, as_csv(rows), private=True)
         self.log.info("Exported to %s", path)
 
     def _students(self, gradebook: Any) -> list[str]:
@@ -48,11 +47,6 @@ class _Table(ExportPlugin):
 
     def _rows(self, gradebook: Any, assignment: Any) -> Iterable[Sequence[object]]:
         raise NotImplementedError
-
-    def _safe(self, rows: Iterable[Sequence[object]]) -> Iterator[list[object]]:
-        """Rows whose texts no spreadsheet takes for a formula."""
-        for row in rows:
-            yield [harmless_cell(value) for value in row]
 
 
 class ByQuestion(_Table):
