@@ -138,20 +138,30 @@ def test_dtype_and_device(ex: Exercise, rng: Random):
     x, plain = rng.tensor(batch, d_model, dtype=torch.bfloat16), rng.tensor(batch, d_model)
     x[:, 0], x[:, 1] = -2, 2  # no row has a small variance, which would make much of a rounded mean
     norm, frames = neutral(ex.LayerNorm(d_model)), [ex.Residual(d_model, norm_first=first) for first in (True, False)]
-    return {
-        "rough": norm.to(torch.bfloat16)(x),
-        "exact": norm.double()(x.double()),
-        "frames": [frame.to(torch.bfloat16)(x, torch.sin) for frame in frames],
-        "elsewhere": [on_meta(lambda on, f=f: f.float().to(on)(plain.to(on), lambda h: h * 2)) for f in frames],
-    }
+    modules = {"norm": norm, "pre-norm": neutral(frames[0]), "post-norm": neutral(frames[1])}
+
+    def results(x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {name: module(x) if name == "norm" else module(x, torch.sin) for name, module in modules.items()}
+
+    for module in modules.values():
+        module.to(torch.bfloat16)
+    rough = results(x)
+    for module in modules.values():
+        module.double()
+    exact = results(x.double())
+    elsewhere = [on_meta(lambda on, f=f: f.float().to(on)(plain.to(on), lambda h: h * 2)) for f in frames]
+    return {"rough": rough, "exact": exact, "elsewhere": elsewhere}
 
 
 @test_dtype_and_device.explain
 def _(got, want):
-    gap = abs(got["rough"] - want["exact"]).max()
-    if gap > 0.1:
-        yield f"in bfloat16 the norm is off by {gap:.2g}: rounding alone moves it by a few hundredths."
-    elif any(each["strays"] for each in got["elsewhere"]):
+    for what in want["exact"]:
+        gap = abs(got["rough"][what] - want["exact"][what]).max()
+        if gap > 0.1:
+            yield f"in bfloat16 the {what} is off by {gap:.2g}: rounding alone moves it by a few hundredths."
+        elif not close(got["exact"][what], want["exact"][what]):
+            yield f"the {what} is not right in float64 either: see the checks of its values."
+    if any(each["strays"] for each in got["elsewhere"]):
         yield "a tensor of yours is not on the device of the input: which one is made without `device=`?"
 
 
