@@ -17,7 +17,7 @@ from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
 from grader.nb.cells import PREFIX, Places, cell_lines
 from grader.nb.module import answers, with_answers
-from grader.sandbox.runner import Budget
+from grader.sandbox.runner import Budget, JudgeDied
 from grader.staff.batch.record import Record
 from grader.staff.batch.run import suite_fingerprint
 from grader.staff.batch.unit import Task, close, grade_submission
@@ -171,11 +171,16 @@ class Server:
 
 
 def _served(server: Server, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request; what breaks in the engine itself is an answer, too."""
-    try:
-        return server.answer(request)
-    except Exception as error:
-        return {"broken": f"{type(error).__name__}: {error}"}
+    """The answer to a request, from another judge if one dies; what breaks in the engine itself is an answer, too."""
+    broken = ""
+    for _ in range(TRIES):
+        try:
+            return server.answer(request)
+        except JudgeDied as death:
+            broken = f"{death} That says nothing about the submission: run autograde again."
+        except Exception as error:
+            return {"broken": f"{type(error).__name__}: {error}"}
+    return {"broken": broken}
 
 
 def main() -> None:

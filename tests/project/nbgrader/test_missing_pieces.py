@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -
 
 from grader.content.suite import checks_of
 from grader.sandbox.levels import probe
+from grader.sandbox.runner import JudgeDied
+from grader.staff.nbgrader import judging
 from tests.project.nbgrader.conftest import ENTRY, Course, done, solution
 
 LEVEL = probe()
@@ -80,3 +83,23 @@ def test_records_and_seeds_are_for_the_instructor_alone(course: Course) -> None:
     judged = course.root / "judged"
     for path in (judged, *judged.rglob("*"), course.root / "gradebook.db"):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+class Dying:
+    """A server whose judge dies so many times."""
+
+    def __init__(self, deaths: int) -> None:
+        self.left = deaths
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Die, or answer."""
+        self.left -= 1
+        if self.left >= 0:
+            raise JudgeDied("The judge ended.")
+        return request
+
+
+def test_a_judge_that_dies_is_asked_again_and_then_nobody_gets_a_zero() -> None:
+    assert judging._served(Dying(judging.TRIES - 1), {"a": 1}) == {"a": 1}  # type: ignore[arg-type]
+    told = judging._served(Dying(judging.TRIES), {"a": 1})  # type: ignore[arg-type]
+    assert "says nothing about the submission" in told["broken"]
