@@ -35,8 +35,10 @@ def traces(entry: Entry, checks: Mapping[str, Check], reference: Code, seed: int
     known = traces_file(reference, entry, seed, WorkerProcess)
     if known is None:
         return None
-    everything = json.loads(known.read_text(encoding="utf-8"))["singles"]
+    document = json.loads(known.read_text(encoding="utf-8"))
+    everything = document["singles"]
     singles = {id: found for id in everything if (found := _restricted(everything[id], checks))}
+    rivals = [pair for pair in document["rivals"] if singles.keys() >= set(pair)]
     mistakes = {each.id: each for each in catalogue(entry)}
     quick = [info for info in quick_checks(entry) if info.name in checks]
     pairs = []
@@ -47,7 +49,7 @@ def traces(entry: Entry, checks: Mapping[str, Check], reference: Code, seed: int
             seen = traces_of(entry, reference.sources, both, shared, runner) if shared else None
             if seen is not None:
                 pairs.append([one, other, _restricted(seen, checks)])
-    return {"singles": singles, "pairs": pairs}
+    return {"singles": singles, "pairs": pairs, "rivals": rivals}
 
 
 def _restricted(found: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
