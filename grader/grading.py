@@ -13,7 +13,7 @@ from grader.content import stubs
 from grader.content.suite import CheckInfo, asked_of, checks_of, exercises_used
 from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
-from grader.files import ROOT, shown
+from grader.files import shown
 from grader.judging.reference import here
 from grader.judging.rules import Rules, TooDeep, Violation
 from grader.judging.verdict import Verdict
@@ -21,13 +21,11 @@ from grader.misconceptions.catalogue import catalogue
 from grader.misconceptions.recordings import Puzzle, traces_file
 from grader.probing.assembly import Assembly, Source
 from grader.results import CheckResult, Evidence, ExerciseResult, Named, Result, WrongTurn
-from grader.store import fingerprint
+from grader.store import Store, fingerprint
 from grader.verdict_cache import VerdictCache
 from grader.workers.process import Worker, WorkerProcess
 from grader.workers.runner import Runner
 from grader.written import Written, reached, read_written
-
-CACHE = ROOT / ".stubformer" / "verdicts.json"
 
 
 class Chosen(NamedTuple):
@@ -78,7 +76,7 @@ class Grading:
         self.unreadable = read.unreadable
         self._attempts: dict[str, Attempt] = {}
         self._passes: dict[str, bool] = {}
-        self._verdicts = None if self._lent else VerdictCache(CACHE)
+        self._verdicts = None if self._lent else VerdictCache(Store())
 
     def __enter__(self) -> Grading:
         return self

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-from grader.errors import GraderError
-from grader.files import write_atomically
+from grader.store import Store
 
 
 class VerdictCache:
-    """Whether an exercise passes, by fingerprint. Losing it costs time, nothing else."""
+    """Whether something passes, by fingerprint. Losing it costs time, nothing else."""
 
-    SIZE = 500
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-            self._known: dict[str, bool] = {k: v for k, v in known.items() if isinstance(v, bool)}
-        except (OSError, ValueError, AttributeError):
-            self._known = {}
+    def __init__(self, store: Store, name: str = "verdicts.json", size: int = 500) -> None:
+        self._store = store
+        self._name = name
+        self._size = size
+        known = store.read(name)
+        self._known: dict[str, bool] = known if isinstance(known, dict) else {}
 
     def get(self, digest: str) -> bool | None:
+        """Return what is known; None if nothing is."""
         return self._known.get(digest)
 
     def put(self, digest: str, passed: bool) -> None:
+        """Keep a verdict; the oldest ones go."""
         self._known.pop(digest, None)
         self._known[digest] = passed
-        recent = dict(list(self._known.items())[-self.SIZE :])
-        try:
-            self.path.parent.mkdir(exist_ok=True)
-            write_atomically(self.path, json.dumps(recent))
-        except (OSError, GraderError):
-            pass  # a read-only folder: the next run grades again
+        self._known = dict(list(self._known.items())[-self._size :])
+        self._store.write(self._name, self._known)

@@ -12,16 +12,25 @@ from grader.diagnosis.sketch import sketch
 from grader.judging.verdict import Seen
 from grader.probing.observation import pack, unpack
 from grader.probing.outcome import Failure, Outcome
+from grader.store import read_document
+
+NOTHING = Known({}, {})
 
 
 def read_known(path: Path) -> Known:
-    """What is recorded in a file of an exercise's misconceptions, by themselves and two at a time."""
-    document = json.loads(path.read_text(encoding="utf-8"))
-    return Known(
-        {id: unpack_traces(traces) for id, traces in document["singles"].items()},
-        {(one, other): unpack_traces(traces) for one, other, traces in document["pairs"] if traces is not None},
-        {frozenset(pair) for pair in document["rivals"]},
-    )
+    """What is recorded in a file of an exercise's misconceptions, by themselves and two at a time.
+
+    The file is one that a store keeps, or came with a release. One that is damaged tells nothing.
+    """
+    try:
+        document = read_document(path) or json.loads(path.read_text(encoding="utf-8"))
+        return Known(
+            {id: unpack_traces(traces) for id, traces in document["singles"].items()},
+            {(one, other): unpack_traces(traces) for one, other, traces in document["pairs"] if traces is not None},
+            {frozenset(pair) for pair in document["rivals"]},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return NOTHING
 
 
 def pack_traces(traces: Traces) -> dict[str, Any]:

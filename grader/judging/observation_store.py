@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 import textwrap
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from grader.checks import Check
-from grader.errors import GraderError
-from grader.files import write_atomically
 from grader.judging.calls import Calls
 from grader.probing.observation import Array, pack, unpack
+from grader.store import Store
 
 NOTED = ("names", "origins", "count", "lines")  # what is kept of calls
 MANY = 500  # numbers: what is larger and not looked at is not written down
@@ -30,30 +27,23 @@ class Memory:
 
     KEPT = 40  # files
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
     def get(self, digest: str, hidden: bool) -> tuple[Any, Calls] | None:
         """An observation and the calls that the probe made; None if nothing is known, or it can't be read."""
-        path = self._path(digest)
         try:
-            return unpack_observation(json.loads(path.read_text(encoding="utf-8")), hidden)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return unpack_observation(self.store.read(self._name(digest)), hidden)
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def put(self, digest: str, check: Check, value: Any, calls: Calls) -> None:
         """Keep an observation, and of the older ones the youngest."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path(digest), json.dumps(pack_observation(needed(check, value), calls)))
-            old = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-            for path in old[: -self.KEPT]:
-                path.unlink(missing_ok=True)
-        except (OSError, GraderError):
-            pass  # a read-only folder: the next run computes it again
+        if self.store.write(self._name(digest), pack_observation(needed(check, value), calls)):
+            self.store.keep_youngest("observed/*.json", self.KEPT)
 
-    def _path(self, digest: str) -> Path:
-        return self.folder / f"{digest[:32]}.json"
+    def _name(self, digest: str) -> str:
+        return f"observed/{digest[:32]}.json"
 
 
 def pack_observation(value: Any, calls: Calls) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from grader.judging.calls import Calls
 from grader.judging.observation_store import Memory
 from grader.probing.assembly import Assembly, Exercise, Source, read_folder
 from grader.probing.outcome import observe
-from grader.store import fingerprint
+from grader.store import Store, fingerprint
 
 
 class Reference(Protocol):
@@ -66,7 +66,6 @@ class Reference(Protocol):
         ...
 
 
-MEMORY = ROOT / ".stubformer" / "observed"
 LONG = 0.5  # seconds: an observation that takes longer is remembered
 
 
@@ -163,4 +162,4 @@ def here(remember: bool = False) -> Reference:
 
     code = reference_assembly()
     released = manifest()
-    return Code(code, Memory(MEMORY) if remember else None) if released is None else Recorded(released, code)
+    return Code(code, Memory(Store()) if remember else None) if released is None else Recorded(released, code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,16 +10,15 @@ from typing import Any
 
 from grader.content.suite import CheckInfo, checks_of
 from grader.content.syllabus import Entry
-from grader.files import ROOT, write_atomically
 from grader.judging.reference import Reference
 from grader.misconceptions.catalogue import Misconception, catalogue, mistaken
 from grader.probing.assembly import Source
-from grader.store import fingerprint
+from grader.store import Store, fingerprint, read_document
 from grader.workers.process import Worker, WorkerProcess
 from grader.workers.runner import Runner
 
-CACHE = ROOT / ".stubformer" / "known"
 PAIRS = 40  # that are tried for one puzzle
+_lent: dict[Path, Path] = {}  # where a file is that could not be kept, by its place in the store
 KEPT = 4  # files of one exercise, for as many seeds or states of its suite
 LIMIT = 10.0  # seconds for one check; what takes longer is not worth comparing with
 
@@ -50,15 +48,22 @@ def known_file(
     """
     if not catalogue(entry):
         return None
-    path = CACHE / f"{entry.stem}-{_digest(entry, seed, reference)[:16]}.json"
-    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    store = Store()
+    name = f"known/{entry.stem}-{_digest(entry, seed, reference)[:16]}.json"
+    path = _lent.get(store.path(name), store.path(name))
+    document = read_document(path)
+    if document is not None and puzzle is None:
+        return path
     with Runner(seed, launch) as runner:
-        if document is None:
-            document = record(entry, reference, runner)
-            _keep(path, entry, document)
-        if puzzle is not None and _add_pairs(document, puzzle, entry, reference, runner):
-            _keep(path, entry, document)
-    return path
+        found = document or record(entry, reference, runner)
+        added = puzzle is not None and _add_pairs(found, puzzle, entry, reference, runner)
+    if not added and document is not None:
+        return path
+    kept = store.lend(name, found)
+    store.keep_youngest(f"known/{entry.stem}-*.json", KEPT)
+    if kept is not None:
+        _lent[store.path(name)] = kept
+    return kept
 
 
 @dataclass(frozen=True)
@@ -115,14 +120,6 @@ def likely_pairs(singles: Mapping[str, Mapping[str, Any]], puzzle: Puzzle) -> li
     possible = [id for id, found in marks.items() if found & puzzle.failing and not found & puzzle.passing]
     pairs = [(one, other) for one, other in combinations(possible, 2) if marks[one] & marks[other] & puzzle.unexplained]
     return sorted(pairs, key=lambda pair: len(puzzle.failing - marks[pair[0]] - marks[pair[1]]))[:PAIRS]
-
-
-def _keep(path: Path, entry: Entry, document: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    old = sorted(path.parent.glob(f"{entry.stem}-*.json"), key=lambda each: each.stat().st_mtime)
-    for each in old[:-KEPT]:
-        each.unlink(missing_ok=True)
-    write_atomically(path, json.dumps(document))
 
 
 def traces_of(

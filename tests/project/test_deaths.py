@@ -11,6 +11,7 @@ import pytest
 from grader.content.syllabus import find
 from grader.grading import Grading
 from grader.results import ExerciseResult
+from grader.store import Store
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
 from tests.project.conftest import Folder
 
@@ -19,7 +20,7 @@ WRONG = ("    ### BEGIN SOLUTION", "    return x")  # in the first function
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "cache" / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
 
 
 class Mortal:

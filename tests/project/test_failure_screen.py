@@ -20,6 +20,7 @@ from grader.results import CheckResult, Evidence, ExerciseResult, Named, WrongTu
 from grader.screens.console import Printer, hyperlinks
 from grader.screens.failure import FailureScreen
 from grader.screens.run import Report
+from grader.store import Store
 from tests.project.conftest import Folder
 
 (EX,) = find(["01"])
@@ -28,7 +29,7 @@ RIGHT = "def softmax("
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "cache" / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
     monkeypatch.setattr(Grading, "_diagnose", lambda *_: None)  # no diagnosis: it has tests of its own
 
 

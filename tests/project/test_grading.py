@@ -11,6 +11,7 @@ from grader.content.suite import checks_of
 from grader.content.syllabus import find
 from grader.grading import Grading, assemble
 from grader.results import CheckResult, ExerciseResult
+from grader.store import Store
 from grader.workers import runner
 from tests.project.conftest import Folder
 
@@ -20,7 +21,7 @@ HEADER = "from __future__ import annotations\n"
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "cache" / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
 
 
 def grade(folder: Folder, *names: str) -> list[ExerciseResult]:

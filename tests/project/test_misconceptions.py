@@ -432,9 +432,7 @@ def test_code_that_does_not_run_gets_no_name(names: Callable):
 
 
 def test_the_traces_are_recorded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from grader.misconceptions import recordings as known
-
-    monkeypatch.setattr(known, "CACHE", tmp_path)
+    monkeypatch.setenv("STUBFORMER_STORE", str(tmp_path))
     entry = find(["01"])[0]
     first = known_file(entry, 0, REFERENCE)
     assert first is not None

@@ -51,7 +51,8 @@ def test_every_link_to_a_file_leads_somewhere():
 
 
 def test_every_make_target_that_is_named_exists():
-    targets = set(re.findall(r"^([a-z ]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    makefiles = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "lab.mk", "author.mk"))
+    targets = set(re.findall(r"^([a-z ]+):", makefiles, re.MULTILINE))
     names = {name for names in targets for name in names.split()}
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for name in re.findall(r"(?:`|\$ )make ([a-z]+)", page.read_text(encoding="utf-8")):

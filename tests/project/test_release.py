@@ -157,7 +157,8 @@ def test_later_exercises_are_left_out_altogether(released: Path):
     syllabus = tomllib.loads((released / "exercises" / "syllabus.toml").read_text("utf-8"))
     assert [item["stem"] for item in syllabus["exercise"]] == [entry.stem for entry in entries()]
     assert syllabus.get("recall", []) == []
-    assert "make train" not in (released / "Makefile").read_text("utf-8")
+    assert not (released / "lab.mk").exists()
+    assert not (released / "author.mk").exists()
 
 
 def test_every_file_that_a_page_points_to_is_there(released: Path):
@@ -321,7 +322,7 @@ def test_nothing_leaks_from_any_exercise(files: Path):
 
 
 def test_what_makes_use_of_the_last_exercise_is_in_the_whole(files: Path):
-    assert "make train" in (files / "Makefile").read_text("utf-8")
+    assert "train:" in (files / "lab.mk").read_text("utf-8")
     assert "## Your own GPT" in (files / "README.md").read_text("utf-8")
 
 

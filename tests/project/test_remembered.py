@@ -16,6 +16,7 @@ from grader.judging.reference import Code, reference_assembly
 from grader.judging.verdict import Verdict
 from grader.misconceptions.catalogue import catalogue
 from grader.probing.assembly import Assembly, Source
+from grader.store import Store
 from grader.workers.here import import_suite
 
 
@@ -51,9 +52,9 @@ def test_the_verdicts_are_the_same_from_memory(ex: str, tmp_path: Path):
     (entry,) = find([ex])
     fresh = verdicts(entry, Code(reference_assembly()))
     assert {"pass", "fail"} <= {verdict.status for _, verdict in fresh}
-    memory = Memory(tmp_path / "observed")
+    memory = Memory(Store(tmp_path))
     assert verdicts(entry, Code(reference_assembly(), memory)) == fresh
-    assert len(list(memory.folder.iterdir())) == len(fresh)
+    assert len(list(tmp_path.glob("observed/*.json"))) == len(fresh)
     assert verdicts(entry, Unasked(reference_assembly(), memory)) == fresh
 
 
@@ -73,7 +74,7 @@ def asked(tmp_path: Path) -> Any:
                 ran.append(arguments)
                 return super()._observe(*arguments)
 
-        with Counting(Assembly(sources), Memory(tmp_path / "observed")) as code:
+        with Counting(Assembly(sources), Memory(Store(tmp_path))) as code:
             code.observed(entry.stem, getattr(suite, name), seed, hidden)
         return not ran
 

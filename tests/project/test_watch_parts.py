@@ -18,13 +18,14 @@ import pytest
 from grader.content.syllabus import Entry, find
 from grader.errors import GraderError
 from grader.grading import Grading
-from grader.learning.watch import files, loop
+from grader.learning.watch import files
 from grader.learning.watch.editor import command
 from grader.learning.watch.events import Begin, Dropped, Event, Graded, Saved, Trouble
 from grader.learning.watch.files import Saves
 from grader.learning.watch.loop import Watch
 from grader.learning.watch.work import Job, Work
 from grader.results import ExerciseResult
+from grader.store import Store
 from grader.workers import pool as warm
 from grader.workers.pool import Fork, Pool, WarmWorker
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
@@ -146,7 +147,7 @@ SPOILT = "import os, sys, builtins, json, math\nimport numpy as np\n" + "\n".joi
 def test_nothing_that_a_run_leaves_behind_trips_the_next(
     folder: Folder, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
     right = folder.solve("01").read_text()
     assert grade(folder, pool).status == "pass"
     folder.write("01", right.replace("import numpy as np\n", SPOILT, 1))
@@ -159,7 +160,7 @@ def test_nothing_that_a_run_leaves_behind_trips_the_next(
 def test_a_run_that_ends_its_process_is_told_of_and_the_next_runs(
     folder: Folder, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
     right = folder.solve("01").read_text()
     crash = "import ctypes; ctypes.string_at(0)"
     folder.write("01", right.replace("### BEGIN SOLUTION", crash, 1))
@@ -186,7 +187,7 @@ PROCESSES = {
 def test_code_that_starts_processes_has_its_verdict_and_leaves_none(
     folder: Folder, code: str, warm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
     monkeypatch.setenv("MARK", str(tmp_path))
     right = folder.solve("01").read_text()
     folder.write("01", right.replace("### BEGIN SOLUTION", code, 1))
@@ -204,7 +205,7 @@ def test_code_that_starts_processes_has_its_verdict_and_leaves_none(
 def test_a_second_loop_is_the_last_that_has_all_its_time(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
     asked: list[float] = []
 
     class Late:
@@ -228,7 +229,7 @@ def test_a_second_loop_is_the_last_that_has_all_its_time(
 def test_a_loop_without_end_is_stopped_at_its_line(
     folder: Folder, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
     monkeypatch.setattr("grader.workers.runner.IMPORT_LIMIT", 1.0)
     path = folder.write("01", "while True:\n    pass\n")
     result = grade(folder, pool)
@@ -493,7 +494,7 @@ def test_what_could_not_be_written_down_is_said_once(watch: Watch, capsys: pytes
 
 
 def test_a_full_disk_is_told_with_the_verdict(folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("grader.grading.CACHE", tmp_path / "verdicts.json")
+    monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
     monkeypatch.setattr("grader.learning.watch.work.record", lambda *_: ["not written down: disk full"])
     folder.solve("01")
     found: list[Event] = []
@@ -511,7 +512,7 @@ def test_in_a_folder_that_cannot_be_written_the_watch_runs_all_the_same(
     watch: Watch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     (tmp_path / ".stubformer").write_text("in the way")  # as good as read-only, for root as well
-    monkeypatch.setattr(loop, "ROOT", tmp_path)
+    monkeypatch.setenv("STUBFORMER_STORE", str(tmp_path / ".stubformer"))
     with watch._alone():
         assert watch.said == set()
 

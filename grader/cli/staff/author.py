@@ -77,6 +77,40 @@ def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, pl
 @main.command()
 @click.argument("ex", nargs=-1)
 @click.option("--jobs", type=click.IntRange(1), help="How many workers.  [default: one for each core]")
+@click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="How many seeds: 0, 1, 2, ...")
+@click.option("--first", type=click.IntRange(0), default=0, show_default=True, help="The first of them.")
+@plain_option
+def seeds(ex: tuple[str, ...], jobs: int | None, seeds: int, first: int, plain: bool) -> None:
+    """Try every check on every right solution, the reference and all variants, at many seeds: all must pass.
+
+    What passed before is not run again, as long as nothing has changed that decides it. Exit code 1 if a point is lost.
+    """
+    from grader.content.syllabus import find
+    from grader.screens.console import Printer
+    from grader.staff.mutants.seeds import Seeds
+    from grader.staff.mutants.trials import Bench
+
+    out = Printer(plain)
+    with Bench(first, jobs) as bench:
+        trials = Seeds(find(ex), bench, range(first, first + seeds))
+        known = f", {trials.known} of them known to pass" if trials.known else ""
+        out.line(
+            f"{trials.total} trials of right solutions at seeds {first} to {first + seeds - 1}{known}", style="dim"
+        )
+        lost = 0
+        for each in trials.run():
+            lost += 1
+            out.line(
+                f"{each.candidate.entry.label}  {each.candidate.name}  seed {each.seed}  {each.check}", style="red"
+            )
+            out.block(each.message, 6)
+    out.line(f"{lost} points lost" if lost else "Every check passes on every right solution.", style="bold")
+    sys.exit(1 if lost else 0)
+
+
+@main.command()
+@click.argument("ex", nargs=-1)
+@click.option("--jobs", type=click.IntRange(1), help="How many workers.  [default: one for each core]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all inputs are drawn from.")
 @plain_option
 def mutate(ex: tuple[str, ...], jobs: int | None, seed: int, plain: bool) -> None:

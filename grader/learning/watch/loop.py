@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from grader.content.hints import choices, hints_of
 from grader.content.outline import pieces
 from grader.content.stubs import FOLDER
 from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
-from grader.files import ROOT, shown
+from grader.files import shown
 from grader.learning.watch import editor
 from grader.learning.watch.events import Begin, Crash, Dropped, Event, Graded, Hangup, Inbox, Key, Saved, Trouble
 from grader.learning.watch.files import Saves
@@ -27,6 +25,7 @@ from grader.results import CheckResult, ExerciseResult
 from grader.screens import solution as solutions
 from grader.screens.progress import show as show_progress
 from grader.screens.watch import Screen
+from grader.store import Store
 from grader.workers.pool import Pool
 
 LONG = 0.7  # seconds after which it is said that something is being graded
@@ -353,16 +352,7 @@ class Watch:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Notice another watch of the same folder. It does no harm, but whoever forgot it should know."""
-        name = f"watch-{derive(self.exercises.resolve()):x}.lock"
-        lock = FileLock(ROOT / ".stubformer" / name, timeout=0)
-        try:
-            (ROOT / ".stubformer").mkdir(exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            self.said.add("Another watch runs on these files. Both grade each save; nothing is lost.")
-        except (OSError, NotImplementedError):
-            pass  # a read-only folder
-        try:
+        with Store().alone(f"watch-{derive(self.exercises.resolve()):x}.lock") as alone:
+            if not alone:
+                self.said.add("Another watch runs on these files. Both grade each save; nothing is lost.")
             yield
-        finally:
-            lock.release()

@@ -37,6 +37,11 @@ class Candidate:
     name: str
     source: Source
     unfinished: bool = False  # what comes after the mistake is not written yet
+    seed: int | None = None  # what its inputs are drawn from, if not the seed of all
+
+    def at(self, seed: int | None) -> Candidate:
+        """Return the same, to be tried at a seed."""
+        return replace(self, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,7 @@ class Bench:
     def _try(self, candidate: Candidate, diagnose: bool, thorough: bool, briefly: bool) -> Trial:
         started = time.perf_counter()
         entry, runner = candidate.entry, self._runner()
+        runner.seed = self.seed if candidate.seed is None else candidate.seed
         infos = sorted(checks_of(entry.suite), key=lambda info: info.slow)
         earlier = itertools.takewhile(
             lambda other: other != entry, load()
@@ -179,7 +185,7 @@ class Bench:
             statuses[info.name], messages[info.name] = verdict.status, verdict.message
         named: dict[str, Diagnosis] = {}
         if diagnose and _rejected(statuses):
-            known = known_file(entry, self.seed, self.reference)
+            known = known_file(entry, runner.seed, self.reference)
             named = runner.diagnose(known) if known is not None else {}
         return Trial(candidate, statuses, messages, time.perf_counter() - started, named)
 

@@ -144,11 +144,12 @@ def write_files(root: Path, plan: Plan) -> None:
         GraderError: a marker has no match.
     """
     contents = read_toml(CONTENTS)
-    for path in chosen(contents["copied"], contents["left_out"]):
+    labels = [entry.label for entry in plan.entries]
+    with_exercises = [name for label, names in contents["with"].items() if label in labels for name in names]
+    for path in chosen([*contents["copied"], *with_exercises], contents["left_out"]):
         target = root / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    labels = [entry.label for entry in plan.entries]
     for name in contents["marked"]:
         put(root / name, cutting.marked((ROOT / name).read_text(encoding="utf-8"), labels, name))
     tell_assistants(root, plan.assistants)

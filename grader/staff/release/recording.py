@@ -14,6 +14,7 @@ from grader.judging.reference import Code
 from grader.misconceptions.catalogue import catalogue
 from grader.misconceptions.recordings import quick_checks, traces_file, traces_of
 from grader.probing.random import derive
+from grader.store import read_document
 from grader.workers.process import WorkerProcess
 from grader.workers.runner import Runner
 
@@ -35,7 +36,7 @@ def traces(entry: Entry, checks: Mapping[str, Check], reference: Code, seed: int
     known = traces_file(reference, entry, seed, WorkerProcess)
     if known is None:
         return None
-    document = json.loads(known.read_text(encoding="utf-8"))
+    document = read_document(known)
     everything = document["singles"]
     singles = {id: found for id in everything if (found := _restricted(everything[id], checks))}
     rivals = [pair for pair in document["rivals"] if singles.keys() >= set(pair)]

@@ -1,0 +1,17 @@
+# Targets that use what was built, once there is a whole model. The Makefile reads this file.
+
+.PHONY: train sample map
+
+# The prompt may hold several lines, so it goes by the environment and not through the shell's hands.
+export PROMPT
+
+##@ With a model of your own
+
+train: $(VENV)/.core ## [ARGS=...] | train your own GPT;  TASK=reverse: the original transformer;  RESUME=1: go on
+	@$(RUN) -m lab train $(call opt,TASK,task) $(if $(RESUME),--resume) $(ARGS)
+
+sample: $(VENV)/.core ## PROMPT="..." | let it write
+	@$(RUN) -m lab sample $(call opt,TASK,task) $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
+
+map: $(VENV)/.core ## [RUN_NAME=...] | its inside, live in a page;  ARGS=--open: in your browser at once
+	@$(RUN) -m lab map $(call opt,TASK,task) $(call opt,RUN_NAME,run) $(ARGS)
