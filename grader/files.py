@@ -108,7 +108,25 @@ def back_up(path: Path, folder: Path = BACKUPS) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         backup = free(folder / f"{path.stem}.{stamp()}{path.suffix}")
-        shutil.copy2(path, backup)
+        copy_whole(path, backup)
     except OSError as error:
         raise GraderError(f"Can't keep a backup of {path} in {folder}: {error.strerror or error}.") from None
     return backup
+
+
+def copy_whole(path: Path, target: Path) -> None:
+    """Copy a file and its times: the copy is there as a whole or not at all.
+
+    Raises:
+        OSError: it can't be read or written, as on a full disk.
+    """
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        shutil.copy2(path, temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # a disk may turn out to be full only now
+        temporary.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise

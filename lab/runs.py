@@ -12,6 +12,7 @@ from typing import Any
 from lab.errors import LabError
 from lab.files import write_atomically, write_json
 
+DAMAGED = "{} is damaged: it was cut short or changed, or is no checkpoint of a training. Train a new run"
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "runs"
 FORMAT = 1  # of the folder; raised when an old one can no longer be read
@@ -71,17 +72,24 @@ class Run:
         """The state that was saved last.
 
         Raises:
-            LabError: there is none, or it can't be read.
+            LabError: there is none, or it can't be read, or is no checkpoint.
         """
         import torch
 
         if not self.checkpoint.is_file():
             raise LabError(f"{self.folder} has no checkpoint yet: train it first, or choose another run")
         try:
+            with self.checkpoint.open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise LabError(f"{self.checkpoint} can't be read: {error.strerror or error}") from error
+        try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises half a dozen kinds on a damaged file
-            raise LabError(f"{self.checkpoint} can't be read: {error}. Train a new run") from error
-        return dict(state)
+        except Exception as error:  # torch raises half a dozen kinds on a damaged file, in words of its own inside
+            raise LabError(DAMAGED.format(self.checkpoint)) from error
+        if not isinstance(state, dict) or "step" not in state:
+            raise LabError(DAMAGED.format(self.checkpoint))
+        return state
 
     def read(self, name: str) -> str:
         """A text that its task keeps in the folder.

@@ -68,12 +68,16 @@ def survey(events: Sequence[Event], folder: Path = stubs.FOLDER) -> list[Standin
 
 
 def working_time(events: Iterable[Event]) -> dict[str, float]:
-    """Seconds of work by exercise: the gap before each event counts for it, unless it is a break or goes backwards."""
+    """Seconds of work by exercise: the gap before each event counts for it, unless it is a break or goes backwards.
+
+    The events come in the order in which they happened, which the clock, if it was set anew, does not tell.
+    """
     spent: dict[str, float] = {}
     last = None
-    for event in sorted(events, key=lambda event: event.at):
+    for event in events:
         gap = timedelta(0) if last is None else event.at - last.at
-        spent[event.ex] = spent.get(event.ex, 0.0) + (gap.total_seconds() if gap <= PAUSE else 0.0)
+        worked = timedelta(0) <= gap <= PAUSE
+        spent[event.ex] = spent.get(event.ex, 0.0) + (gap.total_seconds() if worked else 0.0)
         last = event
     return spent
 

@@ -344,6 +344,19 @@ def test_breaks_and_clocks_that_jump_are_not_work():
     assert working_time(wild) == {ONE.stem: 0.0}
 
 
+def test_work_is_counted_in_the_order_in_which_it_was_done_whatever_the_clock_says():
+    """The clock is set back by seven minutes, or ahead by a day, between two exercises."""
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def at(ex: str, minutes: float) -> Event:
+        return hint(ex, at=start + timedelta(minutes=minutes))
+
+    for jump in (-7.0, 24 * 60.0):
+        events = [at(ONE.stem, 0), at(ONE.stem, 10), at(TWO.stem, 12 + jump), at(TWO.stem, 19 + jump)]
+        counted = working_time(events)
+        assert counted == {ONE.stem: 600.0, TWO.stem: 420.0}  # the gap across the jump is not known
+
+
 def test_the_next_one_is_what_was_begun_then_what_follows(exercises: Folder, history: History):
     def following():
         found = progress.following(survey(history.events(), exercises.path))

@@ -20,7 +20,7 @@ from grader.errors import GraderError
 from grader.grading import Grading
 from grader.learning.watch import files
 from grader.learning.watch.editor import command
-from grader.learning.watch.events import Begin, Dropped, Event, Graded, Saved, Trouble
+from grader.learning.watch.events import Begin, Dropped, Event, Graded, Inbox, Key, Saved, Trouble
 from grader.learning.watch.files import Saves
 from grader.learning.watch.loop import Watch
 from grader.learning.watch.work import Job, Work
@@ -553,3 +553,62 @@ def test_warming_up_takes_no_state_along():
             answers.append(worker.ask({"do": "nothing"}, warm.WARM_UP))
             worker.close()
     assert answers == [NOTHING] * 2
+
+
+# ---- keys -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a terminal of POSIX")
+def test_a_watch_that_comes_to_the_front_takes_keys_and_leaves_the_terminal_as_it_found_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """`watch &`, then `fg`: nobody tells it that it is in front, and the terminal was another's at the start."""
+    import pty
+    import termios
+
+    from grader.learning.watch.keys import PosixKeys
+
+    def local() -> int:
+        return termios.tcgetattr(slave)[3] & (termios.ICANON | termios.ECHO)
+
+    def set_local(flags: int) -> None:
+        attributes = termios.tcgetattr(slave)
+        attributes[3] = attributes[3] & ~(termios.ICANON | termios.ECHO) | flags
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+
+    master, slave = pty.openpty()
+    front = False
+    monkeypatch.setattr(PosixKeys, "_in_front", lambda self: front)
+    inbox = Inbox()
+    with os.fdopen(slave, closefd=False) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        set_local(0)  # the shell reads a line there, in a way of its own
+        with PosixKeys() as keys:
+            assert keys.next(inbox, 0.01) is None
+            front = True
+            set_local(termios.ICANON | termios.ECHO)  # as a shell sets it for a job in front
+            os.write(master, b"h")
+            assert keys.next(inbox, 0.01) is None or local() == 0
+            assert local() == 0
+            os.write(master, b"n")
+            pressed = [keys.next(inbox, 1.0), keys.next(inbox, 0.1)]
+            assert Key("n") in pressed
+        assert local() == termios.ICANON | termios.ECHO
+        front = False
+        with PosixKeys() as keys:  # it ends in the background: nothing is touched
+            set_local(0)
+        assert local() == 0
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_key_during_a_search_is_answered(watch: Watch, capsys: pytest.CaptureFixture[str]):
+    watch.focus = None
+    watch.searching = True
+    for char in "nho":
+        watch._press(char)
+        assert "Still looking for the next exercise" in capsys.readouterr().out, char
+    watch.focus = EX
+    watch._press("n")
+    assert "Still looking" in capsys.readouterr().out
+    assert watch.searching

@@ -61,7 +61,8 @@ class PosixKeys(Keys):
 
     def __enter__(self) -> Keys:
         self._fd = sys.stdin.fileno()
-        self._saved: list[Any] = termios.tcgetattr(self._fd)
+        self._saved: list[Any] = []  # how the terminal was when it became ours
+        self._ours = False
         self._handlers: dict[int, Any] = {}
         if sys.platform != "win32":
             for number, handler in (
@@ -71,27 +72,28 @@ class PosixKeys(Keys):
                 (signal.SIGHUP, _leave),
             ):
                 self._handlers[number] = signal.signal(number, handler)
-        self._set()
+        self._take()
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._reset()
+        self._give_back()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        self._reset()
+        self._give_back()
         try:
             yield
         finally:
-            self._set()
+            self._take()
 
     def next(self, inbox: Inbox, timeout: float) -> Event | None:
         inbox.hush()
         event = inbox.get(0)
         if event is None:
-            terminal = [self._fd] if self._in_front() else []
+            self._take()  # a job that runs in the background is not told when it comes to the front
+            terminal = [self._fd] if self._ours else []
             ready, _, _ = select.select([inbox.wake, *terminal], [], [], timeout)
             if self._fd in ready:
                 return self._read(inbox)
@@ -119,28 +121,36 @@ class PosixKeys(Keys):
             return os.tcgetpgrp(self._fd) == os.getpgrp()
         return False
 
-    def _set(self) -> None:
-        if self._in_front():
-            with contextlib.suppress(termios.error):
+    def _take(self) -> None:
+        """Make the terminal ours if we are in front, and no longer if we are not."""
+        if not self._in_front():
+            self._ours = False
+        elif not self._ours:
+            with contextlib.suppress(termios.error):  # the terminal is gone
+                self._saved = termios.tcgetattr(self._fd)
                 attributes = termios.tcgetattr(self._fd)
                 attributes[3] &= ~(termios.ICANON | termios.ECHO)
                 termios.tcsetattr(self._fd, termios.TCSADRAIN, attributes)
+                self._ours = True
 
-    def _reset(self) -> None:
-        if self._in_front():
-            with contextlib.suppress(termios.error):  # the terminal is gone
+    def _give_back(self) -> None:
+        """Leave the terminal as it was."""
+        if self._ours and self._in_front():
+            with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+        self._ours = False
 
     def _suspend(self, _number: int, _frame: object) -> None:
         """Ctrl-Z: hand the terminal back as it was, stop, and take it again when we go on."""
         if sys.platform != "win32":
-            self._reset()
+            self._give_back()
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTSTP)
             signal.signal(signal.SIGTSTP, self._suspend)
 
     def _resume(self, _number: int, _frame: object) -> None:
-        self._set()
+        self._ours = False  # a shell sets it as it likes while we are stopped
+        self._take()
 
 
 class WindowsKeys(Keys):

@@ -188,8 +188,6 @@ class Watch:
             answer, self.answer = self.answer, None
             answer(char == "y")
             return
-        if self.focus is None and char not in "qlr":
-            return
         actions: dict[str, Callable[[], None]] = {
             "h": self._hint,
             "s": self._solution,
@@ -201,7 +199,9 @@ class Watch:
             "q": self._quit,
         }
         try:
-            if char in actions:
+            if char in actions and self.focus is None and char not in "qlr":
+                self._still_looking()
+            elif char in actions:
                 actions[char]()
             elif char == "?":
                 self.screen.bar()
@@ -217,9 +217,16 @@ class Watch:
 
     def _go_on(self) -> None:
         """Look for the next exercise that does not pass."""
-        if not self.searching:
+        if self.searching:
+            self._still_looking()
+        else:
             self.searching, self.since, self.announced = True, time.monotonic(), False
             self.work.find_beginning(self.focus)
+
+    def _still_looking(self) -> None:
+        """Answer a key that has to wait for the search."""
+        self.announced = True
+        self.screen.say("Still looking for the next exercise that does not pass ...", style="dim")
 
     def _begin(self, stem: str) -> None:
         self.searching = False

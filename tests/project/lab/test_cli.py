@@ -80,7 +80,7 @@ def test_a_map_of_nothing_is_refused(train: Lab, lab: Lab, tmp_path: Path) -> No
     assert refused(lab("map"), "there is no trained run")
     train("--name", "cats")
     (tmp_path / "runs" / "cats" / "checkpoint.pt").write_bytes(b"damaged")
-    assert refused(lab("map"), "can't be read")
+    assert refused(lab("map"), "is damaged")
 
 
 def test_train_leaves_a_folder_with_everything(train: Lab, tmp_path: Path) -> None:

@@ -65,11 +65,25 @@ def test_a_damaged_configuration_is_a_clear_error(content: str, tmp_path: Path) 
         runs.find(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04"])
+PICKLED = [b".", b"\x80\x02.", b"\x80\x02](K\x01e.", b"\x80\x02}q\x00."]  # no value at all, a list, nothing in it
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04", *PICKLED])
 def test_a_damaged_checkpoint_is_a_clear_error(content: bytes, tmp_path: Path) -> None:
     run = make(tmp_path, "mine", 1)
     run.checkpoint.write_bytes(content)
-    with pytest.raises(LabError, match=r"checkpoint\.pt can't be read"):
+    with pytest.raises(LabError, match=r"checkpoint\.pt is damaged.*Train a new run$"):
+        run.load()
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
+def test_a_checkpoint_that_was_cut_short_is_damaged(kept: float, tmp_path: Path) -> None:
+    run = make(tmp_path, "mine", 1)
+    run.save({"step": 4, "model": {"weight": torch.arange(1000.0)}, "history": []})
+    whole = run.checkpoint.read_bytes()
+    assert run.load()["step"] == 4
+    run.checkpoint.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(LabError, match="is damaged"):
         run.load()
 
 
