@@ -64,7 +64,7 @@ neighbours, and the model learns "dog" several times over. So GPT-2 first cuts t
 regular expression into words (each with the space before it), numbers and runs of punctuation, and
 makes merges only inside of these pieces. It has a second reason: a short piece can be encoded by
 itself and remembered, so that encoding stays fast. This exercise leaves that step out. It would
-change which pairs are counted, and nothing else.
+change which pairs are counted and merged, and nothing else.
 
 **Why can decoding fail?** Not every list of bytes is UTF-8: a model may generate the first byte
 of a letter without the second. Such a byte is shown as U+FFFD, the replacement character, and the
