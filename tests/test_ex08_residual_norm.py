@@ -196,7 +196,7 @@ def test_sublayer_called_once(ex: Exercise, rng: Random):
 
 @check(
     "pre-norm: in training dropout acts on the sublayer's output, never on the path of x; in evaluation it rests",
-    points=2,
+    points=1,
     compare="structure",
     after=test_pre_norm,
 )
@@ -274,6 +274,17 @@ def _(got, want):
 
 def _normed(y: np.ndarray) -> np.ndarray:
     return (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-5)
+
+
+@check("with dropout=1 training leaves x in pre-norm, the norm of x in post-norm", points=1, after=test_post_norm)
+def test_everything_dropped(ex: Exercise, rng: Random):
+    batch, d_model = rng.sizes(2, 3, 9)
+    x, seen = rng.tensor(batch, d_model), {}
+    for order, first in (("pre-norm", True), ("post-norm", False)):
+        frame = neutral(ex.Residual(d_model, dropout=1.0, norm_first=first))
+        trained = frame.train()(x.clone(), torch.sin)
+        seen[order] = {"training": trained, "evaluation": frame.eval()(x.clone(), torch.sin)}
+    return seen
 
 
 @check("a dropout outside 0..1 is a ValueError, 0 and 1 are fine", points=1, after=test_pre_norm)
