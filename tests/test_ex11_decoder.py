@@ -300,6 +300,9 @@ def test_masks(ex: Exercise, rng: Random):
 @test_masks.explain
 def _(got, want):
     given = {"self_attention": "self_mask", "cross_attention": "memory_mask"}
+    order = [call["name"] for call in (*got["with"], *got["without"])]
+    if order != 2 * list(ATTENTIONS):
+        yield f"in two calls, your layer calls its attentions in the order {', '.join(order)}; expected each in turn."
     for call, expected in zip(got["with"], want["with"], strict=True):
         name, mask = expected["name"], call["mask"]
         right, wrong = given[name], next(mask for key, mask in given.items() if key != name)
