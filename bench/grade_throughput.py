@@ -116,7 +116,7 @@ def sandbox_share(repeats: int) -> tuple[float, float, float]:
         started = time.perf_counter()
         process = server.launch(Allowance())
         opened = time.perf_counter() - started
-        private.append(_private_memory(process._handle.pid))  # type: ignore[attr-defined]
+        private.append(_private_memory(process._handle.pid))
         started = time.perf_counter()
         process.end("wall")
         return (opened + time.perf_counter() - started) * 1e3

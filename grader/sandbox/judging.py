@@ -33,6 +33,7 @@ from grader.workers.here import Worker, send, serve, streams
 from grader.workers.libraries import libraries
 
 COMPARISON_LIMIT = 60.0  # seconds that the judge takes to compare, whatever it was sent
+COMPARISON_MEMORY = 2 << 30  # bytes that one comparison may take
 JUDGE_MEMORY = 8 << 30  # bytes of address space that the judge may take on top of what it starts with
 PLOTS = ("matplotlib.pyplot",)  # it needs files at its import: it is there before the sandbox is closed
 
@@ -126,7 +127,7 @@ class IsolatedJudge(Judge):
 
     def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> Mismatch | None:
         """As everywhere, but not for ever: what was sent may be made to be slow."""
-        with self._patience(COMPARISON_LIMIT):
+        with self._patience(COMPARISON_LIMIT), limits.memory_capped(COMPARISON_MEMORY):
             return super().compare(check, got, want, hidden)
 
     def run_import(self, limit: float) -> Outcome:

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Literal
 
 from grader.sandbox import shipment
-from grader.sandbox.inside import landlock, seccomp
+from grader.sandbox.inside import landlock, limits, seccomp
 from grader.workers.libraries import libraries
 
 LevelName = Literal["full", "reduced", "none"]
-Layer = Literal["bubblewrap", "landlock", "seccomp", "limits", "user", "capabilities"]
+Layer = Literal["bubblewrap", "landlock", "seccomp", "limits", "user", "passing", "capabilities"]
 
 
 @dataclass(frozen=True)
 class Level:
     """What isolation there is.
 
-    `full` is Landlock and seccomp; `reduced` lacks one of them; `none` is a process with limits at best. `layers` are
+    `full` is Landlock, seccomp and limits that hold; `reduced` lacks one of them, `none` both filters. `layers` are
     all those that are put around code under test, `missing` says why the level is not full, `notes` what else is worth
     knowing.
     """
@@ -60,12 +60,16 @@ def probe() -> Level:
     else:
         notes.append("bubblewrap is not installed or does not work here: names and sizes of files can be seen")
     closed = None if bubblewrap() or os.geteuid() != 0 else _closed_folder()
-    if closed is None:
+    if limits.becomes_another_user():
         layers.append("user")
+        if closed is not None:
+            layers.append("passing")
+            notes.append(f"code under test may pass folders that are closed to others, since Python stands in {closed}")
     else:
-        notes.append(f"code under test runs as this user, since no other may enter {closed}")
-    names: tuple[LevelName, ...] = ("full", "reduced", "none")
-    return Level(names[len(missing)], tuple(layers), tuple(missing), tuple(notes))
+        missing.append("code under test stays root, since there is no other user here: nothing limits its threads")
+    if len(missing) > 1 and {"landlock", "seccomp"}.isdisjoint(layers):
+        return Level("none", tuple(layers), tuple(missing), tuple(notes))
+    return Level("reduced" if missing else "full", tuple(layers), tuple(missing), tuple(notes))
 
 
 def _has_pidfd() -> bool:

@@ -6,6 +6,7 @@ can be made of the reference's own observation is as right as that: `FREE` lists
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from grader.judging.comparison import Comparison
 from grader.judging.judge import Judge
 from grader.judging.reference import Code, reference_assembly
 from grader.probing.observation import Array, freeze
+from grader.sandbox.inside import limits
 from grader.workers.here import import_suite
 from tests.project.forgeries import forgeries, made_of_the_reference
 from tests.project.free_values import FREE
@@ -62,6 +64,34 @@ def test_nothing_made_up_is_accepted(entry: Entry, info: CheckInfo, code: Code):
 
 def test_the_list_of_free_values_names_checks_that_exist():
     assert FREE.keys() <= {f"{entry.label} {info.name}" for entry, info in CHECKS}
+
+
+# ---- what a comparison does is an answer -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("got", [10**400, -(10**400), {"x": 10**400}, [0.0, 10**400]])
+def test_a_number_that_is_too_large_is_an_answer(got: Any, code: Code):
+    judge, made = Judge("", code.assembly, code, 0), check("it is half")(lambda ex, rng: ex.half(rng))
+    for want in (0.5, {"x": 0.5}, [0.0, 0.5]):
+        assert judge.compare(made, got, want)
+
+
+@pytest.mark.parametrize("error", [MemoryError, OverflowError, RecursionError, ZeroDivisionError, ValueError])
+def test_what_an_explanation_raises_is_an_answer(error: type[Exception], code: Code):
+    made = check("it is half", compare="structure")(lambda ex, rng: ex.half(rng))
+
+    @made.explain
+    def _(got, want):
+        raise error(f"{got} for {want}")
+
+    assert Judge("", code.assembly, code, 0).compare(made, 0.4, 0.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")
+def test_a_comparison_has_a_limit_of_memory():
+    with limits.memory_capped(64 << 20), pytest.raises(MemoryError):
+        np.zeros(40_000_000)
+    assert np.zeros(40_000_000).nbytes
 
 
 # ---- the positive control: what the search finds where nobody looks --------------------------------------------------

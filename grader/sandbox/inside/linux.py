@@ -11,6 +11,7 @@ from grader.sandbox.inside.syscalls import this_machine
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_SET_NAME = 15
 PR_GET_NAME = 16
 PR_CAPBSET_DROP = 24

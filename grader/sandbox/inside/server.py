@@ -54,9 +54,9 @@ class Server:
         if "limits" in layers:
             limits.limit_resources(memory, cpu, self.threads)
         if "user" in layers:
-            limits.drop_user()
+            limits.drop_user("passing" in layers)
         if "capabilities" in layers:
-            limits.drop_capabilities()
+            limits.drop_capabilities("passing" in layers)
         limits.close_to_others(self.pid)
         if "landlock" in layers:
             landlock.restrict(RULES)

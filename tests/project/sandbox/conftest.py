@@ -160,8 +160,9 @@ def bare_server() -> Iterator[ForkServer]:
     if LEVEL.name != "full":
         pytest.skip(f"the sandbox is not whole here: {missing}")
     closed = levels._closed_folder() if os.geteuid() == 0 else None
-    layers = tuple(layer for layer in LEVEL.layers if layer != "bubblewrap" and not (layer == "user" and closed))
-    server = ForkServer(levels.Level("full", layers))
+    passing: tuple[Layer, ...] = ("passing",) if closed else ()
+    layers = dict.fromkeys((*(layer for layer in LEVEL.layers if layer != "bubblewrap"), *passing))
+    server = ForkServer(levels.Level("full", tuple(layers)))
     yield server
     server.close()
 

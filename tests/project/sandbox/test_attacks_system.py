@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from grader.probing.stopwatch import ran_out
+from grader.sandbox import levels
+from grader.sandbox.inside import limits
 from tests.project.sandbox.conftest import Arena, Attack, Stopped, check_attack, table
 
 CALL = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
@@ -345,6 +349,32 @@ def attack():
 @pytest.mark.parametrize("how", MEMORY)
 def test_memory(how: str, bare: Arena, best: Arena):
     check_attack(Attack(how, MEMORY[how], ("limits",), memory=64 << 20), bare, best)
+
+
+MANY_THREADS = """
+import threading
+threading.stack_size(1 << 15)
+def attack():
+    done, count = threading.Event(), 0
+    try:
+        for count in range(1, 1001): threading.Thread(target=done.wait, daemon=True).start()
+    except RuntimeError: pass
+    finally: done.set()
+    return count
+"""
+
+
+def test_threads_are_few_whoever_runs_the_sandbox(best: Arena):
+    assert best.run(MANY_THREADS).value <= limits.THREADS + 2
+    if os.geteuid() == 0:
+        assert best.run(MANY_THREADS, ("user", "passing")).value == 1000, "root is limited, too: the test shows nothing"
+
+
+def test_where_root_stays_root_the_level_is_reduced_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "becomes_another_user", lambda: False)
+    level = levels.probe()
+    assert level.name != "full"
+    assert any("stays root" in missing for missing in level.missing)
 
 
 FLOODS = table(
