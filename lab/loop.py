@@ -39,7 +39,7 @@ def run_training(training: Training, run: Run, screen: Screen) -> None:
         Diverged: the loss is no longer a number; the last good checkpoint is kept.
     """
     levels = training.task.levels()  # not when the user has pressed Ctrl-C and waits: counting takes a while
-    rows = len(training.history)
+    told = len(training.history)
     saved = time.monotonic()
     run.save(training.state())
     try:
@@ -47,20 +47,27 @@ def run_training(training: Training, run: Run, screen: Screen) -> None:
             stop_requests() as requests,
             Meter(screen, training.config.steps, training.step, training.task.tokens_per_step) as meter,
         ):
-            while not training.finished:
-                if requests:
-                    raise Interrupted(requests[0], training.step)
-                loss = training.advance()
-                meter.show(training.step, loss)
-                if len(training.history) > rows:
-                    rows = len(training.history)
-                    row = training.history[-1]
+
+            def tell() -> None:
+                """Show the rows that are new, and keep what led to them."""
+                nonlocal told, saved
+                for row in training.history[told:]:
                     figures = training.task.figures(row)
                     meter.say(f"step {row['step']:>6,}  {figures}  learning rate {row['lr']:.1e}")
-                    saved = 0.0
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if len(training.history) > told or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    told, saved = len(training.history), time.monotonic()
                     run.save(training.state())
-                    saved = time.monotonic()
+
+            def after_step(loss: float) -> None:
+                meter.show(training.step, loss)
+                tell()
+                if requests and not training.finished:
+                    raise Interrupted(requests[0], training.step)
+
+            if not training.finished:
+                training.run(after_step)
+                tell()
+                run.save(training.state())
     except Interrupted:
         run.save(training.state())
         raise

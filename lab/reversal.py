@@ -23,7 +23,7 @@ from lab.pieces import Pieces, with_needs
 from lab.plots import attention_map
 from lab.recipes import memory_needed, reverse_options
 from lab.runs import Run, shown
-from lab.task import Outcome, Plan, Request, Task
+from lab.task import OnStep, Outcome, Plan, Request, Task
 
 PAD, BOS, EOS = 0, 1, 2
 FIRST = 3  # the id of "a"
@@ -182,6 +182,30 @@ class ReverseTask(Task[ReverseOutcome]):
     def tokens_per_step(self) -> int:
         """The targets of a batch, padding included."""
         return int(self.config.batch_size * (LONGEST + 1))
+
+    def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
+        """The loop of exercise 14 with the data, the loss and the schedule of exercise 12."""
+        pieces = self.pieces.training
+        if state.optimizer is None:
+            state.optimizer = pieces.AdamW(pieces.parameter_groups(model, config.weight_decay), betas=config.betas)
+            state.generator = torch.Generator().manual_seed(config.seed)
+            torch.manual_seed(config.seed)  # dropout draws from the global generator
+        model.train()
+        for step in range(state.step + 1, config.steps + 1):
+            lr = self.learning_rate(step)
+            for group in state.optimizer.param_groups:
+                group["lr"] = lr
+            loss = self.loss(model, state.generator)
+            state.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            pieces.clip_grad_norm(model.parameters(), config.grad_clip)
+            state.optimizer.step()
+            state.step, train_loss = step, float(loss.item())
+            if math.isfinite(train_loss) and (step % config.eval_every == 0 or step == config.steps):
+                seen = step * self.tokens_per_step
+                row = {"step": step, "train_loss": train_loss, **self.evaluate(model), "lr": lr, "tokens_seen": seen}
+                state.history.append(row)
+            on_step(step, train_loss)
 
     def learning_rate(self, step: int) -> float:
         """The schedule of exercise 12, scaled so that it is `max_lr` at its highest."""

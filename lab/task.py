@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lab.console import Screen
 from lab.pieces import Pieces
 from lab.runs import Run
+
+OnStep = Callable[[int, float], object]
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,15 @@ class Task(ABC, Generic[Result]):
         """How many tokens a batch holds."""
 
     @abstractmethod
-    def learning_rate(self, step: int) -> float:
-        """The learning rate of a step; the first is 1."""
+    def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
+        """Make the steps that are left, as exercise 14's `train` does.
 
-    @abstractmethod
-    def loss(self, model: nn.Module, generator: torch.Generator) -> Tensor:
-        """The loss of a batch that is drawn from the generator."""
-
-    @abstractmethod
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Measure on what is held out: `val_loss`, and what else the task counts. No graph; the mode is kept."""
+        Args:
+            model: trained in place.
+            config: the `TrainConfig`; with 0 steps, nothing is trained and an empty state is made ready.
+            on_step: called as on_step(step, loss) after each step; what it raises ends the training there.
+            state: a `TrainState` of exercise 14, up to date in each call of `on_step`.
+        """
 
     # ---- showing
 

@@ -19,7 +19,7 @@ from lab.devices import require_memory
 from lab.pieces import Pieces, with_needs
 from lab.recipes import memory_needed, model_sizes, train_options
 from lab.runs import Run
-from lab.task import Outcome, Plan, Request, Task
+from lab.task import OnStep, Outcome, Plan, Request, Task
 
 SAMPLE = Request()
 
@@ -133,32 +133,9 @@ class TextTask(Task[TextOutcome]):
         """Every token of a window is one to guess."""
         return int(self.config.batch_size * self.sizes["context_length"])
 
-    def learning_rate(self, step: int) -> float:
-        """The cosine of exercise 14."""
-        config = self.config
-        rate = self.pieces.training.cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.steps)
-        return float(rate)
-
-    def loss(self, model: nn.Module, generator: torch.Generator) -> Tensor:
-        """The cross-entropy on windows from anywhere in the text."""
-        x, y = self.pieces.training.get_batch(
-            self.train_tokens, self.config.batch_size, self.sizes["context_length"], generator
-        )  # (B, T)
-        loss: Tensor = model(x, y)[1]
-        return loss
-
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """The mean loss of some held-out windows, the same ones each time."""
-        config = self.config
-        val_loss = self.pieces.training.evaluate(
-            model,
-            self.val_tokens,
-            config.batch_size,
-            self.sizes["context_length"],
-            config.eval_batches,
-            torch.Generator().manual_seed(config.seed),
-        )
-        return {"val_loss": float(val_loss)}
+    def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
+        """The loop of exercise 14: whatever it does besides is done here, too."""
+        self.pieces.training.train(model, self.train_tokens, self.val_tokens, config, on_step, state)
 
     @cached_property
     def baselines(self) -> Baselines:

@@ -1,13 +1,15 @@
 """Training that can be interrupted after any step and goes on later as if it never had been.
 
-The loop is that of exercise 14's `train`, made of the same pieces in the same order, so that it gives the same history.
-What is particular to a task, the task does.
+The loop is the task's: for a text the learner's own `train` of exercise 14, which tells of each step by `on_step` and
+keeps in a `TrainState` what it needs to go on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,57 +41,60 @@ class Training:
 
     def __init__(self, task: Task[Any], model: nn.Module) -> None:
         self.task = task
-        self.pieces = task.pieces.training
         self.model = model
-        self.config = config = task.config
+        self.config = task.config
         self.device = next(model.parameters()).device
-        groups = self.pieces.parameter_groups(model, config.weight_decay)
-        self.optimizer = self.pieces.AdamW(groups, betas=config.betas)
-        self.generator = torch.Generator().manual_seed(config.seed)
-        torch.manual_seed(config.seed)  # dropout draws from the global generator
-        self.step = 0
+        self.progress = task.pieces.training.TrainState()
         self.losses: list[float] = []
-        self.history: list[dict[str, Any]] = []
-        model.train()
+        torch.manual_seed(self.config.seed)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Have the optimizer and the generator made by the loop that will use them: by a training of no steps.
+
+        A loop that makes them only once it begins is given those of exercise 14; it makes its own again at step 0.
+        """
+        with contextlib.suppress(Exception):
+            self.task.train(self.model, replace(self.config, steps=0), lambda *_: None, self.progress)
+        if self.progress.optimizer is None:
+            pieces, config = self.task.pieces.training, self.config
+            groups = pieces.parameter_groups(self.model, config.weight_decay)
+            self.progress.optimizer = pieces.AdamW(groups, betas=config.betas)
+        if self.progress.generator is None:
+            self.progress.generator = torch.Generator().manual_seed(self.config.seed)
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return int(self.progress.step)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The rows so far."""
+        return list(self.progress.history)
 
     @property
     def finished(self) -> bool:
         """Whether all steps are done."""
-        return bool(self.step >= self.config.steps)
+        return self.step >= self.config.steps
 
-    def advance(self) -> float:
-        """Make one step, evaluate the model if it is time to, and return the loss of the step's batch.
+    def run(self, after_step: Callable[[float], object] = lambda _: None) -> None:
+        """Make the steps that are left; what `after_step(loss)` raises ends the training after that step.
 
         Raises:
-            Diverged: the loss or the gradient is not finite; the weights are then as they were before the step.
+            Diverged: the loss of a step is not finite. The weights are worthless then.
         """
-        config, step = self.config, self.step + 1
-        lr = self.task.learning_rate(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        loss = self.task.loss(self.model, self.generator)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = self.pieces.clip_grad_norm(self.model.parameters(), config.grad_clip)
-        train_loss = float(loss.item())
-        if not (math.isfinite(train_loss) and math.isfinite(norm)):
-            raise Diverged(step, lr)
-        self.optimizer.step()
 
-        self.step = step
-        self.losses.append(train_loss)
-        if step % config.eval_every == 0 or step == config.steps:
-            self.history.append(self._row(train_loss, lr))
-        return train_loss
+        def on_step(step: int, loss: float) -> None:
+            if not math.isfinite(loss):
+                raise Diverged(step, self._lr())
+            self.losses.append(float(loss))
+            after_step(loss)
 
-    def _row(self, train_loss: float, lr: float) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "train_loss": train_loss,
-            **self.task.evaluate(self.model),
-            "lr": lr,
-            "tokens_seen": self.step * self.task.tokens_per_step,
-        }
+        self.task.train(self.model, self.config, on_step, self.progress)
+
+    def _lr(self) -> float:
+        return float(self.progress.optimizer.param_groups[0]["lr"])
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on, as tensors and plain values.
@@ -99,12 +104,12 @@ class Training:
         """
         weights = self.model.state_dict()
         if not all(torch.isfinite(weight).all() for weight in weights.values() if weight.is_floating_point()):
-            raise Diverged(self.step, self.optimizer.param_groups[0]["lr"])
+            raise Diverged(self.step, self._lr())
         return {
             "step": self.step,
             "model": weights,
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
+            "optimizer": self.progress.optimizer.state_dict(),
+            "generator": self.progress.generator.get_state(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
             "losses": torch.tensor(self.losses, dtype=torch.float64),
@@ -119,14 +124,14 @@ class Training:
         """
         load_weights(self.model, state)
         try:
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.generator.set_state(state["generator"])
+            self.progress.optimizer.load_state_dict(state["optimizer"])
+            self.progress.generator.set_state(state["generator"])
             torch.set_rng_state(state["random"])
             if self.device.type == "cuda" and len(state["random_cuda"]) == torch.cuda.device_count():
                 torch.cuda.set_rng_state_all(state["random_cuda"])
-            self.step = state["step"]
+            self.progress.step = state["step"]
             self.losses = state["losses"].tolist()
-            self.history = list(state["history"])
+            self.progress.history = list(state["history"])
         except (KeyError, ValueError, RuntimeError, AttributeError, TypeError) as error:
             raise LabError(f"the checkpoint does not fit your optimizer any more ({error}): train a new run") from error
 

@@ -56,8 +56,24 @@ def run(tmp_path: Path) -> Run:
 
 
 def finish(training: Training) -> Training:
-    while not training.finished:
-        training.advance()
+    training.run()
+    return training
+
+
+class Stop(Exception):
+    """As when somebody presses Ctrl-C."""
+
+
+def advance(training: Training, steps: int) -> Training:
+    """Make some steps and stop there."""
+
+    def count(_: float) -> None:
+        if training.step == steps:
+            raise Stop
+
+    if steps:
+        with pytest.raises(Stop):
+            training.run(count)
     return training
 
 
@@ -92,9 +108,7 @@ def test_resumed_is_the_same_as_never_interrupted(
 ) -> None:
     whole = finish(start(dropout=dropout))
     first = start(dropout=dropout)
-    for _ in range(stop):
-        first.advance()
-    run.save(first.state())
+    run.save(advance(first, stop).state())
     torch.manual_seed(12345)  # another process
     second = start(dropout=dropout)
     second.restore(run.load())
@@ -103,6 +117,31 @@ def test_resumed_is_the_same_as_never_interrupted(
     assert second.losses == whole.losses
     for ours, theirs in zip(second.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_what_the_learner_changes_in_their_loop_shows_in_the_run(
+    start: Callable[..., Training], run: Run, pieces: Pieces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half the learning rate, and a row that says more: whatever `train` does, the lab's run is that."""
+    theirs, cosine_lr = pieces.training.train, pieces.training.cosine_lr
+    calls: list[int] = []
+
+    def train(model: Any, train_tokens: Any, val_tokens: Any, config: Any, on_step: Any, state: Any) -> Any:
+        calls.append(config.steps)
+        history = theirs(model, train_tokens, val_tokens, config, on_step, state)
+        for row in history:
+            row["note"] = "mine"
+        return history
+
+    monkeypatch.setattr(pieces.training, "train", train)
+    monkeypatch.setitem(theirs.__globals__, "cosine_lr", lambda *given: cosine_lr(*given) / 2)
+    training = start()
+    run_training(training, run, Screen(plain=True))
+    assert calls == [0, 12]
+    assert {row["note"] for row in training.history} == {"mine"}
+    assert [row["lr"] for row in training.history] == [
+        cosine_lr(step, training.config.max_lr, training.config.min_lr, 2, 12) / 2 for step in (5, 10, 12)
+    ]
 
 
 def test_ctrl_c_stops_after_the_step_and_saves_it(
@@ -142,18 +181,18 @@ def test_the_handlers_are_put_back() -> None:
 
 
 def test_divergence_stops_the_training_and_keeps_the_last_good_checkpoint(
-    start: Callable[..., Training], run: Run
+    start: Callable[..., Training], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = start(steps=20, eval_every=4)
-    advance = training.advance
+    show = Meter.show
 
-    def poisoned() -> float:
-        if training.step == 9:
+    def show_and_poison(meter: Meter, step: int, loss: float) -> None:
+        show(meter, step, loss)
+        if step == 9:
             with torch.no_grad():
                 next(training.model.parameters()).fill_(math.nan)
-        return advance()
 
-    training.advance = poisoned  # type: ignore[method-assign]
+    monkeypatch.setattr(Meter, "show", show_and_poison)
     with pytest.raises(Diverged, match=r"step 10.*--lr"):
         run_training(training, run, Screen(plain=True))
     assert run.load()["step"] == 8
