@@ -432,7 +432,9 @@ def test_who_reads_what(ex: Exercise, rng: Random):
 def _(got, want, reference):
     count = len(got["text"])
     learned, held_out = got["text"][: count - count // 10 + 1], got["text"][count - count // 10 - 1 :]
-    if not all(occurs(row, learned) for row in got["trained on"]):
+    if not all(occurs(row, got["text"]) for row in got["trained on"]):
+        yield "the model is trained on something else than pieces of the text."
+    elif not all(occurs(row, learned) for row in got["trained on"]):
         yield "the model is trained on the last tenth of the text, which should be held out."
     elif not any(occurs(row, held_out) for row in got["evaluated on"]):
         yield "no evaluation reads the last tenth of the text: which tokens does `train` get as val_tokens?"
@@ -472,7 +474,7 @@ def _(got, want, reference):
         if not (math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"])):
             yield f"the losses of step {row['step']} are not finite."
     if not got["written"].startswith(want["prompt"]) or len(got["written"]) <= len(want["prompt"]):
-        yield "the model and the tokenizer that came back do not complete a prompt: do the two belong together?"
+        yield "with the model and the tokenizer that came back, complete gives no text that goes on from the prompt."
 
 
 ACCELERATORS = {  # what is asked for one, and the answer where there is none
