@@ -19,7 +19,7 @@ from grader.workers.process import WorkerDied, WorkerProcess
 
 MEMORY = 640 << 20  # bytes on top of what the process has when it comes up
 CPU = 20.0  # seconds of processor time for one request
-WALL = 120.0  # seconds: a machine may be busy
+WALL = 300.0  # seconds: a machine may be busy
 TRIES = 2  # a process can be ended by something else
 
 
@@ -51,7 +51,9 @@ class Confined:
                     self._worker = None
                     if sys.platform != "win32" and death.code == -signal.SIGXCPU:
                         raise Unanswered(f"it takes more than {self._cpu:g} seconds of processor time") from None
-                    why = f"it takes more than {WALL:g} seconds" if "Timeout" in death.trace else _end(death.code)
+                    if "Timeout" in death.trace:
+                        raise Unanswered(f"it takes more than {WALL:g} seconds") from None
+                    why = _end(death.code)
                     continue
                 if "broken" in answer:
                     raise Unanswered(answer["broken"])
