@@ -669,7 +669,7 @@ def _(got, want):
             yield f"gradients {case} move a parameter, although nothing decays here: what is eps for?"
 
 
-@check("AdamW: the gradients themselves are left as they are", points=1)
+@check("AdamW: the gradients themselves are left as they are", points=1, after=test_adam)
 def test_adam_gradients(ex: Exercise, rng: Random):
     w = weight(rng, *rng.sizes(2))
     w.grad = like(rng, w)

@@ -254,7 +254,7 @@ def _(got, want):
                 yield f"in {name} a probability is off by {worst:.2g}; computed from these logits exactly."
 
 
-@check("it runs on the device of the logits", compare="structure", free=("{*",))
+@check("it runs on the device of the logits", compare="structure", free=("{*",), after=test_temperature)
 def test_device(ex: Exercise, rng: Random):
     logits = rng.tensor(4, 7)
     options = ({"temperature": 0.0}, {"temperature": 0.7}, {"top_k": 3}, {"top_p": 0.6})
@@ -287,7 +287,7 @@ def test_wrong_arguments(ex: Exercise, rng: Random):
     }
 
 
-@check("no argument is changed in place: neither the logits nor the prompts")
+@check("no argument is changed in place: neither the logits nor the prompts", after=test_temperature)
 def test_arguments_unchanged(ex: Exercise, rng: Random):
     logits, ids = rng.tensor(3, 8), rng.ids(8, 3, 4)
     for option in (

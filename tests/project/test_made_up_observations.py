@@ -6,6 +6,7 @@ can be made of the reference's own observation is as right as that: `FREE` lists
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from grader.content.syllabus import Entry, load
 from grader.judging.comparison import Comparison
 from grader.judging.judge import Judge
 from grader.judging.reference import Code, reference_assembly
+from grader.probing.assembly import Assembly, Source
 from grader.probing.observation import Array, freeze
 from grader.sandbox.inside import limits
 from grader.workers.here import import_suite
@@ -92,6 +94,35 @@ def test_a_comparison_has_a_limit_of_memory():
     with limits.memory_capped(64 << 20), pytest.raises(MemoryError):
         np.zeros(40_000_000)
     assert np.zeros(40_000_000).nbytes
+
+
+# ---- code without content -------------------------------------------------------------------------------------------
+
+
+def without_content(entry: Entry) -> str:
+    """The stub with `return None` in the place of all that is to be written."""
+    text = re.sub(
+        r"^( *)### BEGIN SOLUTION.*?### END SOLUTION$", r"\1return None", entry.solution.read_text(), flags=EACH
+    )
+    return text.replace("\nreturn None", "\n")
+
+
+EACH = re.DOTALL | re.MULTILINE
+
+
+@pytest.mark.parametrize("entry", load()[:16], ids=lambda entry: entry.stem)
+def test_code_without_content_gets_no_point(entry: Entry, code: Code):
+    suite = import_suite(entry.suite)
+    sources = {**code.sources, entry.stem: Source(entry.stem, entry.solution, without_content(entry), "learner")}
+    passed: set[str] = set()
+    with Assembly(sources) as assembly:
+        judge = Judge(entry.stem, assembly, code, 0)
+        for info in checks_of(entry.suite):
+            if info.slow or not {info.after} <= passed | {None}:
+                continue
+            if judge.judge(getattr(suite, info.name), 20.0).status == "pass":
+                passed.add(info.name)
+    assert passed == set()
 
 
 # ---- the positive control: what the search finds where nobody looks --------------------------------------------------
