@@ -158,6 +158,8 @@ class Judge:
         try:
             with np.errstate(all="ignore"):
                 return next(iter(check.explanation(*arguments) or ()), None)
+        except TimeoutError:
+            raise  # it is about all of the comparison
         except Exception as error:
             if check.compare == "values":
                 return None  # the comparison of values has the last word

@@ -43,6 +43,31 @@ def stopwatch(seconds: float) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
+@contextmanager
+def interruption(seconds: float) -> Iterator[None]:
+    """Raise an error in the block when it has used up so many seconds; end the process if that does not help.
+
+    Raises:
+        TimeoutError: the time is over.
+    """
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise TimeoutError
+
+    if not _counts():
+        with stopwatch(seconds):
+            yield
+        return
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        with stopwatch(2 * seconds):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 def _counts() -> bool:
     """Whether this system counts processor time for us."""
     return sys.platform != "win32"

@@ -13,13 +13,13 @@ from typing import Any, get_args
 
 from grader.checks import Check
 from grader.content.suite import checks_of
-from grader.judging.comparison import Mismatch
+from grader.judging.comparison import Comparison, Mismatch
 from grader.judging.judge import Judge
 from grader.judging.reference import Reference
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Failure, Guard, Outcome, no_limit
-from grader.probing.stopwatch import RanOut, ran_out, stopwatch
+from grader.probing.stopwatch import RanOut, interruption, ran_out
 from grader.results import Evidence
 from grader.sandbox import telling
 from grader.sandbox.borrowed import compiled
@@ -125,10 +125,10 @@ class IsolatedJudge(Judge):
         said = whole if failure is None else self._verdict(seen.outcome, failure, calls).message
         return replace(verdict, message=message, evidence=evidence, words=telling.words(said))
 
-    def compare(self, check: Check, got: Any, want: Any, hidden: bool = False) -> Mismatch | None:
+    def _difference(self, check: Check, got: Any, want: Any, comparison: Comparison) -> Mismatch | None:
         """As everywhere, but not for ever: what was sent may be made to be slow."""
         with self._patience(COMPARISON_LIMIT), limits.memory_capped(COMPARISON_MEMORY):
-            return super().compare(check, got, want, hidden)
+            return super()._difference(check, got, want, comparison)
 
     def run_import(self, limit: float) -> Outcome:
         """Send the sources to a fresh process, which imports the exercise."""
@@ -246,7 +246,7 @@ class IsolatedWorker(Worker):
             operators=request["operators"],
             launch=self.launcher,
             allowance=Allowance(memory=request["memory"]),
-            patience=stopwatch,
+            patience=interruption,
         )
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
