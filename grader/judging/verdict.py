@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from grader.probing.assembly import unqualified
@@ -26,6 +27,16 @@ class Verdict:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", clean(unqualified(self.message)))
+
+    def document(self) -> dict[str, Any]:
+        """The verdict as JSON values, to be sent from one process to another."""
+        return asdict(self)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Verdict:
+        """The verdict that a document stands for; what else is in it is left alone."""
+        given = {field.name: document[field.name] for field in fields(cls)}
+        return cls(**{**given, "evidence": Evidence(**document["evidence"])})
 
 
 @dataclass(frozen=True)

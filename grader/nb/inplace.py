@@ -21,7 +21,7 @@ from grader.nb.content import HIDDEN, content
 from grader.nb.module import module_of, with_answers
 from grader.nb.report import report
 from grader.probing.assembly import Assembly, Exercise, Source
-from grader.workers.process import Worker, WorkerDied, WorkerProcess
+from grader.workers.process import Kept, Worker, WorkerProcess
 from grader.written import Written, read_written
 
 
@@ -49,7 +49,7 @@ class Check:
         self.cells = cells
         released = manifest()
         self._seed = 0 if released is None else released.seed
-        self._worker: _Kept | None = None
+        self._worker: Kept | None = None
         self._assembly: Assembly | None = None
         atexit.register(self._close)
         if cells:
@@ -108,12 +108,12 @@ class Check:
     def _launch(self) -> Worker:
         """The worker of the call before, unless it has died."""
         if self._worker is None or self._worker.dead:
-            self._worker = _Kept()
+            self._worker = Kept(WorkerProcess())
         return self._worker
 
     def _close(self) -> None:
         if self._worker is not None:
-            self._worker.process.close()
+            self._worker.end()
 
     def _lend_package(self) -> None:
         """Let cells import earlier exercises as a module does: `from .name import something`."""
@@ -138,25 +138,6 @@ class Check:
         written.sources[self.entry.stem] = Source(self.entry.stem, path, with_answers(self.entry, answers), "learner")
         written.unreadable.pop(self.entry.stem, None)
         return written, cell_lines(self.entry, answers)
-
-
-class _Kept:
-    """A worker that stays when somebody is done with it."""
-
-    def __init__(self) -> None:
-        self.process = WorkerProcess()
-        self.dead = False
-
-    def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
-        """As in `Worker`."""
-        try:
-            return self.process.ask(request, deadline)
-        except WorkerDied:
-            self.dead = True
-            raise
-
-    def close(self) -> None:
-        """Nothing yet: the next call needs it."""
 
 
 def _found(entry: Entry, folders: tuple[Path, ...]) -> dict[str, Source]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -29,8 +28,9 @@ from grader.sandbox.launchers import Launcher, launcher
 from grader.sandbox.probes import probe_source
 from grader.sandbox.process import TOP, Allowance, Cause, Gone, Process
 from grader.workers.autopsy import autopsy
-from grader.workers.here import Worker, send, serve, streams
+from grader.workers.here import Checker
 from grader.workers.libraries import libraries
+from grader.workers.serving import serve
 
 COMPARISON_LIMIT = 60.0  # seconds that the judge takes to compare, whatever it was sent
 COMPARISON_MEMORY = 2 << 30  # bytes that one comparison may take
@@ -212,7 +212,7 @@ class IsolatedJudge(Judge):
         return autopsy(gone.trace, gone.code, limit, what, files, cause)
 
 
-class IsolatedWorker(Worker):
+class IsolatedChecker(Checker):
     """Serves the same requests as the worker that runs checks here."""
 
     remembers = False  # it trusts no file that anybody's code could have written
@@ -267,12 +267,10 @@ class IsolatedWorker(Worker):
 
 def main() -> None:
     """Serve until stdin closes."""
-    requests, answers = streams()
     limits.hide_memory()
-    worker = IsolatedWorker()
-    for line in requests:
-        send(answers, serve(worker, json.loads(line)))
-    worker.launcher.close()
+    checker = IsolatedChecker()
+    serve(checker.answer)
+    checker.launcher.close()
 
 
 if __name__ == "__main__":

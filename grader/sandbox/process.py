@@ -156,21 +156,11 @@ class Process:
     def _converse(self, requests: int, answers: int) -> None:
         """Take turns: a request out, an answer in (in a thread, since either may never come to its end)."""
 
-        def read_exactly(size: int) -> bytes:
-            data = bytearray()
-            while len(data) < size:
-                piece = os.read(answers, min(size - len(data), 1 << 20))
-                if not piece:
-                    raise EOFError
-                data += piece
-            return bytes(data)
-
+        read_exactly, write = wire.read_from(answers), wire.write_to(requests)
         try:
             self._came.put(read_exactly(6))
             while (request := self._to_send.get()) is not None:
-                view = memoryview(request)
-                while view:
-                    view = view[os.write(requests, view) :]
+                write(request)
                 self._came.put(wire.read(read_exactly))
         except wire.WireError:
             self._came.put("protocol")

@@ -7,15 +7,13 @@ process of its own.
 from __future__ import annotations
 
 import atexit
-import json
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
-from grader.workers.here import send, streams
 from grader.workers.process import WorkerDied, WorkerProcess
+from grader.workers.serving import Answer, serve
 
 MEMORY = 640 << 20  # bytes on top of what the process has when it comes up
 CPU = 20.0  # seconds of processor time for one request
@@ -72,25 +70,21 @@ class Confined:
         return self._worker.ask(request, WALL)
 
 
-def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def serve_confined(answer: Answer) -> None:
     """Be such a process: answer requests until there are no more."""
-    requests, answers = streams()
     cpu = float(sys.argv[1])
-    _limit_memory()
-    for line in requests:
+
+    def careful(request: dict[str, Any]) -> dict[str, Any]:
         _limit_processor_time(cpu)
-        send(answers, _answered(answer, line))
+        try:
+            return answer(request)
+        except MemoryError:
+            return {"broken": f"it takes more than {MEMORY >> 20} MiB of memory"}
+        except RecursionError:
+            return {"broken": "it is nested too deeply"}
 
-
-def _answered(answer: Callable[[dict[str, Any]], dict[str, Any]], line: str) -> dict[str, Any]:
-    try:
-        return answer(json.loads(line))
-    except MemoryError:
-        return {"broken": f"it takes more than {MEMORY >> 20} MiB of memory"}
-    except RecursionError:
-        return {"broken": "it is nested too deeply"}
-    except Exception as error:
-        return {"broken": f"{type(error).__name__}: {error}"}
+    _limit_memory()
+    serve(careful)
 
 
 def _limit_memory() -> None:

@@ -7,16 +7,11 @@ interpreter itself writes down where every thread stands and ends the process, e
 
 from __future__ import annotations
 
-import faulthandler
 import importlib.util
-import json
-import os
-import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any
 
 from grader.checks import Check
 from grader.diagnosis.diagnose import PASSES, diagnose
@@ -26,8 +21,8 @@ from grader.judging.reference import Reference, here
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Source
 from grader.probing.stopwatch import stopwatch
-from grader.results import SCHEMA_VERSION
 from grader.workers.libraries import libraries
+from grader.workers.serving import serve
 
 
 def import_suite(path: Path) -> ModuleType:
@@ -43,7 +38,7 @@ def import_suite(path: Path) -> ModuleType:
     return module
 
 
-class Worker:
+class Checker:
     """Serves requests: `open` an exercise (build the assemblies, import it), then `check` by name."""
 
     remembers = True  # from one process to the next, what the reference takes long for
@@ -57,22 +52,12 @@ class Worker:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         match request["do"]:
             case "open":
-                return self._told(self.open(request))
+                return self.open(request).document()
             case "check":
-                return self._told(self.check(request)) | {"seen": self.seen(request["name"])}
+                return self.check(request).document() | {"seen": self.seen(request["name"])}
             case "diagnose":
                 return {"found": self.diagnose(request)}
         raise ValueError(f"no request {request['do']!r}")
-
-    def _told(self, verdict: Verdict) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA_VERSION,
-            "status": verdict.status,
-            "message": verdict.message,
-            "words": verdict.words,
-            "seconds": verdict.seconds,
-            "evidence": asdict(verdict.evidence),
-        }
 
     def seen(self, name: str) -> dict[str, Any]:
         """What was seen of a check that fails, packed, by its name."""
@@ -124,51 +109,9 @@ class Worker:
         return self.judge.judge(check, request["limit"], request["hidden"])
 
 
-def streams() -> tuple[TextIO, TextIO]:
-    """Take the pipes to the parent out of reach of code under test, and set the process up to be stopped."""
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    sys.stdin = os.fdopen(os.dup(null), encoding="utf-8")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable(file=2)
-    claim()
-    return requests, answers
-
-
-_owner = 0  # the process that answers
-
-
-def claim() -> None:
-    """Be the process that answers: a copy that code under test makes of it (os.fork) is not."""
-    global _owner
-    _owner = os.getpid()
-
-
-def send(answers: TextIO, answer: dict[str, Any]) -> None:
-    """Write one answer."""
-    if os.getpid() != _owner:
-        os._exit(0)
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
-
-
-def serve(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer one request; what breaks in the engine itself is an answer, too."""
-    try:
-        return worker.answer(request)
-    except Exception as error:
-        return {"broken": f"{type(error).__name__}: {error}"}
-
-
 def main() -> None:
     """Serve until stdin closes."""
-    requests, answers = streams()
-    worker = Worker()
-    for line in requests:
-        send(answers, serve(worker, json.loads(line)))
+    serve(Checker().answer)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from grader.errors import GraderError
-from grader.workers.process import WorkerDied, WorkerProcess, kill_group
+from grader.workers.process import Worker, WorkerDied, WorkerProcess, kill_group
 from grader.workers.warm import ONCE
 
 WARM_UP = 120.0  # seconds that a worker may take to import everything
@@ -34,7 +34,7 @@ class WarmWorker(WorkerProcess):
         return self._forks
 
 
-class Fork:
+class Fork(Worker):
     """One run's copy of a warm worker."""
 
     def __init__(self, parent: WarmWorker) -> None:

@@ -12,7 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-from typing import IO, Any, Protocol
+from abc import ABC, abstractmethod
+from typing import IO, Any
 
 from grader.files import ROOT
 from grader.probing.stopwatch import LOOK, RanOut, Rest, ran_out
@@ -36,23 +37,23 @@ class Interrupted(Exception):
     """Nobody waits for what is being done any more."""
 
 
-class Worker(Protocol):
+class Worker(ABC):
     """Something that answers requests until it dies or is closed."""
 
+    @abstractmethod
     def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
         """Send a request and wait for its answer, `deadline` seconds at most.
 
         Raises:
             WorkerDied: the worker ended, or had to be ended, before it answered.
         """
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """End it."""
-        ...
 
 
-class WorkerProcess:
+class WorkerProcess(Worker):
     """A process of its own that serves requests, one JSON document a line.
 
     `close` ends it for good, and with it what code under test has started in there.
@@ -163,6 +164,29 @@ class WorkerProcess:
         death = WorkerDied(self._process.wait(), self.trace(), self.cause() or cause)
         self.close()
         return death
+
+
+class Kept(Worker):
+    """A worker that stays when somebody is done with it; `end` ends it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.dead = False
+
+    def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+        """As in `Worker`."""
+        try:
+            return self._worker.ask(request, deadline)
+        except WorkerDied:
+            self.dead = True
+            raise
+
+    def close(self) -> None:
+        """Nothing yet: the next one who asks needs it."""
+
+    def end(self) -> None:
+        """End it."""
+        self._worker.close()
 
 
 def kill_group(leader: int) -> None:

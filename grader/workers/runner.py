@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from grader.errors import GraderError, ReferenceBroken
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
 from grader.probing.stopwatch import generous
-from grader.results import Evidence, Isolation
+from grader.results import Isolation
 from grader.workers.autopsy import autopsy
 from grader.workers.libraries import SPOKEN
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
@@ -152,9 +153,8 @@ class Runner:
             kind, _, text = answer["broken"].partition(": ")
             raise ReferenceBroken(text) if kind == "ReferenceBroken" else GraderError(answer["broken"])
         self.seen.update(answer.get("seen", {}))
-        message = answer["message"] + self._why_absent(answer["message"])
-        evidence = Evidence(**answer["evidence"])
-        return Verdict(answer["status"], message, answer["seconds"], evidence, answer.get("words", ""))
+        verdict = Verdict.of_document(answer)
+        return replace(verdict, message=verdict.message + self._why_absent(verdict.message))
 
     def _why_absent(self, message: str) -> str:
         """A sentence about a module that could not be imported."""

@@ -16,13 +16,14 @@ import sys
 from typing import TextIO
 
 from grader.content.syllabus import load
-from grader.workers.here import Worker, claim, send, serve, streams
+from grader.workers.here import Checker
 from grader.workers.process import kill_group
+from grader.workers.serving import answered, claim, send, streams
 
 ONCE = "--once"  # serve one run and no more, as where forks are not safe
 
 
-def warm_up(worker: Worker) -> None:
+def warm_up(checker: Checker) -> None:
     """Import all suites and the reference, and what torch itself only loads when it is first used."""
     if importlib.util.find_spec("torch") is not None:
         import torch
@@ -34,7 +35,7 @@ def warm_up(worker: Worker) -> None:
             torch.optim.SGD([weight], lr=0.1).step()  # loads torch._dynamo
     for entry in load():
         with contextlib.suppress(Exception):  # a suite that is broken says so when its exercise is graded
-            worker.prepare(entry.suite, entry.stem)
+            checker.prepare(entry.suite, entry.stem)
 
 
 def can_fork() -> bool:
@@ -42,7 +43,7 @@ def can_fork() -> bool:
     return sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208
 
 
-def serve_forks(worker: Worker, requests: TextIO, answers: TextIO) -> None:
+def serve_forks(checker: Checker, requests: TextIO, answers: TextIO) -> None:
     """Give each run a copy of this process, one at a time, and tell the parent how the copy ended."""
     if sys.platform != "linux":
         raise NotImplementedError("only Linux forks safely after torch has been loaded")
@@ -59,7 +60,7 @@ def serve_forks(worker: Worker, requests: TextIO, answers: TextIO) -> None:
             os.setpgid(0, 0)  # so that it can be killed with all that it starts
             claim()
             send(answers, {"copy": os.getpid()})
-            serve_run(worker, line, requests, answers)
+            serve_run(checker, line, requests, answers)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         kill_group(child)
@@ -67,27 +68,26 @@ def serve_forks(worker: Worker, requests: TextIO, answers: TextIO) -> None:
         send(answers, {"ended": os.waitstatus_to_exitcode(status)})
 
 
-def serve_run(worker: Worker, line: str, requests: TextIO, answers: TextIO) -> None:
+def serve_run(checker: Checker, line: str, requests: TextIO, answers: TextIO) -> None:
     """Answer a run's requests, of which `line` is the first, until it ends."""
     while line:
-        request = json.loads(line)
-        if request["do"] == "end":
+        if json.loads(line)["do"] == "end":
             return
-        send(answers, serve(worker, request))
+        send(answers, answered(checker.answer, line))
         line = requests.readline()
 
 
 def main() -> None:
     """Warm up, say so, and serve until stdin closes."""
     requests, answers = streams()
-    worker = Worker()
-    warm_up(worker)
+    checker = Checker()
+    warm_up(checker)
     forks = can_fork() and ONCE not in sys.argv[1:]
     send(answers, {"ready": True, "forks": forks})
     if forks:
-        serve_forks(worker, requests, answers)
+        serve_forks(checker, requests, answers)
     else:
-        serve_run(worker, requests.readline(), requests, answers)
+        serve_run(checker, requests.readline(), requests, answers)
 
 
 if __name__ == "__main__":

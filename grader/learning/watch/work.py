@@ -71,7 +71,7 @@ class Job:
         return Interruptible(self, worker)
 
 
-class Interruptible:
+class Interruptible(Worker):
     """A worker of a job."""
 
     def __init__(self, job: Job, worker: WorkerProcess | Fork) -> None:

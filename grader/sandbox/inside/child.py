@@ -13,7 +13,7 @@ import importlib
 import marshal
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,6 @@ from grader.probing.outcome import Outcome, attempt, observe
 from grader.probing.stopwatch import stopwatch
 from grader.sandbox.inside import wire
 from grader.sandbox.inside.shortcuts import prepare, take_away
-
-ReadExactly = Callable[[int], bytes]
-Write = Callable[[bytes], None]
 
 
 def source_of(stem: str, path: str, text: str, origin: str) -> Source:
@@ -73,7 +70,7 @@ class Child:
         return attempt(lambda: observe(names[name], exercise, seed), self.code, stopwatch, limit)
 
 
-def serve(read_exactly: ReadExactly, write: Write) -> None:
+def serve(read_exactly: wire.ReadExactly, write: wire.Write) -> None:
     """Answer requests until there are no more."""
     faulthandler.enable(file=2)
     child = Child()
@@ -113,32 +110,6 @@ def warm_up(names: Iterable[str] = ()) -> None:
     gc.freeze()
 
 
-def read_from(descriptor: int) -> ReadExactly:
-    """A function that reads so many bytes from a file descriptor."""
-
-    def read_exactly(size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            piece = os.read(descriptor, min(size - len(data), 1 << 20))
-            if not piece:
-                raise EOFError
-            data += piece
-        return bytes(data)
-
-    return read_exactly
-
-
-def write_to(descriptor: int) -> Write:
-    """A function that writes bytes to a file descriptor, all of them."""
-
-    def write(data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-
-    return write
-
-
 def main(memory: int, cpu: int, warm: Iterable[str] = ()) -> None:
     """Serve by itself, without a fork server (where there is none): requests on stdin, answers on what was stdout."""
     from grader.sandbox.inside import limits
@@ -152,5 +123,5 @@ def main(memory: int, cpu: int, warm: Iterable[str] = ()) -> None:
     os.environ.clear()
     if sys.platform != "win32":
         limits.limit_resources(memory, cpu, 4096)
-    write_to(answers)(b"ready\n")
-    serve(read_from(requests), write_to(answers))
+    wire.write_to(answers)(b"ready\n")
+    serve(wire.read_from(requests), wire.write_to(answers))

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from grader.sandbox.inside import landlock, limits, seccomp
-from grader.sandbox.inside.child import read_from, serve, warm_up, write_to
+from grader.sandbox.inside.child import serve, warm_up
 from grader.sandbox.inside.shortcuts import prepare
 from grader.sandbox.inside.syscalls import this_machine
+from grader.sandbox.inside.wire import read_from, write_to
 
 WIRE, RULES = 3, 4  # file descriptors of a child: the socket to the judge, and Landlock's rules
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ KINDS = ("raised", "missing", "flood", "exit", "debugger", "syntax", "memory")
 FORMS = {"float": "<f8", "bfloat": "<f8", "int": "<i8", "uint": "<i8", "bool": "|b1", "complex": "<f8"}
 
 ReadExactly = Callable[[int], bytes]
+Write = Callable[[bytes], None]
 
 
 class WireError(Exception):
@@ -54,6 +56,32 @@ class Frame(NamedTuple):
 
 
 # ---- frames ----------------------------------------------------------------------------------------------------------
+
+
+def read_from(descriptor: int) -> ReadExactly:
+    """A function that reads so many bytes from a file descriptor."""
+
+    def read_exactly(size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            piece = os.read(descriptor, min(size - len(data), 1 << 20))
+            if not piece:
+                raise EOFError
+            data += piece
+        return bytes(data)
+
+    return read_exactly
+
+
+def write_to(descriptor: int) -> Write:
+    """A function that writes bytes to a file descriptor, all of them."""
+
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    return write
 
 
 def pack(frame: Frame, limit: int = JSON_LIMIT) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from grader.content.syllabus import Entry, load
 from grader.nb.reading import cells, named
 from grader.probing.assembly import Source
-from grader.staff.confined import Confined, Unanswered, serve
+from grader.staff.confined import Confined, Unanswered, serve_confined
 from grader.staff.intake.choice import NOTEBOOK_LIMIT, choose, entries, told
 from grader.staff.intake.unpacking import Found, Refused, Unpacking, head
 from grader.staff.words import printable
@@ -123,4 +123,4 @@ def _kind(parts: Sequence[Part]) -> str:
 
 
 if __name__ == "__main__":
-    serve(answer)
+    serve_confined(answer)

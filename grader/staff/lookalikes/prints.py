@@ -13,7 +13,7 @@ import tokenize
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from grader.staff.confined import Confined, Unanswered, serve
+from grader.staff.confined import Confined, Unanswered, serve_confined
 
 LENGTH = 6  # tokens
 MOST = 20_000  # of one source; the longest reference has a twentieth of that
@@ -81,4 +81,4 @@ def _digest(words: Iterable[str]) -> int:
 
 
 if __name__ == "__main__":
-    serve(answer)
+    serve_confined(answer)

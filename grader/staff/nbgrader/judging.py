@@ -7,7 +7,6 @@ Run as a module, this is that process: it answers requests, one JSON document a 
 from __future__ import annotations
 
 import atexit
-import json
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -23,8 +22,8 @@ from grader.staff.batch.run import suite_fingerprint
 from grader.staff.batch.unit import Task, close, grade_submission
 from grader.staff.intake.reader import Unusable, cells_by_name, take
 from grader.staff.nbgrader.steps.copying import is_placeholder
-from grader.workers.here import send, streams
 from grader.workers.process import WorkerDied, WorkerProcess
+from grader.workers.serving import serve
 from grader.written import Written
 
 SLACK = 300.0  # seconds on top of a submission's budget: the reference's own side, a slow machine
@@ -156,40 +155,28 @@ def places_of(handed: Handed, entry: Entry, written: Written) -> Places:
     return cell_lines(entry, cells) if in_cells and any(name.startswith(PREFIX) for name in found) else {}
 
 
-class Server:
-    """The other side: answers requests of `GradingProcess`."""
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Grade one submission."""
-        (entry,) = find([request["stem"]])
-        handed = Handed(Path(request["submitted"]), request["student"], request["assignment"])
-        task = Task(request["seed"], (entry.stem,), Budget(**request["budget"]))
-        written = read(handed, entry)
-        code = written.sources[entry.stem].text if entry.stem in written.sources else ""
-        record = grade_submission(handed.student, written, task)
-        return {"record": record.document(), "code": code, "places": places_of(handed, entry, written)}
-
-
-def _served(server: Server, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request, from another judge if one dies; what breaks in the engine itself is an answer, too."""
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """The other side of `GradingProcess`: grade one submission, with another judge if one dies."""
+    (entry,) = find([request["stem"]])
+    handed = Handed(Path(request["submitted"]), request["student"], request["assignment"])
+    task = Task(request["seed"], (entry.stem,), Budget(**request["budget"]))
+    written = read(handed, entry)
+    code = written.sources[entry.stem].text if entry.stem in written.sources else ""
     broken = ""
     for _ in range(TRIES):
         try:
-            return server.answer(request)
+            record = grade_submission(handed.student, written, task)
         except JudgeDied as death:
             broken = f"{death} That says nothing about the submission: run autograde again."
-        except Exception as error:
-            return {"broken": f"{type(error).__name__}: {error}"}
+        else:
+            return {"record": record.document(), "code": code, "places": places_of(handed, entry, written)}
     return {"broken": broken}
 
 
 def main() -> None:
     """Serve until stdin closes."""
-    requests, answers = streams()
-    server = Server()
     try:
-        for line in requests:
-            send(answers, _served(server, json.loads(line)))
+        serve(answer)
     finally:
         close()
 

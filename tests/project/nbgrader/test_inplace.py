@@ -12,7 +12,7 @@ pytest.importorskip("ipykernel", reason="ipykernel is not installed: pip install
 
 from grader.content.syllabus import find
 from grader.errors import GraderError
-from grader.grading import Grading
+from grader.grading import Chosen, Grading
 from grader.nb.content import content
 from grader.nb.inplace import begin
 from tests.project.nbgrader.conftest import ENTRY, solution, wrong
@@ -103,6 +103,7 @@ def test_what_it_is_built_on_and_cannot_have_is_named(tmp_path: Path, monkeypatc
     """As in a release, which can't lend what a student has not written yet."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / NEXT.stub.name).write_text(NEXT.solution.read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(Grading, "sources", lambda self, entry: ({entry.stem: self.learner[entry.stem]}, []))
+    chosen = {"missing": ["ex01_softmax"], "borrowed": []}
+    monkeypatch.setattr(Grading, "chosen", lambda self, entry: Chosen(sources={**self.learner}, **chosen))
     with pytest.raises(GraderError, match=r"ex05 is built on your ex01, which does not pass yet\. Go on with"):
         begin(NEXT.stem).mine()
