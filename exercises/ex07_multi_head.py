@@ -23,18 +23,19 @@ To split is to cut each row into H pieces. Here with D = 6 and H = 3, so d = 2::
 
 The intuition
 -------------
-A softmax makes one average. Take the word "was" in "The dog that chased the cats was tired". It has two
-questions at once. *Who was it?* The dog; the cats stand nearer, but "was" is singular. *What came just
-before?* "Cats", the end of an aside that can be left out. A single head has one whole to share out:
-half a look at the dog, half a look at the cats. What comes back is one vector, the mixture of both, and
-a mixture can't be taken apart again: 15 may be the average of 10 and 20, or of 15 and 15. With two
-heads, one looks at the dog and the other at the cats. Both answers arrive, each in columns of its own.
+A softmax makes one average. Take the word "was" in "The dog that chased the cats was tired". It has
+two questions at once. *Who was it?* The dog; the cats stand nearer, but "was" is singular. *What
+came just before?* "Cats", the end of an aside that can be left out. A single head has one whole to
+share out: half a look at the dog, half a look at the cats. What comes back is one vector, the
+mixture of both, and a mixture can't be taken apart again: 15 may be the average of 10 and 20, or of
+15 and 15. With two heads, one looks at the dog and the other at the cats. Both answers arrive, each
+in columns of its own.
 
-So every head gets its own queries, keys and values: its own question, asked in its own space. What the
-heads of trained models look at has been studied (Clark et al. 2019). Some attend to the token just
-before, some from a verb to its object, some to what followed the same word the last time. Nobody told
-them to. They start out different, because their parameters are drawn at random, and training gives each
-of them its own work.
+So every head gets its own queries, keys and values: its own question, asked in its own space. What
+the heads of trained models look at has been studied (Clark et al. 2019). Some attend to the token
+just before, some from a verb to its object, some to what followed the same word the last time.
+Nobody told them to. They start out different, because their parameters are drawn at random, and
+training gives each of them its own work.
 
 The mathematics
 ---------------
@@ -45,23 +46,24 @@ The mathematics
 
     W_Q[h], W_K[h], W_V[h]   (D, d)         W_O   (D, D)         and a bias for each of the four
 
-*Why one matrix instead of H small ones?* Put the H matrices W_Q[h] of shape (D, d) side by side, and
-you have one of shape (D, D). One large product does the work of H small ones, and is faster. The
-columns h*d to (h+1)*d - 1 of its result are what head h would have computed alone. The heads are
-slices of one matrix. Hence `q_proj` is a plain `nn.Linear(D, D)`, and `split_heads` finds the slices.
+*Why one matrix instead of H small ones?* Put the H matrices W_Q[h] of shape (D, d) side by side,
+and you have one of shape (D, D). One large product does the work of H small ones, and is faster.
+The columns h*d to (h+1)*d - 1 of its result are what head h would have computed alone. The heads
+are slices of one matrix. Hence `q_proj` is a plain `nn.Linear(D, D)`, and `split_heads` finds the
+slices.
 
-*Why d = D/H?* Then H heads of width d cost what one head of width D costs. There are four projections
-with D^2 weights and D biases, 4 D^2 + 4 D parameters in all, whatever H is. The multiplications for the
-scores do not depend on H either: H times T^2 d is T^2 D. Only the number of attention weights grows,
-H T^2. The price is width: in one head a query and a key meet in d numbers, so it can tell apart only
-what fits into d dimensions. H heads ask H simpler questions.
+*Why d = D/H?* Then H heads of width d cost what one head of width D costs. There are four
+projections with D^2 weights and D biases, 4 D^2 + 4 D parameters in all, whatever H is. The
+multiplications for the scores do not depend on H either: H times T^2 d is T^2 D. Only the number of
+attention weights grows, H T^2. The price is width: in one head a query and a key meet in d numbers,
+so it can tell apart only what fits into d dimensions. H heads ask H simpler questions.
 
 *Why divide by sqrt(d)?* The argument of exercise 5 was about the number of products in one score.
 Within a head a score sums d of them, not D.
 
-*Why another projection at the end?* After merging, head h has written to the columns h*d to
-(h+1)*d - 1 and nowhere else. `out_proj` lets each head contribute to all D columns: with W_O[h] the d
-rows of W_O that belong to head h, it is the sum over h of head_h W_O[h].
+*Why another projection at the end?* After merging, head h has written to the columns h*d to (h+1)*d
+- 1 and nowhere else. `out_proj` lets each head contribute to all D columns: with W_O[h] the d rows
+of W_O that belong to head h, it is the sum over h of head_h W_O[h].
 
 *Why split, then transpose?* Attention works on the last two axes, and everything in front of them
 is just "many at once". To make the heads such a front axis, cut the last axis in two, (B, T, D) to
@@ -75,12 +77,12 @@ self-attention. In a translation the decoder asks and the encoder's result answe
 `value` come from another sequence, T_k is not T_q, and it is cross-attention. The code is the same.
 
 *Dropout* keeps a network from overfitting, that is, from learning its training data by heart: in
-training, numbers are set to zero at random. Here it acts on the attention weights, after the softmax.
-Each weight is set to zero with probability p, and the others are divided by 1 - p, so that the average
-stays. So a head can't rely on one single key being there. A row no longer sums to one; what is returned
-for people to look at are the weights as they were before. (The paper's section 5.4 speaks of other
-places: the outputs of the sublayers, in exercise 8, and the embeddings. Dropout on the attention
-weights came with the code of the time and has stayed.)
+training, numbers are set to zero at random. Here it acts on the attention weights, after the
+softmax. Each weight is set to zero with probability p, and the others are divided by 1 - p, so that
+the average stays. So a head can't rely on one single key being there. A row no longer sums to one;
+what is returned for people to look at are the weights as they were before. (The paper's section 5.4
+speaks of other places: the outputs of the sublayers, in exercise 8, and the embeddings. Dropout on
+the attention weights came with the code of the time and has stayed.)
 
 By hand
 -------
@@ -147,7 +149,7 @@ See it again
 - What are Transformer Neural Networks? (Ari Seff), the part on multi-head attention
 - Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the part on multi-headed
   self-attention; The Annotated Transformer (Rush et al.), `MultiHeadedAttention`
-- Attention Is All You Need (Vaswani et al. 2017), section 3.2.2, and the attention visualisations
+- Attention Is All You Need (Vaswani et al. 2017), section 3.2.2, and the attention visualizations
   on its last pages
 - What Does BERT Look At? (Clark et al. 2019), section 4: what single heads attend to
 """

@@ -1,10 +1,10 @@
-"""Exercise 8: residual connections and layer normalisation, what makes a deep stack trainable.
+"""Exercise 8: residual connections and layer normalization, what makes a deep stack trainable.
 
 The picture
 -----------
-A transformer is a stack of *sublayers*: attention, a feed-forward network, attention, and so on. The
-same frame stands around each of them: a path that carries the input on unchanged, and a
-normalisation. There are two ways to put it together::
+A transformer is a stack of *sublayers*: attention, a feed-forward network, attention, and so on.
+The same frame stands around each of them: a path that carries the input on unchanged, and a
+normalization. There are two ways to put it together::
 
         pre-norm (GPT-2 and later)                post-norm (the original of 2017)
 
@@ -20,7 +20,7 @@ normalisation. There are two ways to put it together::
 
     x + drop(sublayer(norm(x)))               norm(x + drop(sublayer(x)))
 
-And the normalisation works on one token at a time, along its D features::
+And the normalization works on one token at a time, along its D features::
 
           feature 0 .. D-1                        feature 0 .. D-1
     t=0  [ 3.0  9.0  6.0  6.0 ]  -- norm -->  [ -1.4   1.4   0    0  ]   mean 0, variance 1
@@ -31,22 +31,23 @@ And the normalisation works on one token at a time, along its D features::
 The intuition
 -------------
 *Why residuals?* Take a network that works and stack more plain layers on top. At some depth it gets
-worse, and on the *training* data too. So it is not overfitting (which means that a network knows its
-training data by heart and fails on new data); it can no longer be trained. In He et al. 2015, figure
-1, the training error is higher with 56 plain layers than with 20. This is the *degradation problem*,
-and it is odd: the deeper network could copy the shallower one and let its further layers do nothing.
-But a layer that computes everything anew finds it hard to do nothing. It has to hit upon the
-identity among all matrices. So let it compute only what is to be *added* to x. To do nothing is now
-to output zero, the easiest thing there is, and a layer has to learn only what to change.
+worse, and on the *training* data too. So it is not overfitting (which means that a network knows
+its training data by heart and fails on new data); it can no longer be trained. In He et al. 2015,
+figure 1, the training error is higher with 56 plain layers than with 20. This is the *degradation
+problem*, and it is odd: the deeper network could copy the shallower one and let its further layers
+do nothing. But a layer that computes everything anew finds it hard to do nothing. It has to hit
+upon the identity among all matrices. So let it compute only what is to be *added* to x. To do
+nothing is now to output zero, the easiest thing there is, and a layer has to learn only what to
+change.
 
-In a transformer this path is called the *residual stream*. Picture a notepad that travels with every
-token through all layers. Each sublayer reads it and adds a remark. Nothing is erased unless a layer
-writes the opposite.
+In a transformer this path is called the *residual stream*. Picture a notepad that travels with
+every token through all layers. Each sublayer reads it and adds a remark. Nothing is erased unless a
+layer writes the opposite.
 
-*Why normalise?* The remarks add up and the stream grows. One token's vector may be a hundred times as
-long as another's, and a sublayer would have to cope with every size. The norm sets the same level
-for all of them, as a sound engineer does before the recording starts. The parameters behind it then
-meet numbers of one typical size, at every depth and at every step of the training.
+*Why normalize?* The remarks add up and the stream grows. One token's vector may be a hundred times
+as long as another's, and a sublayer would have to cope with every size. The norm sets the same
+level for all of them, as a sound engineer does before the recording starts. The parameters behind
+it then meet numbers of one typical size, at every depth and at every step of the training.
 
 The mathematics
 ---------------
@@ -57,8 +58,8 @@ plain layers multiplies L Jacobians; with residuals, each factor has an identity
     residual    (I + J_L) ... (I + J_2)(I + J_1)  =  I + sum of J_l + products of two, three, ...
 
 However small the J_l are, the I remains: the loss reaches the first layer directly (CS231n calls it
-a gradient highway). Here is a gradient on its way back through 50 layers, each of which makes it five
-times as small:
+a gradient highway). Here is a gradient on its way back through 50 layers, each of which makes it
+five times as small:
 
 >>> import numpy as np
 >>> rng = np.random.default_rng(0)
@@ -78,16 +79,16 @@ True
     var  = 1/D sum of (x_i - mean)^2
     out  = (x - mean) / sqrt(var + eps) * weight + bias
 
-- Divide by D, not by D - 1 (the *biased* variance). D - 1 makes up for a mean estimated from a sample.
-  There is no sample here: these D numbers are all there are. `Tensor.var` divides by D - 1 unless told
-  otherwise.
-- eps stands *inside* the root. A token whose features are all equal has variance 0. The slope of the
-  root is infinite there and the gradient would be NaN, even with an eps outside that keeps the
-  division itself from failing. eps also decides what "almost constant" means: variances far below it
-  stay small instead of being blown up to 1.
-- Subtract the mean first, then square. The formula "mean of the squares minus the square of the mean"
-  is the same on paper. On a machine it subtracts two large, nearly equal numbers. The variance of
-  these three is 2/3, and nothing is left of it:
+- Divide by D, not by D - 1 (the *biased* variance). D - 1 makes up for a mean estimated from a
+  sample. There is no sample here: these D numbers are all there are. `Tensor.var` divides by D - 1
+  unless told otherwise.
+- eps stands *inside* the root. A token whose features are all equal has variance 0. The slope of
+  the root is infinite there and the gradient would be NaN, even with an eps outside that keeps the
+  division itself from failing. eps also decides what "almost constant" means: variances far below
+  it stay small instead of being blown up to 1.
+- Subtract the mean first, then square. The formula "mean of the squares minus the square of the
+  mean" is the same on paper. On a machine it subtracts two large, nearly equal numbers. The
+  variance of these three is 2/3, and nothing is left of it:
 
 >>> features = np.array([1e8 + 1, 1e8 + 2, 1e8 + 3])
 >>> float(((features - features.mean()) ** 2).mean().round(3))
@@ -95,33 +96,35 @@ True
 >>> float((features**2).mean() - features.mean() ** 2)
 0.0
 
-- weight and bias (one number for each feature, learned) give back the freedom that was taken. The next
-  layer may weight one feature more than the others, or want it off centre. They start at 1 and 0.
+- weight and bias (one number for each feature, learned) give back the freedom that was taken. The
+  next layer may weight one feature more than the others, or want it off centre. They start at 1 and
+  0.
 
-*Why over one token's features, and not over the batch?* Batch norm, which CS231n treats first, takes
-the mean of each feature over all examples. In a language model that goes wrong in several ways. What a
-token becomes depends on which sentences it happens to share a batch with. Padding counts. A batch of
-one has no statistics, so training and *inference* (using the trained model) must differ. And a mean
-over positions lets a token feel the *future*, which exercise 6 took such care to hide. A norm over the
-token's own features has none of these problems, and is the same in training and in inference.
+*Why over one token's features, and not over the batch?* Batch norm, which CS231n treats first,
+takes the mean of each feature over all examples. In a language model that goes wrong in several
+ways. What a token becomes depends on which sentences it happens to share a batch with. Padding
+counts. A batch of one has no statistics, so training and *inference* (using the trained model) must
+differ. And a mean over positions lets a token feel the *future*, which exercise 6 took such care to
+hide. A norm over the token's own features has none of these problems, and is the same in training
+and in inference.
 
-*Why pre-norm today?* In post-norm the norm stands *on* the path. If x and the sublayer's output both
-have variance 1, their sum has variance 2, and the norm divides by sqrt(2): the highway has a toll at
-every sublayer. After 12 of them (six layers of two sublayers each) it carries
+*Why pre-norm today?* In post-norm the norm stands *on* the path. If x and the sublayer's output
+both have variance 1, their sum has variance 2, and the norm divides by sqrt(2): the highway has a
+toll at every sublayer. After 12 of them (six layers of two sublayers each) it carries
 
 >>> round(float(1 / np.sqrt(2)) ** 12, 3)
 0.016
 
 of what it started with. Meanwhile the layers next to the loss get large gradients from the start
-(Xiong et al. 2020, section 3). One learning rate does not suit both ends. At full size it wrecks the
-last layers before they have settled. That is why post-norm comes with a *warm-up*: thousands of steps
-in which the learning rate climbs from near 0 (`noam_lr` of exercise 12).
+(Xiong et al. 2020, section 3). One learning rate does not suit both ends. At full size it wrecks
+the last layers before they have settled. That is why post-norm comes with a *warm-up*: thousands of
+steps in which the learning rate climbs from near 0 (`noam_lr` of exercise 12).
 
-In pre-norm the path is free from end to end. The deeper the stack, the smaller the gradients next to
-the loss (Xiong et al. 2020, theorem 1), so training works with little warm-up or none. The price:
-nothing holds the stream down. Before any training, a sublayer makes of its normalised input something
-of about the same size, which is added. So the variance grows by about 1 with every sublayer. Measured
-over 12 of them, random matrices standing in for the sublayers:
+In pre-norm the path is free from end to end. The deeper the stack, the smaller the gradients next
+to the loss (Xiong et al. 2020, theorem 1), so training works with little warm-up or none. The
+price: nothing holds the stream down. Before any training, a sublayer makes of its normalized input
+something of about the same size, which is added. So the variance grows by about 1 with every
+sublayer. Measured over 12 of them, random matrices standing in for the sublayers:
 
 >>> stream = torch.from_numpy(rng.normal(size=(1000, 512))).float()
 >>> for _ in range(12):
@@ -134,20 +137,21 @@ So one more norm has to stand at the end (`Encoder.norm`, `GPT.final_norm`).
 
 By hand
 -------
-Eight features with mean 5. Their squared distances from it are 9 + 1 + 1 + 1 + 0 + 0 + 4 + 16 = 32, so
-the variance is 32 / 8 = 4 and its root 2:
+Eight features with mean 5. Their squared distances from it are 9 + 1 + 1 + 1 + 0 + 0 + 4 + 16 = 32,
+so the variance is 32 / 8 = 4 and its root 2:
 
 >>> x = torch.tensor([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0])
 >>> [round(value, 2) for value in LayerNorm(8)(x).tolist()]
 [-1.5, -0.5, -0.5, -0.5, 0.0, 0.0, 1.0, 2.0]
 
-(With D - 1 = 7 the first would be -3 / sqrt(32 / 7) = -1.40.) Ten times as large, or 100 higher: the norm
-sees no difference.
+(With D - 1 = 7 the first would be -3 / sqrt(32 / 7) = -1.40.) Ten times as large, or 100 higher:
+the norm sees no difference.
 
 >>> torch.allclose(LayerNorm(8)(10 * x + 100), LayerNorm(8)(x), atol=1e-4)
 True
 
-Both frames around a sublayer that doubles what it gets. For x = (0, 0, 4, 4), norm(x) is (-1, -1, 1, 1):
+Both frames around a sublayer that doubles what it gets. For x = (0, 0, 4, 4), norm(x) is (-1, -1,
+1, 1):
 
 >>> def double(h):
 ...     return 2 * h
@@ -161,10 +165,11 @@ What to build
 -------------
 1. `LayerNorm`: the formula above, over the last axis, however many axes stand before it.
 2. `Residual`: the frame, with either order. It gets the sublayer as an argument of `forward`: any
-   function from (..., D) to (..., D), a module or a lambda. In exercise 10 you put attention into it.
+   function from (..., D) to (..., D), a module or a lambda. In exercise 10 you put attention into
+   it.
 
-Off limits: `nn.LayerNorm`, `nn.RMSNorm`, `nn.GroupNorm` and their functional twins. `nn.Parameter` and
-`nn.Dropout` are given.
+Off limits: `nn.LayerNorm`, `nn.RMSNorm`, `nn.GroupNorm` and their functional twins. `nn.Parameter`
+and `nn.Dropout` are given.
 
 See it again
 ------------
@@ -173,13 +178,14 @@ See it again
 - What are Transformer Neural Networks? (Ari Seff), the part on the encoder's layers
 - Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the parts on residual
   connections and on layer norm
-- The Annotated Transformer (Rush et al.), "Encoder": `LayerNorm` and `SublayerConnection`. It differs
-  from the formula above: its variance divides by D - 1, and its eps stands outside the root
-- CS231n (Stanford), the lecture on CNN architectures (ResNet) and the one on training (normalisation)
-- Deep Residual Learning (He et al. 2015), section 1 and figure 1; Layer Normalization (Ba et al. 2016),
-  section 3; On Layer Normalization in the Transformer Architecture (Xiong et al. 2020), figure 1
-- Attention Is All You Need (Vaswani et al. 2017), sections 3.1 and 5.4 (residual dropout)
-"""
+- The Annotated Transformer (Rush et al.), "Encoder": `LayerNorm` and `SublayerConnection`. It
+  differs from the formula above: its variance divides by D - 1, and its eps stands outside the root
+- CS231n (Stanford), the lecture on CNN architectures (ResNet) and the one on training
+  (normalization)
+- Deep Residual Learning (He et al. 2015), section 1 and figure 1; Layer Normalization (Ba et al.
+  2016), section 3; On Layer Normalization in the Transformer Architecture (Xiong et al. 2020),
+  figure 1
+- Attention Is All You Need (Vaswani et al. 2017), sections 3.1 and 5.4 (residual dropout) """
 
 from __future__ import annotations
 
@@ -209,7 +215,7 @@ class LayerNorm(nn.Module):
         raise NotImplementedError("not written yet")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise over the last axis.
+        """Normalize over the last axis.
 
         Args:
             x: (..., D) any number of tokens; left as it is.

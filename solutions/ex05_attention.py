@@ -60,8 +60,8 @@ Then three things go wrong:
 Three matrices make three views of the same token. All three are learned. Nobody tells them what to
 ask for; they are adjusted, step by step, until the answers help to predict the next word.
 
-*Why does a dot product measure fit?* It multiplies the two vectors feature by feature and adds up. A
-feature that is large in both, with the same sign, raises the score; one with opposite signs
+*Why does a dot product measure fit?* It multiplies the two vectors feature by feature and adds up.
+A feature that is large in both, with the same sign, raises the score; one with opposite signs
 lowers it; one that is zero in either does not count. So a query states what matters to it (large
 entries) and what does not (zeros), and a key states what is there. Seen as geometry, q . k is the
 length of q times the length of k times the cosine of the angle between them: it is large where they
@@ -69,7 +69,7 @@ point the same way. There are other measures of fit. The first attention of this
 network for every pair (Bahdanau et al. 2014). A dot product costs next to nothing, and all pairs
 are one product of matrices, which is what hardware does best (Vaswani et al. 2017, section 3.2.1).
 It is not too simple either, because W_Q and W_K come before it: the score of tokens i and j is
-x_i W_Q W_K^T x_j^T, and training chooses which feature of i is to meet which feature of j.
+(x_i W_Q) . (x_j W_K), and training chooses which feature of i meets which feature of j.
 
 The mathematics
 ---------------
@@ -83,9 +83,9 @@ For all queries at once, with one query, key and value per row::
     out      (..., T_q, D_v)      D_v may differ from D, T_k from T_q
 
 Read a row of the weights as the report of one query: so much from key 0, so much from key 1. The
-queries need not come from the same tokens as the keys and values. If they do, it is *self-attention*,
-and T_q = T_k. If not (a translation asking its source), it is *cross-attention*. The formula is the
-same.
+queries need not come from the same tokens as the keys and values. If they do, it is
+*self-attention*, and T_q = T_k. If not (a translation asking its source), it is *cross-attention*.
+The formula is the same.
 
 The dots stand for any number of leading axes: a batch, and from exercise 7 on the heads. They are
 carried along. Everything happens in the last two axes.
@@ -113,8 +113,8 @@ its score at the rate w (1 - w):
 1 0.7311 0.19661
 8 0.9997 0.00034
 
-Nearly nothing would be learned. Dividing by sqrt(D) brings the scores back to variance 1, whatever D
-is. (Dividing by D would overshoot: the scores would shrink to nothing as D grows, and every query
+Nearly nothing would be learned. Dividing by sqrt(D) brings the scores back to variance 1, whatever
+D is. (Dividing by D would overshoot: the scores would shrink to nothing as D grows, and every query
 would see the plain average of all values.)
 
 *Why a mask?* Sometimes a query must not see a key: padding, or, in a GPT, the future. Setting the
@@ -124,11 +124,13 @@ than one. In this course a mask is True where a query MAY look. Exercise 6 makes
 
 *What attention does not know.* Nothing in the formula depends on the order of the keys: shuffle the
 keys together with their values, and every answer stays the same. Order comes in with the positions
-of exercise 4. And it has a price: T tokens make T^2 scores. Twice as long a text, four times the work.
+of exercise 4. And it has a price: T tokens make T^2 scores. Twice as long a text, four times the
+work.
 
 By hand
 -------
-*One query.* Two keys, D = 4, so sqrt(D) = 2. The query fits the first key (dot product 2) and not the second (0):
+*One query.* Two keys, D = 4, so sqrt(D) = 2. The query fits the first key (dot product 2) and not
+the second (0):
 
 >>> query = np.array([1.0, 1.0, 0.0, 0.0])  # (4,)
 >>> keys = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])  # (2, 4)
@@ -144,9 +146,9 @@ array([0.731, 0.269])
 >>> attend(query, keys, values).round(2)  # (2,) @ (2, 1) -> (1,)
 array([12.69])
 
-*Three tokens, from their vectors to their answers.* Take *jug*, *cup* and *it* of the first sentence.
-Their vectors have four features that we can read (in a trained model features have no names). *it*
-has "filled" because of "it was full"; an earlier layer has brought that over::
+*Three tokens, from their vectors to their answers.* Take *jug*, *cup* and *it* of the first
+sentence. Their vectors have four features that we can read (in a trained model features have no
+names). *it* has "filled" because of "it was full"; an earlier layer has brought that over::
 
              thing  filled  emptied  pronoun
     jug  [     1      0        1        0    ]
@@ -163,10 +165,10 @@ tensor([[2., 1., 0.],
         [1., 2., 1.],
         [0., 1., 2.]])
 
-So project them. We write the matrices by hand; a model learns them. W_Q says what each feature looks
-for: a pronoun looks for a thing, what is filled for something filled, what is emptied for something
-emptied. W_K offers the first three features and leaves out the fourth. W_V hands over 10 in the
-first column for "emptied", 10 in the second for "filled", which a pronoun takes back:
+So project them. We write the matrices by hand; a model learns them. W_Q says what each feature
+looks for: a pronoun looks for a thing, what is filled for something filled, what is emptied for
+something emptied. W_K offers the first three features and leaves out the fourth. W_V hands over 10
+in the first column for "emptied", 10 in the second for "filled", which a pronoun takes back:
 
 >>> W_Q = torch.tensor([[0.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [2, 0, 0, 0]])  # (4, 4)
 >>> W_K = torch.diag(torch.tensor([1.0, 1, 1, 0]))  # (4, 4)
@@ -198,7 +200,7 @@ Step 2, divide by sqrt(D) = 2. Step 3, the softmax of each row. The last one is 
 their sum:
 
 >>> scores = scores / math.sqrt(4)  # (3, 3)
->>> weights = torch.softmax(scores, dim=-1)  # (3, 3)
+>>> weights = scores.softmax(-1)  # (3, 3)
 >>> weights
 tensor([[0.5761, 0.2119, 0.2119],
         [0.1554, 0.4223, 0.4223],
@@ -229,16 +231,16 @@ it. (There, *it* could not know of "full" yet; only a later word could put the t
 the numbers all the same.) Row i of the mask is True up to column i:
 
 >>> mask = torch.tensor([[True, False, False], [True, True, False], [True, True, True]])  # (3, 3)
->>> hidden = scores.masked_fill(~mask, -math.inf)  # (3, 3)
+>>> hidden = torch.where(mask, scores, -math.inf)  # (3, 3)
 >>> hidden
 tensor([[1., -inf, -inf],
         [0., 1., -inf],
         [1., 2., 1.]])
 
-exp(-inf) is 0. So the jug, which sees only itself, gives itself all of its weight, and the cup shares
-out 1/(1+e) and e/(1+e). The last row hides nothing and stays as it was:
+exp(-inf) is 0. So the jug, which sees only itself, gives itself all of its weight, and the cup
+shares out 1/(1+e) and e/(1+e). The last row hides nothing and stays as it was:
 
->>> weights = torch.softmax(hidden, dim=-1)  # (3, 3)
+>>> weights = hidden.softmax(-1)  # (3, 3)
 >>> weights
 tensor([[1.0000, 0.0000, 0.0000],
         [0.2689, 0.7311, 0.0000],

@@ -25,24 +25,25 @@ whole columns. What is hidden is always a *key*. The mask then takes part in the
 
 The intuition
 -------------
-*Why hide the future?* A language model is to guess each token from those before it. When generating, it
-writes one token, reads it back, writes the next: such a model is called *autoregressive*. But a
-training text is known in full, so all of its T guesses can be made in a single pass. Position i guesses
-token i + 1 while the true tokens 0 to i stand before it (the true ones, not its own guesses: this is
-called *teacher forcing*). One pass, T exercises.
+*Why hide the future?* A language model has to guess each token from those before it. When
+generating, it writes one token, reads it back, writes the next: such a model is called
+*autoregressive*. But a training text is known in full, so all of its T guesses can be made in a
+single pass. Position i guesses token i + 1 while the true tokens 0 to i stand before it (the true
+ones, not its own guesses: this is called *teacher forcing*). One pass, T exercises.
 
-But in that pass token i + 1 is there as well, one place to the right. A position that may look at it has
-nothing to learn. It copies the answer, the loss falls to almost nothing, and the model is of no use
-once there is no next token to copy. It is an exam with the answers printed on the same sheet; the
-causal mask covers them. With it, position i gets what it would have got had the text ended at i, so a
-single pass does the work of T.
+But in that pass token i + 1 is there as well, one place to the right. A position that may look at
+it has nothing to learn. It copies the answer, the loss falls to almost nothing, and the model is of
+no use once there is no next token to copy. It is an exam with the answers printed on the same
+sheet; the causal mask covers them. With it, position i gets what it would have got had the text
+ended at i, so a single pass does the work of T.
 
-*Why hide padding?* A batch is a rectangle, sentences are not. The short ones are filled up, and what
-they are filled with means nothing. If it took part, a sentence would read differently depending on how
-long its neighbours in the batch happen to be.
+*Why hide padding?* A batch is a rectangle, sentences are not. The short ones are filled up, and
+what they are filled with means nothing. If it took part, a sentence would read differently
+depending on how long its neighbours in the batch happen to be.
 
-*And queries that are padding?* They are left alone. Nobody reads their answers: no real query looks at
-them, and the loss skips them. It is even better to let them see something, as the next section shows.
+*And queries that are padding?* They are left alone. Nobody reads their answers: no real query looks
+at them, and the loss skips them. It is even better to let them see something, as the next section
+shows.
 
 The mathematics
 ---------------
@@ -67,26 +68,26 @@ gradient. Three other ideas come to mind, and each of them fails:
   loses against a hidden one. (The lowest number of the dtype is such a guess, too: a visible score
   can be that low.)
 
-*The row that may see nothing.* With M empty there is no such thing as "shares that add up to one". It
-does happen: a source sentence of length 0, sequences padded on the left (where the first queries have
-nothing but padding before them), a batch filled up with empty rows. The formula with -inf then
-computes -inf minus its maximum, -inf - (-inf), which is NaN ("not a number"). With -1e9 it is worse,
-for nothing looks wrong: the hidden keys share the whole 1 among themselves, and the query reads what
-it was not to see. We want zeros: who may look at nothing receives nothing.
+*The row that may see nothing.* With M empty there is no such thing as "shares that add up to one".
+It does happen: a source sentence of length 0, sequences padded on the left (where the first queries
+have nothing but padding before them), a batch filled up with empty rows. The formula with -inf then
+computes -inf minus its maximum, -inf - (-inf), which is NaN ("not a number"). With -1e9 it is
+worse, for nothing looks wrong: the hidden keys share the whole 1 among themselves, and the query
+reads what it was not to see. We want zeros: who may look at nothing receives nothing.
 
-*A side note, for when your gradients are NaN.* A clean result is not enough. Suppose you let the NaN arise and put a 0 in its place
-afterwards, with `torch.where` or `nan_to_num`. The way back is another matter. The gradient of the
-softmax is::
+*A side note, for when your gradients are NaN.* A clean result is not enough. Suppose you let the
+NaN arise and put a 0 in its place afterwards, with `torch.where` or `nan_to_num`. The way back is
+another matter. The gradient of the softmax is::
 
     ds_j = w_j * (g_j - sum over i of g_i w_i)         g: the gradient that comes in
 
-The replacement makes g zero, but w is the NaN that the softmax kept, and NaN * 0 is NaN. Whether
-it gets any further depends on what comes before the softmax: an addition passes it on to the
-scores; `masked_fill` happens to stop it, because it passes no gradient to the places that it
-filled. One row that gets through is enough: the NaN runs into the projections, the optimizer's next
-step writes it into all the parameters, and from there on every loss is NaN. So do not rely on a later
-line to catch a NaN; make sure that none arises, not even in a place whose result is thrown away. Give
-such a row something harmless to compute with.
+The replacement makes g zero, but w is the NaN that the softmax kept, and NaN * 0 is NaN. Whether it
+gets any further depends on what comes before the softmax: an addition passes it on to the scores;
+`masked_fill` happens to stop it, because it passes no gradient to the places that it filled. One
+row that gets through is enough: the NaN runs into the projections, the optimizer's next step writes
+it into all the parameters, and from there on every loss is NaN. So do not rely on a later line to
+catch a NaN; make sure that none arises, not even in a place whose result is thrown away. Give such
+a row something harmless to compute with.
 
 By hand
 -------
@@ -159,8 +160,8 @@ What to build
 4. `masked_softmax`: the softmax that obeys a mask, and survives one that hides everything. Write
    the ordinary case first, then try the last example above.
 
-An `if` on what a tensor holds ("does this mask hide anything?") is fine here. In a training loop on a
-GPU it has a price: the CPU has to wait for the answer. So prefer operations on whole tensors.
+An `if` on what a tensor holds ("does this mask hide anything?") is fine here. In a training loop on
+a GPU it has a price: the CPU has to wait for the answer. So prefer operations on whole tensors.
 
 Masks are boolean, and True means "may attend". (PyTorch itself has both conventions:
 `F.scaled_dot_product_attention` means what we mean, `nn.MultiheadAttention` the opposite. Read the
@@ -176,12 +177,11 @@ See it again
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 3, on the decoder and its masked
   attention
 - What are Transformer Neural Networks? (Ari Seff), the part on the decoder
-- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the part on the mathematical
-  trick in self-attention: averages of what came before, with a triangle of ones
+- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the part on the
+  mathematical trick in self-attention: averages of what came before, with a triangle of ones
 - The Annotated Transformer (Rush et al.), "Batches and Masking"
 - Attention Is All You Need (Vaswani et al. 2017), section 3.2.3, the third of its points: why the
-  decoder may not look ahead, and that minus infinity in front of the softmax sees to it
-"""
+  decoder may not look ahead, and that minus infinity in front of the softmax sees to it"""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ Each position goes through the same small network, alone. Widen, bend, narrow::
 
       no line leads from one token to another: that was the work of attention
 
-And the bend, GELU, beside the older ReLU. Both are near 0 on the left and near x on the right; ReLU has
-a corner at 0, GELU dips below 0 before it rises::
+And the bend, GELU, beside the older ReLU. Both are near 0 on the left and near x on the right; ReLU
+has a corner at 0, GELU dips below 0 before it rises::
 
          x     -3      -2      -1     -0.75    -0.5     0       0.5     1       2       3
       ReLU(x)   0       0       0       0       0       0       0.5     1       2       3
@@ -24,17 +24,18 @@ a corner at 0, GELU dips below 0 before it rises::
 The intuition
 -------------
 Attention decides *which* tokens meet, and hands each of them an average of values. An average is
-linear: for given attention weights, the output is linear in the values, and what a token receives is a
-weighted sum, whatever it was that it received. It can gather "a thing" and "filled", but "only if both
-of them" is no weighted sum. For that, something has to bend. A function that bends is called a
-*nonlinearity*, or *activation*. (Attention has one as well, the softmax, but it works on the scores: it
-decides from where a token gets something, not what it makes of it.) So the two take turns: with
-attention a token gathers, with the feed-forward network it digests.
+linear: for given attention weights, the output is linear in the values, and what a token receives
+is a weighted sum, whatever it was that it received. It can gather "a thing" and "filled", but "only
+if both of them" is no weighted sum. For that, something has to bend. A function that bends is
+called a *nonlinearity*, or *activation*. (Attention has one as well, the softmax, but it works on
+the scores: it decides from where a token gets something, not what it makes of it.) So the two take
+turns: with attention a token gathers, with the feed-forward network it digests.
 
-A second angle: read `up` as F questions and `down` as F answers. Row j of `up.weight` is a pattern. The
-activation says how strongly the token shows it. Column j of `down.weight` is what is then added to the
-token. So the network is a memory with F keys and F values, in which every token looks things up for
-itself (Geva et al. 2021). Much of what a language model knows of the world seems to be kept here.
+A second angle: read `up` as F questions and `down` as F answers. Row j of `up.weight` is a pattern.
+The activation says how strongly the token shows it. Column j of `down.weight` is what is then added
+to the token. So the network is a memory with F keys and F values, in which every token looks things
+up for itself (Geva et al. 2021). Much of what a language model knows of the world seems to be kept
+here.
 
 The mathematics
 ---------------
@@ -44,33 +45,33 @@ The mathematics
 
     x (..., D)    W_up (D, F)    W_down (F, D)         F = 4 D unless told otherwise
 
-*Why bend at all?* Without an activation, x W_up W_down is x times one (D, D) matrix. Two matrices would
-do the work of one, and F would buy nothing.
+*Why bend at all?* Without an activation, x W_up W_down is x times one (D, D) matrix. Two matrices
+would do the work of one, and F would buy nothing.
 
-*Why widen?* The bend throws information away: whatever is negative comes out of a ReLU as zero. In a
-wide space enough is left, and F sets how many patterns can be known. The paper took F = 4 D, and many
-models since have done the same. It makes this network the larger part of a block: 2 D F = 8 D^2
-parameters, against 4 D^2 in the four projections of attention. Two thirds of a block are here.
+*Why widen?* The bend throws information away: whatever is negative comes out of a ReLU as zero. In
+a wide space enough is left, and F sets how many patterns can be known. The paper took F = 4 D, and
+many models since have done the same. It makes this network the larger part of a block: 2 D F = 8
+D^2 parameters, against 4 D^2 in the four projections of attention. Two thirds of a block are here.
 
 *Why GELU and not ReLU?* ReLU has slope 0 for every negative input. A unit that is negative for all
 tokens gets no gradient and never comes back. GELU is smooth and lets a little through just below
-zero. Let Z be a standard normal variable. Then x is multiplied by the probability that Z stays below
-it::
+zero. Let Z be a standard normal variable. Then x is multiplied by the probability that Z stays
+below it::
 
     GELU(x) = x P(Z <= x) = x (1 + erf(x / sqrt(2))) / 2           (Hendrycks & Gimpel 2016)
 
-erf is the *error function*; (1 + erf(x / sqrt(2))) / 2 is that probability. When erf was slow, people
-used a close approximation, and GPT-2 was trained with it::
+erf is the *error function*; (1 + erf(x / sqrt(2))) / 2 is that probability. When erf was slow,
+people used a close approximation, and GPT-2 was trained with it::
 
     GELU(x) ~ x (1 + tanh(u)) / 2      with u = sqrt(2/pi) (x + 0.044715 x^3)
 
-Whoever loads GPT-2's parameters must bend in the same way. A remark that saves work: (1 + tanh(u)) / 2
-is the logistic function of 2u, so this is x * sigmoid(2u), "x, gated by itself".
+Whoever loads GPT-2's parameters must bend in the same way. A remark that saves work: (1 + tanh(u))
+/ 2 is the logistic function of 2u, so this is x * sigmoid(2u), "x, gated by itself".
 
 By hand
 -------
-P(Z <= 1) is the well-known 84 percent, so GELU(1) = 0.841 and GELU(-1) = -(1 - 0.841). The picture's
-table, and its lowest point, looked for in steps of 0.01:
+P(Z <= 1) is the well-known 84 percent, so GELU(1) = 0.841 and GELU(-1) = -(1 - 0.841). The
+picture's table, and its lowest point, looked for in steps of 0.01:
 
 >>> import torch
 >>> x = torch.tensor([-1.0, 0.0, 1.0, 3.0], dtype=torch.float64)
@@ -88,8 +89,8 @@ The approximation is off in the fourth digit:
 >>> [round(value, 4) for value in gelu(x, approximate="tanh").tolist()]
 [-0.1588, 0.0, 0.8412, 2.9964]
 
-A network of one feature that you can follow with a pencil. `up` makes 2 and -2 of 1, ReLU keeps the 2
-and makes 0 of the -2, `down` takes half of the first, seven times the second, and adds 3:
+A network of one feature that you can follow with a pencil. `up` makes 2 and -2 of 1, ReLU keeps the
+2 and makes 0 of the -2, `down` takes half of the first, seven times the second, and adds 3:
 
 >>> network = FeedForward(1, d_ff=2, activation="relu")
 >>> with torch.no_grad():
@@ -128,14 +129,14 @@ yours. Where dropout acts, on the hidden layer or on the result, is up to you.
 
 See it again
 ------------
-- The Illustrated Transformer (Jay Alammar), "Now We're Encoding!": the same network at each position
+- The Illustrated Transformer (Jay Alammar), "Now We're Encoding!": the same network at each
+  position
 - What are Transformer Neural Networks? (Ari Seff), where the encoder block is put together
-- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the part on the feed-forward
-  layers; nanoGPT, class `MLP` in `model.py`
+- Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), the part on the
+  feed-forward layers; nanoGPT, class `MLP` in `model.py`
 - Attention Is All You Need (Vaswani et al. 2017), section 3.3
 - Gaussian Error Linear Units (Hendrycks & Gimpel 2016), section 2
-- Transformer Feed-Forward Layers Are Key-Value Memories (Geva et al. 2021), section 2
-"""
+- Transformer Feed-Forward Layers Are Key-Value Memories (Geva et al. 2021), section 2"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def _(got, want):
     elif not got.diagonal().any():
         yield "no query sees its own position. What is query 0 to look at then?"
     elif got.diagonal(1).all():
-        yield "query 0 sees key 1, which is what it is to guess: position i guesses token i + 1."
+        yield "query 0 sees key 1, which it has to guess: position i guesses token i + 1."
 
 
 @check("the real tokens are True, what fills up a sequence is False", points=1, axes={"": "batch position"})

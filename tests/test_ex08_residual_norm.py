@@ -65,7 +65,7 @@ def _(got, want):
         yield "the features of a token do not have variance 1: over which axis is it taken, and is the root there?"
 
 
-@check("pre-norm: the input plus the sublayer's answer to the normed input", points=1, after=test_norm_values)
+@check("pre-norm: the input plus the sublayer's answer to the normalized input", points=1, after=test_norm_values)
 def test_pre_norm(ex: Exercise, rng: Random):
     batch, length, d_model = rng.sizes(3, 3, 9)
     residual = filled(ex.Residual(d_model), rng, dtype=torch.float64)

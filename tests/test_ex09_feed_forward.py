@@ -10,7 +10,7 @@ import torch
 from grader.checks import Exercise, Random, check, close, filled, gradients, on_meta, raised
 
 
-@check("the exact GELU: x times the chance that a standard normal variable stays below it", points=2)
+@check("the exact GELU: x times the probability that a standard normal variable stays below it", points=2)
 def test_gelu_values(ex: Exercise, rng: Random):
     rows, columns = rng.sizes(2)
     x = rng.tensor(rows, columns, dtype=torch.float64, scale=2.0)

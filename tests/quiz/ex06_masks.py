@@ -24,7 +24,7 @@ def causal_row(ex: Exercise, rng: Random) -> Ask:
     return Ask(
         f"{length} positions, numbered from 0, with a causal mask. Which keys may query {query} attend to?",
         frozenset(torch.nonzero(ex.causal_mask(length)[query])[:, 0].tolist()),
-        "Those before it and its own: a position has read itself, and is to guess the next one.",
+        "Those before it and its own: a position has read itself, and has to guess the next one.",
     )
 
 

@@ -28,7 +28,7 @@ def columns(ex: Exercise, rng: Random) -> Ask:
         f"D = {heads * width} and H = {heads}. Which columns of a token's row does head {head} get? (Both count from "
         "0.)",
         frozenset(split[0, head, 0].tolist()),
-        f"d = D / H = {width}, and head h has the columns h*d to (h+1)*d, the last one not included.",
+        f"d = D / H = {width}, and head h has the columns h*d to (h+1)*d - 1.",
     )
 
 

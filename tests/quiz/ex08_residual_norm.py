@@ -1,4 +1,4 @@
-"""Questions on exercise 8: the residual stream, and layer normalisation."""
+"""Questions on exercise 8: the residual stream, and layer normalization."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def parameters(ex: Exercise, rng: Random) -> Ask:
     return Ask(
         f"How many parameters does LayerNorm({width}) have?",
         sum(p.numel() for p in ex.LayerNorm(width).parameters()),
-        f"A weight and a bias for each feature: 2 * {width}. They let the model undo the normalisation where that "
+        f"A weight and a bias for each feature: 2 * {width}. They let the model undo the normalization where that "
         "helps.",
     )
 
@@ -73,7 +73,7 @@ def silent_sublayer(ex: Exercise, rng: Random) -> Ask:
         same,
         "Yes: x + 0. The path from the first layer to the last is free, so a deep stack can begin as the identity."
         if norm_first
-        else "No: norm(x + 0) is the normalised x. In post-norm the stream passes through every norm, which is one "
+        else "No: norm(x + 0) is the normalized x. In post-norm the stream passes through every norm, which is one "
         "reason why deep ones need a warm-up.",
     )
 

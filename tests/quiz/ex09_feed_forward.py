@@ -77,7 +77,7 @@ def tails(ex: Exercise, rng: Random) -> Ask:
     return Ask(
         f"What is gelu({x:g})?",
         ex.gelu(torch.tensor(x, dtype=torch.float64)).item() + 0.0,
-        "gelu(x) is x times the chance that a standard normal number lies below x: far to the right that chance is 1, "
+        "gelu(x) is x times the probability that a standard normal number lies below x: far to the right that is 1, "
         "far to the left 0, and gelu(0) is 0.",
     )
 
