@@ -181,7 +181,7 @@ See it again
   mathematical trick in self-attention: averages of what came before, with a triangle of ones
 - The Annotated Transformer (Rush et al.), "Batches and Masking"
 - Attention Is All You Need (Vaswani et al. 2017), section 3.2.3, the third of its points: why the
-  decoder may not look ahead, and that minus infinity in front of the softmax sees to it """
+  decoder may not look ahead, and that minus infinity in front of the softmax sees to it"""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ See it again
 - Deep Residual Learning (He et al. 2015), section 1 and figure 1; Layer Normalization (Ba et al.
   2016), section 3; On Layer Normalization in the Transformer Architecture (Xiong et al. 2020),
   figure 1
-- Attention Is All You Need (Vaswani et al. 2017), sections 3.1 and 5.4 (residual dropout) """
+- Attention Is All You Need (Vaswani et al. 2017), sections 3.1 and 5.4 (residual dropout)"""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ See it again
   feed-forward layers; nanoGPT, class `MLP` in `model.py`
 - Attention Is All You Need (Vaswani et al. 2017), section 3.3
 - Gaussian Error Linear Units (Hendrycks & Gimpel 2016), section 2
-- Transformer Feed-Forward Layers Are Key-Value Memories (Geva et al. 2021), section 2 """
+- Transformer Feed-Forward Layers Are Key-Value Memories (Geva et al. 2021), section 2"""
 
 from __future__ import annotations
 
