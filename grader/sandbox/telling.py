@@ -43,7 +43,7 @@ SENTENCES = {
     "died": "The Python process that runs your code ended here.",
 }
 OFF_LIMITS = "Your code uses something that is off limits in this exercise: you build it yourself."
-UNUSABLE = "What your code returned can't be used."
+UNUSABLE = "The check can't go on with what your code gives it."
 
 
 def failed(failure: Failure) -> str:
