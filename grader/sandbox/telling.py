@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grader.judging.comparison import TOLERANCES
-from grader.probing.assembly import Source
+from grader.probing.assembly import Source, unqualified
 from grader.probing.observation import Array, Opaque, Raised
 from grader.probing.outcome import Failure, Place
 from grader.probing.prints import clean
@@ -68,11 +68,11 @@ def not_imported(failure: Failure, sources: Mapping[str, Source]) -> tuple[str, 
             return f"{type(error).__name__}: {error.msg} ({source.path.name}:{place.line})\n      {line}", place
         except Exception:
             return SENTENCES["syntax"], None
-    found = MISSING.match(failure.message)
-    if failure.type == "ModuleNotFoundError" and found is not None:
-        name = found[1]
-        if any(re.search(rf"^\s*(from|import)\s+\.*{re.escape(name)}\b", each.text, re.M) for each in written.values()):
-            return f"ModuleNotFoundError: No module named {name!r}", None
+    found = MISSING.match(unqualified(failure.message))
+    if failure.type in ("ModuleNotFoundError", "ImportError") and found is not None:
+        mention = re.compile(rf"^\s*(from|import)\b.*\b{re.escape(found[2])}\b", re.MULTILINE)
+        if any(mention.search(source.text) for source in written.values()):
+            return f"{failure.type}: {found[1]} {found[2]!r}{' from' if found[3] else ''}{found[3] or ''}", None
     return f"{failed(failure)} It can't be imported.", None
 
 
@@ -88,7 +88,7 @@ def sentence(text: str) -> str:
     return text if len(text) <= SENTENCE else f"{text[:SENTENCE]} ..."
 
 
-MISSING = re.compile(r"No module named '([A-Za-z_]\w*)'")
+MISSING = re.compile(r"(No module named|cannot import name) '([A-Za-z_]\w*)'(?: from( 'exercises'))?")
 LONG_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{8,300}(?:\.\d+)?|\d{1,7}\.\d{5,300})(?:e[+-]?\d{1,3})?")
 
 
