@@ -6,9 +6,9 @@ be the one that the mistake gives. What the learner got wrong besides does not m
 check calls a function that is not written or waits for another check, is neither for nor against. A mistake that is in
 no catalogue leaves other marks, and gets no name.
 
-Where results are random, "the same" can only mean the same complaint, and many mistakes give rise to one complaint. A
-misconception with no better evidence is named only where no other one is complained of in the same words, and nothing
-else is wrong that has no name.
+One result may be the same by chance. And where results are random, "the same" can only mean the same complaint, of
+numbers that are spread alike, and many mistakes give rise to one complaint. A misconception with no better evidence is
+named only where nothing else is wrong that has no name.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def diagnose(
     """
     case = Case(checks, learner, expected)
     possible = {id: fit for id, traces in known.singles.items() if (fit := case.fit(traces)) is not None}
-    fits = case.believed(strongest(possible), known.singles)
+    fits = case.believed(strongest(possible))
     pairs = {}
     for (id, other), traces in known.pairs.items():
         fit = case.fit_of_two(known.singles[id], known.singles[other], traces)
@@ -86,10 +86,11 @@ def diagnose(
     for name in sorted(case.failing):
         one = named_at(name, fits)
         two = [ids for ids, fit in pairs.items() if any(check == name for check, _ in fit.explained)]
+        common = sorted(frozenset(two[0]).intersection(*two)) if two else []  # in whichever pair it is
         if one is not None:
             found[name] = one
-        elif len(two) == 1:
-            found[name] = Diagnosis("both", two[0])
+        elif common:
+            found[name] = Diagnosis("both" if len(common) == 2 else "one", tuple(common))
     return in_harmony(found, fits, known.rivals)
 
 
@@ -147,24 +148,15 @@ class Case:
                     explained.add((name, place))
         return Fit(frozenset(explained), full=True) if met else None
 
-    def believed(self, fits: Mapping[str, Fit], singles: Mapping[str, Traces]) -> dict[str, Fit]:
-        """Those that equal numbers or errors speak for; and those that only words do, if these leave nothing open."""
-        sure = {id: fit for id, fit in fits.items() if any(place != WORDS for _, place in fit.explained)}
-        clear = {name for fit in sure.values() for name, _ in fit.explained}
+    def believed(self, fits: Mapping[str, Fit]) -> dict[str, Fit]:
+        """Those that several results speak for; and those that one alone or words do, if this leaves nothing open."""
+        exact = {id: {mark for mark in fit.explained if mark[1] != WORDS} for id, fit in fits.items()}
+        clear = {name for marks in exact.values() for name, _ in marks}
         return {
             id: fit
             for id, fit in fits.items()
-            if id in sure or (self.failing <= clear | _checks(fit) and not self._is_ambiguous(id, fit, fits, singles))
+            if len(exact[id]) > 1 or self.failing <= clear | {name for name, _ in fit.explained}
         }
-
-    def _is_ambiguous(self, id: str, fit: Fit, fits: Collection[str], singles: Mapping[str, Traces]) -> bool:
-        """Whether a mistake that can't be the learner's is complained of in the same words."""
-        return any(
-            self._signs[name].like(self._read(name, traces[name]), place) == "same"
-            for other, traces in singles.items()
-            for name, place in fit.explained
-            if other != id and other not in fits and name in traces
-        )
 
     def _is_as(self, name: str, theirs: Signs, place: str) -> bool:
         """Whether the learner's result at a place is another one's, be it wrong or right."""
@@ -220,7 +212,7 @@ def in_harmony(
     certain = {each.ids[0] for each in found.values() if each.kind == "one"}
     for one, other in map(sorted, rivals):
         if {one, other} <= certain:
-            certain.discard(min(one, other, key=lambda id: len(fits[id].explained)))
+            certain.discard(min(one, other, key=lambda id: len(fits[id].explained) if id in fits else 0))
     named = {}
     for name, each in found.items():
         sure = tuple(id for id in each.ids if id in certain)
@@ -229,7 +221,3 @@ def in_harmony(
         elif each.kind == "one of" or (each.kind == "both" and frozenset(each.ids) not in rivals) or sure:
             named[name] = each
     return named
-
-
-def _checks(fit: Fit) -> set[str]:
-    return {name for name, _ in fit.explained}

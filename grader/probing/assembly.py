@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import difflib
 import importlib
@@ -55,13 +56,32 @@ class Source:
         return cls(path.stem, path, decoded(path.read_bytes(), path), origin)
 
     def edited(self, edits: Iterable[tuple[str, str]]) -> Source:
-        """This source with pieces replaced; every piece to find must occur exactly once."""
+        """This source with pieces replaced; every piece to find must occur exactly once, in the code if it does there.
+
+        So a lesson may show a line of the code below it.
+        """
         text = self.text
         for find, put in edits:
-            if text.count(find) != 1:
+            start = _after_the_lesson(text)
+            if text.count(find, start) != 1:
+                start = 0
+            if text.count(find, start) != 1:
                 raise ValueError(f"{self.path}: {find!r} occurs {text.count(find)} times, not once")
-            text = text.replace(find, put)
+            text = text[:start] + text[start:].replace(find, put)
         return replace(self, text=text, origin="edited")
+
+
+def _after_the_lesson(text: str) -> int:
+    """Where the docstring of a module ends; 0 if it has none, or is no Python."""
+    try:
+        first = ast.parse(text).body[0]
+    except (SyntaxError, ValueError, IndexError):
+        return 0
+    if not (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    ):
+        return 0
+    return sum(map(len, text.splitlines(keepends=True)[: first.end_lineno]))
 
 
 def decoded(data: bytes, path: Path | str) -> str:

@@ -7,6 +7,7 @@ import inspect
 import linecache
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,12 @@ def test_what_is_not_text_is_refused_with_the_reason(tmp_path: Path, content: by
     (tmp_path / "one.py").write_bytes(content)
     with pytest.raises(SourceUnreadable, match=says):
         Source.read(tmp_path / "one.py", "learner")
+
+
+def test_an_edit_means_the_code_and_not_the_lesson_that_shows_it():
+    text = '"""A lesson.\n\n>>> y = x + 1\n"""\n\ny = x + 1\n# lesson 2\n'
+    source = Source("s", Path("s.py"), text, "reference")
+    assert source.edited([("y = x + 1", "y = x")]).text == text.replace("\ny = x + 1", "\ny = x")
+    assert source.edited([("A lesson", "The lesson")]).text == text.replace("A lesson", "The lesson")
+    with pytest.raises(ValueError, match="not once"):
+        replace(source, text=text + "y = x + 1\n").edited([("y = x + 1", "y = x")])

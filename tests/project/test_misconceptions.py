@@ -176,6 +176,13 @@ def test_a_mistake_that_is_made_nearly_everywhere_is_named(named: Callable):
     assert found == dict.fromkeys("ab", Diagnosis("one", ("whole",)))
 
 
+def test_a_single_result_that_is_the_same_by_chance_names_nothing_beside_others_that_are_not(named: Callable):
+    known = {"this": {"a": parts(2.0, 0.0)}}
+    assert named({"a": parts(2.0, 0.0), "b": seen(9.0), "c": seen(8.0)}, known) == {}
+    assert named({"a": parts(2.0, 0.0), "b": seen(None)}, known).keys() == {"a"}
+    assert named({"a": parts(2.0, 0.0), "b": seen(9.0)}, known | {"that": {"b": seen(9.0)}}).keys() == set("ab")
+
+
 def test_two_that_cannot_be_told_apart_are_both_named(named: Callable):
     known = {"this": {"a": seen(2.0)}, "that": {"a": seen(2.0)}}
     assert named({"a": seen(2.0)}, known) == {"a": Diagnosis("one of", ("that", "this"))}
@@ -209,9 +216,20 @@ def test_a_pair_is_named_only_where_no_single_one_is(named: Callable):
     known = {"this": {"a": seen(2.0)}, "that": {"a": seen(3.0), "b": seen(6.0)}}
     pairs = {("this", "that"): {"a": seen(5.0)}}
     learner = {"a": seen(5.0), "b": seen(6.0)}
-    assert named(learner, known, pairs) == dict.fromkeys("ab", Diagnosis("both", ("this", "that")))
-    assert named(learner, known | {"other": {"a": seen(5.0)}}, pairs)["a"] == Diagnosis("one", ("other",))
+    assert named(learner, known, pairs) == dict.fromkeys("ab", Diagnosis("both", ("that", "this")))
+    other = {"other": {"a": seen(5.0), "b": seen(6.0)}}
+    assert named(learner, known | other, pairs) == dict.fromkeys("ab", Diagnosis("one", ("other",)))
     assert named({"a": seen(5.0), "b": seen(None)}, known, pairs) == {}
+
+
+def test_what_all_pairs_that_explain_a_check_have_in_common_is_named(named: Callable):
+    known = {"this": {"a": seen(2.0)}, "that": {"a": seen(3.0)}, "other": {"a": seen(4.0)}}
+    both = {"a": seen(5.0)}
+    assert named({"a": seen(5.0)}, known, {("this", "that"): both}) == {"a": Diagnosis("both", ("that", "this"))}
+    found = named({"a": seen(5.0)}, known, {("this", "that"): both, ("other", "this"): both})
+    assert found == {"a": Diagnosis("one", ("this",))}
+    known["these"] = {"a": seen(6.0)}
+    assert named({"a": seen(5.0)}, known, {("this", "that"): both, ("other", "these"): both}) == {}
 
 
 def test_a_pair_is_not_named_where_one_makes_something_else_of_the_other(named: Callable):
@@ -228,8 +246,8 @@ def test_a_pair_whose_parts_undo_each_other_where_the_learner_is_wrong_is_not_na
     assert named(learner, known, {("this", "that"): {}}) == {}  # together they would pass `a`
 
 
-def test_words_that_fit_several_name_none(checks: dict):
-    """Random results are the same where the same words are said of them, and these are said of one mistake alone."""
+def test_words_name_a_mistake_only_where_nothing_else_is_open(checks: dict):
+    """Random results are the same where the same words are said of them, and they are spread alike."""
     suite = import_suite(find(["14"])[0].suite)
     drawn = next(c for c in vars(suite).values() if isinstance(c, Check) and c.compare != "values")
 
@@ -245,8 +263,6 @@ def test_words_that_fit_several_name_none(checks: dict):
     assert found({"a": early}, {"this": {"a": early}}).keys() == {"a"}
     assert found({"a": early, "b": seen(7.0)}, {"this": {"a": early}}) == {}  # something else is wrong, too
     assert found({"a": early}, {"this": {"a": late}}) == {}  # draws of other values
-    more = {"a": early, "b": seen(2.0)}
-    assert found({"a": early, "b": seen(None)}, {"this": {"a": early}, "other": more}) == {}
 
 
 def test_errors_are_the_same_only_with_the_same_words(named: Callable):
@@ -417,9 +433,8 @@ def test_a_mistake_is_named_in_code_of_another_style(names: Callable):
 
 def test_two_mistakes_at_once_are_named_together(names: Callable):
     found = names("05", ATTENTION.format(scale="", axis="-2"))
-    kinds = {named.kind: {turn.id for turn in named.of} for named in found.values()}
-    assert "no-scale" in kinds["both"]
-    assert len(kinds["both"]) == 2
+    (turns,) = {tuple(turn.id for turn in named.of) for named in found.values()}
+    assert "no-scale" in turns  # with which axis of two that are the same here, no check that is seen can tell
 
 
 def test_an_unknown_mistake_gets_no_name(names: Callable):
@@ -474,3 +489,10 @@ def test_what_only_looks_like_a_known_mistake_in_words_is_not_named(names: Calla
     source = REFERENCE["ex14_training"].text
     found = names("14", source.replace("torch.randint(n_starts,", "torch.randint(max(1, n_starts - 1),"))
     assert "windows-at-multiples" not in {turn.id for named in found.values() for turn in named.of}
+
+
+def test_top_k_that_keeps_one_more_is_no_matter_of_the_order(names: Callable):
+    """In one of its results it looks as if top-p came before top-k; all others say that it does not."""
+    source = REFERENCE["ex15_sampling"].text
+    found = names("15", source.replace("min(top_k, logits.size(-1))", "min(top_k + 1, logits.size(-1))"))
+    assert "top-p-before-top-k" not in {turn.id for named in found.values() for turn in named.of}
