@@ -3,9 +3,10 @@
 The picture
 -----------
 A language model reads some tokens (pieces of text, each one of V in its *vocabulary*) and guesses
-the next one. It ends in *logits*: one score for each token of the vocabulary, any real number. The
-softmax turns a row of scores into probabilities. The *loss* asks only one thing of them: what
-probability did the token get that really came next? ::
+the next one; here N guesses are made at once. For each, it puts out a row of *logits*: one score
+for each token of the vocabulary, any real number. The softmax turns a row of scores into
+probabilities. The *loss* asks only one thing of them: what probability did the *target* get, the
+token that really came next? ::
 
      logits            probabilities          probability of    surprise    loss       perplexity
      (N, V)            (N, V)                 the target (N,)   (N,)        float      float
@@ -18,16 +19,18 @@ probability did the token get that really came next? ::
 
 The intuition
 -------------
-*Why exp?* Probabilities must be positive and sum to one, and a higher score must mean a higher
-probability. Dividing scores by their sum fails as soon as one is negative. The exponential makes
-every number positive, keeps the order, and gives differences a meaning: whoever is ahead by 1 is
-e = 2.72 times as likely, whether the scores are 1 and 0 or 101 and 100. So a logit is the logarithm
-of a probability, up to a constant that nobody needs to know. The same formula tells a physicist how
-likely a molecule is to be in a state of a given energy (Boltzmann's distribution).
+*Why exp?* Probabilities must be positive and sum to one, and a higher
+score must mean a higher probability. Dividing scores by their sum fails as soon as one is negative.
+The exponential makes every number positive, keeps the order, and gives differences a meaning: a
+token that is ahead by 1 is e = 2.72 times as likely, whether the scores are 1 and 0 or 101 and 100.
+So a logit is the logarithm of a probability, up to a constant that nobody needs to know. The same
+formula tells a physicist how likely a molecule is to be in a state of a given energy (Boltzmann's
+distribution).
 
-*Why "soft max"?* The argmax gives everything to the highest score, and its gradient is zero almost
-everywhere: nothing can be learned through it. The softmax gives most to the highest and something
-to all. How much "most" is depends on how far the scores are apart. Dividing them by a *temperature*
+*Why "soft max"?* The argmax gives everything to the highest score. Change any score a little, and
+as a rule the result does not change at all: its gradient is zero, so nothing can be learned through
+it. The softmax gives most to the highest and something to all. How much "most" is depends on how
+far apart the scores are. Dividing them by a *temperature*
 below 1 spreads them out and sharpens the distribution; above 1 it flattens it. You will meet that
 twice: as the sqrt(D) of attention (exercise 5) and as the knob for sampling text (exercise 15).
 
@@ -35,12 +38,13 @@ twice: as the sqrt(D) of attention (exercise 5) and as the knob for sampling tex
 event, the more it surprises, without bound. And the surprises of two independent events add up
 while their probabilities multiply: only a logarithm does that. *Cross-entropy* is the mean surprise
 at what really came. It forgives a model for not knowing, and punishes it hard for being sure and
-wrong: a probability of zero for something that then happens costs infinitely much.
+wrong: if something happens that was given a probability of zero, the loss is infinite.
 
 *Why perplexity?* A mean surprise, measured in *nats* (natural logarithms), says little to most
 people. Undo the logarithm and it does: a perplexity of 10 means as unsure as somebody who picks one
-of 10 equally likely tokens. A model that knows nothing has a perplexity of V, so its loss is ln V.
-That is the first number to check when you train one (exercise 14).
+of 10 equally likely tokens. A model that knows nothing, and gives all V tokens the same
+probability, has a perplexity of V, so its loss is ln V. That is the first number to check when you
+train one (exercise 14).
 
 The mathematics
 ---------------
@@ -71,8 +75,9 @@ takes away the gradient exactly where the model is most wrong.
 
 (Log-sum-exp is the real "soft maximum": m <= lse(x) <= m + log n for n scores.)
 
-**Cross-entropy** for N rows of logits z and targets t. Rows with t = ignore_index (padding, say)
-are left out, of the sum and of N alike::
+**Cross-entropy** for N rows of logits z and targets t. Rows with t = ignore_index are left out, of
+the sum and of N alike. (*Padding*, say: filler tokens that make short sequences as long as the
+others.) ::
 
     loss = -(1/N) sum_n log softmax(z_n)[t_n]
     perplexity = exp(loss)
@@ -86,8 +91,8 @@ sum_i exp(z_i), which is the probability p_j itself. So::
 What was predicted minus what happened. The target's score is pushed up by however far its p falls
 short of 1, the others are pushed down, each by the probability that it took. No entry ever exceeds
 1, and they fade only when the prediction is right: a model that is sure and wrong still learns at
-full speed. (With the squared error of p instead of -log p, the gradient gets an extra factor p_t
-and all but vanishes there.)
+full speed. (With the squared error (1 - p_t)^2 instead of -log p_t, the gradient gets an extra
+factor p_t and all but vanishes there.)
 
 By hand
 -------

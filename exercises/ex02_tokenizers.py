@@ -29,7 +29,7 @@ Which pieces should a text be cut into?
   learn to say anything. A character that was not in the training text still has no id.
 - *Bytes* are the 256 values that every file is made of. UTF-8 writes any text in any script as
   bytes: an English letter takes one, an accented or Greek letter two, most Chinese characters
-  three, an emoji four. So 256 ids are enough for everything, and **nothing is ever unknown**. The
+  three, most emoji four. So 256 ids are enough for everything, and **nothing is ever unknown**. The
   price: the sequences are longer still.
 - *Merges* pay that price back. What is frequent becomes one token; what is rare stays in pieces,
   down to its bytes if need be. Common words get an id of their own, and the ending of "lowest" may
@@ -55,14 +55,14 @@ same one.
 **Why encode in the order of learning?** In the training text, merge 1 found its pairs in what
 merge 0 had left. A new text must go through the same steps in the same order; then every text is
 cut as the training text was, and the model meets the pieces that it knows. Taking the longest
-piece that fits looks similar and is something else: with the merges (b, c), then (a, b), the text
+piece that fits looks similar, but cuts differently: with the merges (b, c), then (a, b), the text
 "abc" becomes a + bc, while the piece "ab" would be found first from the left.
 
 **Why does GPT-2 cut the text into words first?** Left alone, merges cross every boundary. "dog."
 and "dog!" and "dog?" each become tokens of their own, and so does "of the": ids are spent on chance
 neighbours, and the model learns "dog" several times over. So GPT-2 first cuts the text with a
 regular expression into words (each with the space before it), numbers and runs of punctuation, and
-makes merges only inside of these pieces. It has a second reason: a short piece can be encoded by
+makes merges only inside these pieces. That has a second benefit: a short piece can be encoded by
 itself and remembered, so that encoding stays fast. This exercise leaves that step out. It would
 change which pairs are counted and merged, and nothing else.
 
@@ -130,7 +130,7 @@ after each make one token here, and even the end of a sentence sticks to the beg
 >>> [left + right for left, right in BPETokenizer.train(text, 300).merges][-3:]
 [b'of the ', b' of the ', b'. of the ']
 
-With it, merges could grow only inside of these pieces:
+With it, merges could grow only inside these pieces:
 
 >>> import re
 >>> re.findall(r" ?[a-z]+| ?[^ a-z]+", text)[:6]
@@ -151,8 +151,8 @@ What to build
 
 Pure Python and its standard library. Lists of ids and plain loops will do, and counting all pairs
 anew for each merge is fast enough for 100 KB of text. (`pairwise` and `Counter`, imported below,
-may help; mind what they do with "aaa".) If you like to go on: a merge changes counts only next to
-where it happens.
+may help; mind what they do with "aaa".) If you want to make it faster: a merge changes counts only
+next to where it happens.
 
 Off limits: NumPy, PyTorch, and ready-made tokenizers (`tokenizers`, `tiktoken`, `sentencepiece`,
 `transformers`).
@@ -239,7 +239,7 @@ class BPETokenizer:
         merges: as given.
         vocab: the byte string of each id: the 256 bytes, then what each merge makes (merge i
             makes id 256 + i). No two are equal.
-        vocab_size: 256 and the number of merges.
+        vocab_size: 256 plus the number of merges.
 
     Source: Sennrich et al. 2016, section 3.2, on bytes as in Radford et al. 2019, section 2.2 (here
     without cutting the text into words first).
@@ -257,7 +257,7 @@ class BPETokenizer:
 
         Args:
             text: any text that UTF-8 can encode. It is not cut into words: a token may hold spaces.
-            vocab_size: how many ids there may be, at least 256 (then there are no merges).
+            vocab_size: how many ids there may be, at least 256 (which leaves no room for merges).
 
         Returns:
             A tokenizer with at most `vocab_size - 256` merges. Each merges the pair of
@@ -274,7 +274,7 @@ class BPETokenizer:
         """Turn a text into ids: its bytes in UTF-8, then each merge in the order of learning.
 
         Args:
-            text: any text that UTF-8 can encode, with characters never seen in training as well.
+            text: any text that UTF-8 can encode, including characters never seen in training.
 
         Returns:
             Ids in 0..vocab_size-1. A merge is made wherever it fits; where two places overlap, at
@@ -284,7 +284,7 @@ class BPETokenizer:
         raise NotImplementedError("not written yet")
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Turn ids back into text: the bytes of all of them in a row, read as UTF-8.
+        """Turn ids back into text: the bytes of all of them joined, and read as UTF-8.
 
         Args:
             ids: any number of ids, in any order. The list is left as it was.

@@ -37,20 +37,22 @@ token that stands in no sentence of a batch gets no gradient from it.
 
 The mathematics
 ---------------
-Write id t as a one-hot row e_t in R^V: zeros, and a one in place t. Then the lookup is a product::
+Write the id v as a *one-hot* row of V numbers: zeros, and a one in place v. Then the lookup is a
+product::
 
     out = E W          E (T, V), one one-hot row per position;   W (V, D), the table
                        out (T, D)
 
-That is an ordinary linear layer, and its gradient is that of a linear layer::
+That is an ordinary *linear layer*, a product with a learned matrix. Its gradient, with L for the
+loss::
 
     dL/dW = E^T (dL/dout)          (V, T) (T, D) -> (V, D)
 
     row v of it:  the sum of dL/dout[i] over all positions i with ids[i] == v
 
 *Why look up, then, when a product says the same?* Because E holds V numbers for every position, all
-zeros but one. With V = 50,000 and D = 768 the product multiplies 38 million times for each token,
-in order to copy 768 numbers. Indexing just copies them, and the gradient just adds T rows.
+but one of them zero. With V = 50,000 and D = 768 the product multiplies 38 million times for each
+token, in order to copy 768 numbers. Indexing just copies them, and the gradient just adds T rows.
 
 *Why a sum, and why does it need care?* A row that is used twice influences the loss in two ways,
 and the chain rule adds the influences. In NumPy, `grad[ids] += grad_out` looks like that sum and is
@@ -68,20 +70,20 @@ lesson; for N(0, 0.02) it is 0.55, and the first guess gives every token about t
 0.02 is the choice of the first GPT, and GPT-2 kept it. (N(0, 0.02) stands for a standard deviation
 of 0.02 all through these exercises.)
 
-*Why times sqrt(D), sometimes?* In the original transformer a positional encoding is added to the
-embedding, with entries between -1 and 1 (exercise 4). Next to those a small table would hardly
-count. Times sqrt(512), entries of size 0.02 become 0.45, and word and place have about the same
-weight. GPT-2 learns its positions, starting from smaller numbers than its tokens (0.01 in its
-published code), and needs no such factor. Note what is scaled: what comes out of the table, not the
-table.
+*Why times sqrt(D), sometimes?* The paper on the original transformer does it and gives no reason;
+this is a likely one. A positional encoding is added to the embedding, with entries between -1 and 1
+(exercise 4). Next to those a small table would hardly count. Times sqrt(512), entries of size 0.02
+become 0.45, and word and place have about the same weight. GPT-2 learns its positions, starting
+from smaller numbers than its tokens (0.01 in its published code), and needs no such factor. Note
+what is scaled: what comes out of the table, not the table.
 
 *Why reject bad ids loudly?* In Python `weight[-1]` is the last row. An id of -1, say from padding
 that somebody forgot, would silently be read as token V-1, and the model would train on nonsense
-without a word. An id that is too large does stop NumPy, but on a GPU it stops the program later and
-somewhere else, with a message that names neither the id nor the line. On a CPU such a check costs
-next to nothing and can save an afternoon. On a GPU it has a price: an `if` on the contents of a
-tensor makes the program wait until the GPU has computed them. Code that must be fast there checks
-the ids before they are sent to it; here, safety comes first.
+without any sign of it. An id that is too large does stop NumPy, but on a GPU it stops the program
+later and somewhere else, with a message that names neither the id nor the line. On a CPU such a
+check costs next to nothing and can save an afternoon. On a GPU it has a price: an `if` on the
+contents of a tensor makes the program wait until the GPU has computed them. Code that must be fast
+there checks the ids before they are sent to it; here, safety comes first.
 
 By hand
 -------
@@ -131,9 +133,9 @@ with N(0, 0.02), the size of a scaled entry:
 
 From NumPy to PyTorch
 ---------------------
-From here on we build in PyTorch. If you know it, skip to the next section. What is new, compared
-with NumPy, are three things: tensors know where they are, they can find their own gradients, and
-layers are objects.
+From here on we build in PyTorch. If you know it, skip to the next section. Three things are new
+compared with NumPy: tensors know where they are, they can find their own gradients, and layers are
+objects.
 
 **A tensor is an array**, and most of what you know works as before: `@`, broadcasting, indexing,
 `.sum(-1)` (an axis is called `dim`). It has a *dtype*, float32 unless you say otherwise, and a
@@ -150,12 +152,12 @@ torch.float64
 >>> torch.from_numpy(np.array([1.0, 2.0])).dtype, x.numpy().dtype  # there and back
 (torch.float64, dtype('float32'))
 
-Tensors of two devices can't be added, and a result gets the wider of two dtypes: the source of most
-beginners' errors. So new tensors are best made *like* one that is there, `torch.zeros_like(x)` or
-`torch.zeros(3, device=x.device, dtype=x.dtype)`.
+Tensors on two devices can't be added. A sum gets the wider of two dtypes, while `@` refuses to mix
+them. Beginners meet these errors often. So new tensors are best made *like* one that is there,
+`torch.zeros_like(x)` or `torch.zeros(3, device=x.device, dtype=x.dtype)`.
 
-**Gradients for free.** A tensor with `requires_grad` remembers what was computed from it. When you
-call `.backward()` on a single number, PyTorch walks that record backwards, by the chain rule, and
+**Gradients for free.** PyTorch records what is computed from a tensor with `requires_grad`. When
+you call `.backward()` on a single number, it walks that record backwards, by the chain rule, and
 adds to each such tensor's `.grad` how much the number would change with each of its entries. Here
 y = 2 a^2 + b, so dy/da = 4 a = 12, and dy/db = 1:
 
@@ -178,8 +180,9 @@ piece of code that should not be recorded stands under `torch.no_grad()`.
 >>> (2 * a**2 + b).item() < y.item()
 True
 
-Recording forbids one thing: you can't write into a tensor whose old values the way back still
-needs. `x = x + 1` is always safe; `x += 1` changes a tensor that others may hold.
+Recording forbids one thing: writing into a tensor whose gradient you asked for (hence `no_grad`
+above), or one whose old values the way back still needs. `x = x + 1` is always safe; `x += 1`
+changes a tensor that others may hold.
 
 **A layer is an object** of a class with two methods::
 
@@ -208,7 +211,7 @@ With the table from above, PyTorch finds the gradient that you worked out by han
 
 >>> layer.weight = nn.Parameter(torch.tensor(weight))
 >>> out = layer(torch.tensor([[3, 1, 3]]))
->>> out.backward(torch.tensor(grad_out).unsqueeze(0))  # not one number: weights come along
+>>> out.backward(torch.tensor(grad_out).unsqueeze(0))  # not one number: give its gradient
 >>> layer.weight.grad.numpy()
 array([[  0.,   0.],
        [ 10.,  10.],
@@ -248,7 +251,8 @@ See it again
 - PyTorch's tutorial Learn the Basics: tensors, autograd, modules, at more length than here
 - Attention Is All You Need (Vaswani et al. 2017), section 3.4, on sqrt(d_model)
 - Improving Language Understanding by Generative Pre-Training (Radford et al. 2018), section 4.1, on
-  N(0, 0.02)
+  N(0, 0.02); Using the Output Embedding to Improve Language Models (Press and Wolf 2017), on the
+  table that is used twice
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ A recurrent network (RNN) reads a sequence from left to right and carries one ve
 
 B sequences are read side by side (a *batch*), each of T inputs. Every [ step ] holds the same three
 arrays of numbers. They are what the network learns, its *parameters*: two matrices of *weights* and
-a *bias*::
+a *bias*. The tanh (hyperbolic tangent) is an S-shaped curve that squeezes any number into -1..1::
 
     x_t      (B, D_in) -- times W_xh (D_in, D_h) --.
     h_{t-1}  (B, D_h)  -- times W_hh (D_h, D_h)  --+-- sum -- tanh --> h_t (B, D_h), within -1..1
@@ -53,7 +53,9 @@ The mathematics
 ---------------
 ::
 
-    h_t = tanh(x_t W_xh + h_{t-1} W_hh + b)          t = 1 ... T        (Elman 1990)
+    h_t = tanh(x_t W_xh + h_{t-1} W_hh + b)          t = 1 ... T
+
+(The network is Elman's, 1990. He used another S-shaped curve, from 0 to 1; the tanh is today's.)
 
 *Why the same weights at every step?* So that the network can read any length, and a word means the
 same wherever it stands. What differs from step to step is the state.
@@ -82,7 +84,8 @@ first ones.
 
 By hand
 -------
-One sequence of one number each: a word, then three times silence. D_in = D_h = 1, W_hh = 0.5:
+One sequence whose inputs are single numbers: a word (1), then three steps of silence (0). D_in =
+D_h = 1, W_hh = 0.5:
 
 >>> one, half, zero = np.array([[1.0]]), np.array([[0.5]]), np.zeros(1)
 >>> word_then_silence = np.array([[[1.0], [0.0], [0.0], [0.0]]])
@@ -122,7 +125,8 @@ What to build
 2. `rnn_forward`: a loop over time that keeps every state. It works for T = 0, too.
 3. `bottleneck`: how much can be left after so many steps?
 
-NumPy only. Off limits: PyTorch (it has an `nn.RNN`), and `scipy.special`, from here on.
+NumPy only. Off limits: PyTorch (it has an `nn.RNN`) in this exercise, and `scipy.special` from here
+on.
 
 **What comes next: look back.** The network wrote a page for every word, and we kept them all:
 `states` holds T of them. Only h_T was ever passed on. Why throw the others away? Let whoever needs
@@ -137,8 +141,9 @@ scores into weights that sum to one; take the average of the pages with these we
 
     through the state: T - 1 steps from h_1 to the end.    Here: one, wherever the word stands.
 
-Two sequences that differ in the first word alone, then 20 times silence. In the last state, almost
-nothing tells them apart. Looking back with the query (8, 8), "who spoke loudest?", finds the word:
+Two sequences that differ only in the first word, followed by 20 steps of silence. In the last
+state, almost nothing tells them apart. Looking back with the query (8, 8), "who spoke loudest?",
+finds the word:
 
 >>> xs = np.zeros((2, 21, 2))
 >>> xs[0, 0, 0] = xs[1, 0, 1] = 2.0
@@ -163,7 +168,7 @@ Nothing here is needed for the exercise.
 
 *Where the bound comes from.* Change h_{t-1} by a small row vector v. Then h_t changes by v times
 the *Jacobian* of the step, the matrix of its derivatives, and over many steps by the product of the
-Jacobians. The gradient takes the same way back: *backpropagation through time*::
+Jacobians. The gradient goes back the same way: *backpropagation through time*::
 
     J_t = W_hh diag(1 - h_t^2)                       the slope of tanh(z) is 1 - tanh(z)^2
     d h_T / d h_1  =  J_2 J_3 ... J_T                T - 1 factors, and W_hh is in each of them
@@ -197,11 +202,11 @@ allows, here after only 10 steps:
 0.00034 of 0.11
 0.0043 of 2.6
 
-*Why the power of the norm, and not the norm of the power?* ||W^n|| is at most ||W||^n, and right
-for n linear steps. But between the factors stand the slopes, others at each step, and two factors W
-that would cancel each other may no longer do so. This W cancels itself: W W is zero. But if the
-second number of the state is so far out that its slope is 0.1, what comes through is not zero at
-all:
+*Why the power of the norm, and not the norm of the power?* ||W^n|| is at most ||W||^n, and
+exact for n linear steps. But the slopes stand between the factors, different at each step, and two
+factors W that would cancel each other may no longer do so. This W cancels itself: W W is zero. But
+if the second number of the state is so far out that its slope is 0.1, what comes through is not
+zero at all:
 
 >>> W = np.array([[1.0, -1.0], [1.0, -1.0]])
 >>> W @ W
@@ -215,7 +220,8 @@ array([[ 0.9, -0.9],
 
 *Gates.* The LSTM (Hochreiter and Schmidhuber 1997) and the GRU (Cho et al. 2014) carry the old
 state over and add to it, and learn when to do so; exercise 8 returns to the idea with its residual
-connections. It stretches the memory a lot. The page stays one page, and the steps stay sequential.
+connections. This stretches the memory a lot. The page stays one page, and the steps stay
+sequential.
 
 *Why can't T steps be done at once?* h_t needs h_{t-1}, through a tanh, and there is no shortcut
 through that. (T linear steps would have one: a product of matrices may be grouped as you like.)
@@ -229,8 +235,8 @@ sequence length T and width D::
     self-attention        T^2 D                   1                         1
 
 So attention is cheaper as long as T is smaller than D, and more expensive for long texts: the T^2
-is its price. What it buys are the two ones. The first holds for a pass over a text that is known,
-as in training. When a model *generates* text, both kinds have to wait for each word.
+is its price. What it buys are the two 1s. The first holds for a pass over a text that is known, as
+in training. When a model *generates* text, both kinds have to wait for each word.
 
 See it again
 ------------

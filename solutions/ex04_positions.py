@@ -3,7 +3,7 @@
 The picture
 -----------
 Every position has a vector of its own. It is added to whatever token stands there, and it is the
-same in every sequence of the batch::
+same in each of the B sequences that are read side by side (a *batch*)::
 
       x (B, T, D)        "dog"     "bites"    "man"
                            +          +          +
@@ -56,8 +56,8 @@ and a step is always the same turn.
 equal factors from 2 pi (i = 0) towards 10000 * 2 pi. The fast ones tell neighbours apart, and the
 slow ones do not come round within any text of a normal length, so no two positions look alike.
 
-*Why the sine and the cosine?* A sine takes every value twice a turn; only both together say where
-the hand points. And only both together can be moved on. With s = sin(t w), c = cos(t w) and a
+*Why the sine and the cosine?* A sine takes the same value twice a turn; only both together say
+where the hand points. And only both together can be moved on. With s = sin(t w), c = cos(t w) and a
 shift of k positions, the rules for the sum of two angles say::
 
     sin((t + k) w)  =  s cos(k w) + c sin(k w)        [ s' ]   [  cos kw   sin kw ] [ s ]
@@ -72,7 +72,7 @@ you have one matrix M (D, D) with `M @ pe[t] == pe[t + k]` for every t::
 
 So "k further on" is a linear map, the kind of thing that a layer can learn. It also follows that
 the dot product of two encodings, which is how a transformer measures what fits, depends on their
-distance alone: it is the sum of cos((t - s) w_i) over the clocks.
+distance alone: for positions t and t + k it is the sum of cos(k w_i) over the clocks.
 
 *Why add, and not append?* Appending would be clean but takes width away from the tokens. Adding
 loses less than it seems: the next layer computes W (x + p) = W x + W p, as if it had got both, and
@@ -99,7 +99,7 @@ tensor([[ 0.0000,  1.0000,  0.0000,  1.0000],
         [ 0.8415,  0.5403,  0.0998,  0.9950],
         [ 0.9093, -0.4161,  0.1987,  0.9801]])
 
-One step further on is the same matrix from everywhere, from 0 to 1 as from 1 to 2:
+One step further on is the same matrix everywhere, from 0 to 1 just as from 1 to 2:
 
 >>> step = shift_matrix(1, 4, base=100.0)
 >>> step
@@ -118,18 +118,18 @@ give cos(2) + cos(0.2):
 >>> round(math.cos(2) + math.cos(0.2), 3)
 0.564
 
-For base = 10000 and D = 512 the wavelengths run from 2 pi, a good 6 steps, to just short of
-10000 * 2 pi:
+For base = 10000 and D = 512 the wavelengths run from 2 pi, a little over 6 steps, to somewhat less
+than 10000 * 2 pi:
 
 >>> [round(2 * math.pi * 10000 ** (2 * i / 512), 1) for i in (0, 1, 255)]
 [6.3, 6.5, 60611.5]
 >>> round(2 * math.pi * 10000, 1)
 62831.9
 
-And this is the blindness. Each token scores every token by a dot product, a softmax makes weights
-of the scores (exercise 1), and the answer is the average with these weights. Read "dog bites man"
-backwards, and the same answers come out backwards; the dog can't tell whether it bites or is
-bitten:
+And here is the blindness to order. Each token scores every token by a dot product, a softmax makes
+weights of the scores (exercise 1), and the answer is the average with these weights. Read "dog
+bites man" backwards, and the same answers come out backwards; the dog can't tell whether it bites
+or is bitten:
 
 >>> def averages(x):
 ...     return torch.softmax(x @ x.T, dim=-1) @ x  # (T, T) weights times (T, D) vectors
@@ -168,14 +168,15 @@ softmax works row by row, so it does not mind in which order rows and columns co
 
 Shuffled in, the same shuffled out: the layer is *equivariant* to permutations. The other layers of
 a transformer look at one token at a time, so they are, too, and nothing further up can repair it.
-(A GPT lets each token see only what stands before it, exercise 6. That does break the symmetry, and
-a model can pick up something about order from it alone. GPT-2 does not leave it to chance.)
+(A GPT lets each token see only itself and what stands before it, exercise 6. That does break the
+symmetry, and a model can pick up something about order from it alone. GPT-2 does not leave it to
+chance.)
 
 *What came after: turn, don't add.* If "k further on" is a rotation, why not turn the tokens
-themselves? Today's models leave x alone. Where two tokens, at positions t and s, are compared by a
-dot product, they first turn each vector's pairs of numbers by the clocks' angles at its position.
-Turning both by the same angle changes no dot product, so only the difference t - s is left. Here
-are two vectors at positions 3 and 5, and then at 90 and 92:
+themselves? Most models of today leave x alone. Where two tokens, at positions t and s, are compared
+by a dot product, they first turn each vector's pairs of numbers by the clocks' angles at its
+position. Turning both by the same angle changes no dot product, so only the difference t - s is
+left. Here are two vectors at positions 3 and 5, and then at 90 and 92:
 
 >>> u, v = torch.tensor([1.0, 2.0, 0.5, -1.0]), torch.tensor([0.5, -1.0, 1.0, 2.0])
 >>> def turned(vector, position):
@@ -185,7 +186,7 @@ are two vectors at positions 3 and 5, and then at 90 and 92:
 -2.267
 -2.267
 
-That is RoPE, rotary position embedding (Su et al. 2021), and exercise 18 builds it.
+That is RoPE, rotary position embedding (Su et al. 2021).
 
 See it again
 ------------
@@ -212,7 +213,7 @@ def sinusoidal_encoding(length: int, d_model: int, base: float = 10000.0) -> Ten
     Args:
         length: T, how many positions, from 0 to T-1.
         d_model: D, the width of an encoding; even, since a clock takes two numbers.
-        base: the ratio of the slowest possible clock to the fastest.
+        base: how many times as long as the first clock the slowest possible one takes for a turn.
 
     Returns:
         (T, D) float32, with pe[t, 2i] = sin(t / base ** (2i / D)) and pe[t, 2i + 1] the cosine of
@@ -246,7 +247,7 @@ def shift_matrix(offset: int, d_model: int, base: float = 10000.0) -> Tensor:
         (D, D) float32, the matrix M with M @ pe[t] == pe[t + offset] for every t: D/2 rotations in
         blocks of two rows and two columns, and zeros elsewhere.
 
-    Source: Vaswani et al. 2017, section 3.5, which claims that it exists.
+    Source: Vaswani et al. 2017, section 3.5, which states that it exists.
     """
     ### BEGIN SOLUTION
     speeds = base ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)  # (D/2,)
