@@ -19,20 +19,19 @@ token that really came next? ::
 
 The intuition
 -------------
-*Why exp?* Probabilities must be positive and sum to one, and a higher
-score must mean a higher probability. Dividing scores by their sum fails as soon as one is negative.
-The exponential makes every number positive, keeps the order, and gives differences a meaning: a
-token that is ahead by 1 is e = 2.72 times as likely, whether the scores are 1 and 0 or 101 and 100.
-So a logit is the logarithm of a probability, up to a constant that nobody needs to know. The same
-formula tells a physicist how likely a molecule is to be in a state of a given energy (Boltzmann's
-distribution).
+*Why exp?* Probabilities must be positive and sum to one, and a higher score must mean a higher
+probability. Dividing scores by their sum fails as soon as one is negative. The exponential makes
+every number positive, keeps the order, and gives differences a meaning: a token that is ahead by 1
+is e = 2.72 times as likely, whether the scores are 1 and 0 or 101 and 100. So a logit is the
+logarithm of a probability, up to a constant that nobody needs to know. The same formula tells a
+physicist how likely a molecule is to be in a state of a given energy (Boltzmann's distribution).
 
 *Why "soft max"?* The argmax gives everything to the highest score. Change any score a little, and
 as a rule the result does not change at all: its gradient is zero, so nothing can be learned through
 it. The softmax gives most to the highest and something to all. How much "most" is depends on how
-far apart the scores are. Dividing them by a *temperature*
-below 1 spreads them out and sharpens the distribution; above 1 it flattens it. You will meet that
-twice: as the sqrt(D) of attention (exercise 5) and as the knob for sampling text (exercise 15).
+far apart the scores are. Dividing them by a *temperature* below 1 spreads them out and sharpens the
+distribution; above 1 it flattens it. You will meet that twice: as the sqrt(D) of attention
+(exercise 5) and as the knob for sampling text (exercise 15).
 
 *Why -log?* It measures surprise. What was certain (probability 1) surprises by 0. The rarer an
 event, the more it surprises, without bound. And the surprises of two independent events add up
