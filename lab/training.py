@@ -76,7 +76,7 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether all steps are done."""
-        return self.step >= self.config.steps
+        return bool(self.step >= self.config.steps)
 
     def run(self, after_step: Callable[[float], object] = lambda _: None) -> None:
         """Make the steps that are left; what `after_step(loss)` raises ends the training after that step.
