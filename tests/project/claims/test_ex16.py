@@ -1,0 +1,75 @@
+"""What exercise 16 says of wrong code is true, in the checks that do not train for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def read(tokens: list[int]) -> str:
+    """Tokens as a text in which a run of them can be searched for."""
+    return "".join(f",{token}" for token in tokens) + ","
+
+
+def held_out(got: Any) -> str:
+    """The last tenth, with a token before it, since the cut may be rounded either way."""
+    return read(got["text"][len(got["text"]) - len(got["text"]) // 10 - 1 :])
+
+
+CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
+    "test_complete_generator": {
+        r"two generators of one seed give different texts": lambda got, want: not got["same generator, same text"],
+    },
+    "test_device": {
+        r"with device='(\w+)', the (.*) should be on (\w+), not on (\w+)\. Whatever": (
+            lambda got, want, device, name, place, mine: (
+                got[device][f"the {name}"] == [mine] and want[device][f"the {name}"] == [place] and mine != place
+            )
+        ),
+    },
+    "test_history": {
+        r"complete gives no text that goes on from the prompt": lambda got, want: (
+            not got["written"].startswith(want["prompt"]) or got["written"] == want["prompt"]
+        ),
+        r"the history has rows for the steps (\[.*\]); expected": lambda got, want, mine: (
+            str([row["step"] for row in got["history"]]) == mine != "[2, 4, 5]"
+        ),
+    },
+    "test_reproducible": {
+        r"are three calls of on_step and one row": lambda got, want: any(
+            len(run["losses"]) != 3 or len(run["val_losses"]) != 1 for run in got
+        ),
+        r"two runs with the same seed differ in their first loss": lambda got, want: (
+            abs(got[0]["losses"][0] - got[1]["losses"][0]) > 1e-6
+        ),
+    },
+    "test_sizes": {
+        r"was asked for (\w+)=(\S+) and built (\S+): is it": lambda got, want, name, asked, built: (
+            str(got["built"][name]) == built != asked == str(want["asked"][name])
+        ),
+    },
+    "test_start": {
+        r"in a training of 4 steps, on_step is called for the steps (\[.*\])\.$": lambda got, want, mine: (
+            str([step for step, _ in got["heard"]]) == mine != "[1, 2, 3, 4]"
+        ),
+    },
+    "test_who_reads_what": {
+        r"on the text that was trained on is (\S+); a model that knows nothing has (\S+)\.": (
+            lambda got, want, loss, fresh: float(loss) > float(fresh) - 0.31
+        ),
+        r"no evaluation reads the last tenth of the text": lambda got, want: (
+            not any(read(row) in held_out(got) for row in got["evaluated on"])
+        ),
+        r"the model is trained on the last tenth of the text": lambda got, want: (
+            all(read(row) in read(got["text"]) for row in got["trained on"])
+            and any(row[-1] in got["text"][-600:] for row in got["trained on"])
+        ),
+        r"something else than pieces of the text": lambda got, want: any(
+            read(row) not in read(got["text"]) for row in got["trained on"]
+        ),
+    },
+}
+
+
+def test_what_is_said_is_true(hold):
+    hold("ex16_capstone", CLAIMS)
