@@ -36,7 +36,7 @@ be full by now? A recurrent network would have to carry jug and cup along in one
 size, through every word in between, just in case. With attention nothing is carried. When *it*
 needs the cup, it fetches it, in one step, however far away it stands.
 
-*A dictionary that always finds a bit of everything.* A Python dictionary compares a key exactly: it
+*A dictionary that compares by degree.* A Python dictionary compares a key exactly: it
 finds one value or none. Attention compares by degree. The softmax turns "how well does each key
 fit?" into shares that add up to one, and the answer is the mixture of the values in these shares.
 The shares change smoothly with the query. That is what lets gradient descent learn what to look
@@ -103,9 +103,10 @@ size of sqrt(D). Here is a measurement, in units of sqrt(D):
 64 1.0
 1024 1.0
 
-So for D = 64 scores are some 8 apart. A softmax makes almost one-hot weights of that, and there its
-gradient is almost zero. For two keys whose scores are `gap` apart, the first weight w changes with
-its score at the rate w (1 - w):
+So for D = 64 a score has a typical size of 8, and the scores of two keys differ by even more. A
+softmax makes almost one-hot weights of that, and there its gradient is almost zero. With two keys
+whose scores are `gap` apart, the first weight w changes with its score at the rate w (1 - w), the
+slope of a softmax over two:
 
 >>> for gap in (1, 8):
 ...     w = 1 / (1 + np.exp(-gap))
@@ -114,8 +115,8 @@ its score at the rate w (1 - w):
 8 0.9997 0.00034
 
 Nearly nothing would be learned. Dividing by sqrt(D) brings the scores back to variance 1, whatever
-D is. (Dividing by D would overshoot: the scores would shrink to nothing as D grows, and every query
-would see the plain average of all values.)
+D is. (Dividing by D would overshoot: scores of a typical size of 1/sqrt(D) shrink to nothing as D
+grows, and every query would see the plain average of all values.)
 
 *Why a mask?* Sometimes a query must not see a key: padding, or, in a GPT, the future. Setting the
 score to minus infinity *before* the softmax gives that key a weight of exactly zero, and the others
@@ -158,7 +159,7 @@ names). *it* has "filled" because of "it was full"; an earlier layer has brought
 >>> X = torch.tensor([[1.0, 0, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1]])  # (3, 4)
 
 With these vectors as queries and as keys, the scores are the same both ways, and each token fits
-itself best, as we feared:
+itself best:
 
 >>> X @ X.T  # (3, 4) @ (4, 3) -> (3, 3)
 tensor([[2., 1., 0.],
@@ -274,7 +275,7 @@ See it again
 - The Annotated Transformer (Rush et al.), "Attention": the same function, beside the paper's text
 - Attention Is All You Need (Vaswani et al. 2017), section 3.2.1 and its footnote 4 on the scale
 - Neural Machine Translation by Jointly Learning to Align and Translate (Bahdanau et al. 2014),
-  section 3.1: the attention of before the transformer
+  section 3.1: attention before the transformer
 """
 
 from __future__ import annotations
