@@ -225,9 +225,10 @@ def on_meta(call: Callable[[str], Any]) -> dict[str, Any]:
         call: gets the name of a device, brings inputs there that were made before, and returns what is to be observed.
 
     Returns:
-        `result`, the result on `meta`, and `strays`: whether tensors of two devices met. Code that looks at a value
-        can't run on `meta` and is right all the same: the shape of its result on the CPU stands in, and it has strays
-        if a part of its result on the CPU lies where tensors are made that nobody gave a device.
+        `result`, the result on `meta`, and `strays`: whether tensors of two devices met, which PyTorch refuses at
+        times only, or a part of the result lies elsewhere. Code that looks at a value can't run on `meta` and is right
+        all the same: the shape of its result on the CPU stands in, and it has strays if a part of its result on the
+        CPU lies where tensors are made that nobody gave a device.
     """
     import torch
 
@@ -238,13 +239,19 @@ def on_meta(call: Callable[[str], Any]) -> dict[str, Any]:
         except RuntimeError:  # perhaps a number that was made a tensor, which any device would take
             undirected = None
     try:
-        return {"result": call("meta"), "strays": False}
+        result = call("meta")
+        return {"result": result, "strays": bool(_devices(result) - {"meta"})}
     except RuntimeError as error:
         mixed = any(words in str(error) for words in ("same device", "expected device"))
-    devices: set[str] = set()
-    _each_tensor(undirected, lambda tensor: devices.add(tensor.device.type))
     moved = _each_tensor(here, lambda tensor: tensor.to("meta"))
-    return {"result": moved, "strays": mixed or bool(devices - {"cpu"})}
+    return {"result": moved, "strays": mixed or bool(_devices(undirected) - {"cpu"})}
+
+
+def _devices(value: Any) -> set[str]:
+    """The types of the devices that the tensors of a tree lie on."""
+    found: set[str] = set()
+    _each_tensor(value, lambda tensor: found.add(tensor.device.type))
+    return found
 
 
 def _each_tensor(value: Any, work: Callable[[torch.Tensor], Any]) -> Any:

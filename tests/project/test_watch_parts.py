@@ -18,6 +18,7 @@ import pytest
 from grader.content.syllabus import Entry, find
 from grader.errors import GraderError
 from grader.grading import Grading
+from grader.judging.verdict import Verdict
 from grader.learning.watch import files
 from grader.learning.watch.editor import command
 from grader.learning.watch.events import Begin, Dropped, Event, Graded, Inbox, Key, Saved, Trouble
@@ -213,7 +214,7 @@ def test_a_second_loop_is_the_last_that_has_all_its_time(
             if request["do"] == "check":
                 asked.append(request["limit"])
                 raise WorkerDied(1, "Timeout (0:00:20)!")
-            return {"status": "pass", "message": "", "seconds": 0.0, "evidence": {}, "found": {}}
+            return Verdict("pass").document()
 
         def close(self) -> None: ...
 

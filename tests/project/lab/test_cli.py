@@ -25,7 +25,7 @@ from lab.console import Meter
 from lab.corpora import Corpus
 from lab.pieces import open_pieces
 from lab.text import TextTask
-from lab.training import Diverged, Training, load_weights
+from lab.training import Training, load_weights
 
 TEXT = "ANNE:\nthe cat sat on the mat, and the dog sat on the cat.\n\n" * 40
 TINY = ["--context", "8", "--layers", "1", "--heads", "2", "--width", "8", "--batch-size", "3"]
@@ -247,16 +247,21 @@ def test_runs_that_can_t_be_written_are_a_clear_error(lab: Lab, tmp_path: Path) 
 def test_divergence_is_a_clear_error_and_the_run_stays_usable(
     train: Lab, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    advance = Training.advance
+    run = Training.run
 
-    def poisoned(training: Training) -> float:
-        if training.step == 5:
-            raise Diverged(6, 0.5)
-        return advance(training)
+    def poisoned(training: Training, after_step: Callable[[float], object]) -> None:
+        def poison(loss: float) -> None:
+            after_step(loss)
+            if training.step == 5:
+                with torch.no_grad():
+                    next(training.model.parameters()).fill_(math.nan)
 
-    monkeypatch.setattr(Training, "advance", poisoned)
+        run(training, poison)
+
+    monkeypatch.setattr(Training, "run", poisoned)
     result = train("--name", "wild")
     assert result.exit_code == 1
+    assert "the loss is no longer a number at step 6 " in result.output
     assert "--lr" in result.output
     assert "Traceback" not in result.output
     assert lab("sample", "--run", "wild", "--tokens", 3).exit_code == 0
