@@ -216,8 +216,8 @@ def test_device(ex: Exercise, rng: Random):
 def _(got, want):
     if got["strays"]:
         yield (
-            "on another device than the CPU, tensors of two devices meet: is there one that is no parameter, no buffer "
-            "and not made on the device of x?"
+            "on another device than the CPU, a tensor is not on the device of x: is there one that is no parameter, no "
+            "buffer and not made there?"
         )
 
 

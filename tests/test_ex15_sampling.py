@@ -268,7 +268,7 @@ def test_device(ex: Exercise, rng: Random):
 def _(got, want):
     for option in want:
         if got[option]["strays"]:
-            yield f"with {option} tensors of two devices meet. Is a tensor made without `device=`?"
+            yield f"with {option} a tensor is not on the device of the logits. Is a tensor made without `device=`?"
 
 
 @check("a negative temperature, a top_k below 1 and a top_p outside 0..1 are a ValueError that says what came")
