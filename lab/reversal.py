@@ -189,7 +189,7 @@ class ReverseTask(Task[ReverseOutcome]):
         if state.optimizer is None:
             state.optimizer = pieces.AdamW(pieces.parameter_groups(model, config.weight_decay), betas=config.betas)
             state.generator = torch.Generator().manual_seed(config.seed)
-            torch.manual_seed(config.seed)  # dropout draws from the global generator
+            torch.manual_seed(config.seed)
         model.train()
         for step in range(state.step + 1, config.steps + 1):
             lr = self.learning_rate(step)

@@ -64,6 +64,11 @@ def leaks(root: Path, entries: Sequence[Entry], solved: Collection[str] = ()) ->
         solved: the stems of those whose solution is in it.
     """
     secrets = [Secrets.of(entry, entry.stem in solved) for entry in entries]
+    public = {
+        run
+        for each in entries
+        for run in _runs(list(_telling(public_checks(each.suite.read_text("utf-8")).splitlines())))
+    }
     for path in sorted(
         path for path in root.rglob("*") if path.is_file() and ".git" not in path.relative_to(root).parts
     ):
@@ -76,7 +81,7 @@ def leaks(root: Path, entries: Sequence[Entry], solved: Collection[str] = ()) ->
         lines = list(_telling(text.splitlines()))
         runs = _runs(lines)
         for secret in secrets:
-            yield from (f"{name}: {' / '.join(run)}" for run in runs & secret.runs)
+            yield from (f"{name}: {' / '.join(run)}" for run in (runs & secret.runs) - public)
             if secret.entry.stem in name and path.parent.name != "hints":  # a hint may hold a line of it
                 yield from (f"{name}: {line}" for line in secret.lines.intersection(lines))
             if secret.entry.stem in name and "misconceptions" in name:
