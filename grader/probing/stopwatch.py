@@ -31,14 +31,14 @@ def stopwatch(seconds: float) -> Iterator[None]:
 
     It does so itself, even inside of a loop in C.
     """
-    faulthandler.dump_traceback_later(generous(seconds) if _counts() else seconds, exit=True, file=2)
-    if _counts():
+    faulthandler.dump_traceback_later(seconds if sys.platform == "win32" else generous(seconds), exit=True, file=2)
+    if sys.platform != "win32":  # which counts no processor time for us
         faulthandler.register(signal.SIGPROF, file=2, all_threads=True, chain=True)
         signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        if _counts():
+        if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
 
@@ -54,7 +54,7 @@ def interruption(seconds: float) -> Iterator[None]:
     def interrupt(_signal: int, _frame: object) -> None:
         raise TimeoutError
 
-    if not _counts():
+    if sys.platform == "win32":
         with stopwatch(seconds):
             yield
         return
@@ -68,14 +68,9 @@ def interruption(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def _counts() -> bool:
-    """Whether this system counts processor time for us."""
-    return sys.platform != "win32"
-
-
 def ran_out(code: int, trace: str) -> RanOut | None:
     """Return what a process had used up that ended by itself, by its exit code and what it wrote last."""
-    if _counts() and code in (-signal.SIGPROF, -signal.SIGXCPU):
+    if sys.platform != "win32" and code in (-signal.SIGPROF, -signal.SIGXCPU):
         return "cpu"
     return "wall" if trace.startswith("Timeout") or "\nTimeout (" in trace else None
 
