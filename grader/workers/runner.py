@@ -27,6 +27,10 @@ TRIES = 2  # for a diagnosis
 PATIENT = 2  # checks of an exercise that may run out of time before the others have less of it
 QUICK = 2.0  # seconds that a check then has, unless it is a slow one: a loop need not cost the time of all checks
 PATIENCE = 120.0  # on top of a check's own limit: importing torch, the reference's side, a slow machine
+SPOILED = (  # said of code under test, once the same has worked without it
+    "The judge breaks in the process in which your code runs, and does not without your code: {}\n"
+    "Does your code assign to something of Python's own, NumPy's or PyTorch's, as in `np.exp = ...`?"
+)
 ABSENT = r"\w+: (?:No module named|cannot import name) '(\w+)'( from 'exercises'|$)"  # an import that fails
 
 
@@ -149,12 +153,44 @@ class Runner:
             WorkerDied: there is none.
         """
         answer = self._ask(request, generous(limit) + PATIENCE)
+        if "broken" in answer and self.isolation == "here":
+            answer = self._again(request, limit)
         if "broken" in answer:
             kind, _, text = answer["broken"].partition(": ")
             raise ReferenceBroken(text) if kind == "ReferenceBroken" else GraderError(answer["broken"])
         self.seen.update(answer.get("seen", {}))
         verdict = Verdict.of_document(answer)
         return replace(verdict, message=verdict.message + self._why_absent(verdict.message))
+
+    def _again(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
+        """The answer where the judge itself broke in a process that it shares with code under test.
+
+        What an earlier exercise has left in there is gone in a fresh one. If the judge breaks there, too, but does not
+        with an empty module, then the code under test has broken it, and that is the verdict.
+
+        Raises:
+            WorkerDied: there is none.
+        """
+        assert self._opened is not None
+        entry, sources = self._opened
+        answer = self._afresh(request, limit, sources)
+        if "broken" not in answer:
+            return answer
+        empty = replace(sources[entry.stem], text="", code=None)
+        without = self._afresh(request, limit, {entry.stem: empty})
+        self.close()
+        if "broken" in without:
+            return without
+        return Verdict("error", SPOILED.format(answer["broken"].strip().splitlines()[-1])).document()
+
+    def _afresh(self, request: dict[str, Any], limit: float, sources: Mapping[str, Source]) -> dict[str, Any]:
+        """The answer of a fresh worker that has these sources open."""
+        assert self._opened is not None
+        self.close()
+        opened = self._ask(self._request_open(self._opened[0], sources), generous(IMPORT_LIMIT) + PATIENCE)
+        if request["do"] == "open" or opened.get("status") != "pass":
+            return opened
+        return self._ask(request, generous(limit) + PATIENCE)
 
     def _why_absent(self, message: str) -> str:
         """A sentence about a module that could not be imported."""

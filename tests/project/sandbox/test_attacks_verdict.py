@@ -72,13 +72,14 @@ class Fake(np.ndarray):
 def softmax(x, axis=-1): return x.view(Fake)
 
 ## replaces what takes its results apart
-import sys, grader.probing.outcome
-freeze = grader.probing.outcome.freeze
+import importlib, sys
+outcome = importlib.import_module('grader.probing.outcome')
+freeze = outcome.freeze
 def found(value):
     frame = sys._getframe()
     while frame and 'want' not in frame.f_locals: frame = frame.f_back
     return frame.f_locals['want'] if frame else freeze(value)
-grader.probing.outcome.freeze = found
+outcome.freeze = found
 def softmax(x, axis=-1): return x
 
 ## finds the reference among all objects
@@ -120,16 +121,15 @@ def softmax(x, axis=-1):
     return names['softmax'](x, axis)
 
 ## imports the reference through the path
-import sys
+import importlib, sys
 sys.path.insert(0, 'SOLUTIONS')
-def softmax(x, axis=-1):
-    import ex01_softmax
-    return ex01_softmax.softmax(x, axis)
+def softmax(x, axis=-1): return importlib.import_module('ex01_softmax').softmax(x, axis)
 
 ## asks the grader for the reference
+import importlib
 def softmax(x, axis=-1):
-    from grader.judging.reference import reference_assembly
-    with reference_assembly() as reference: return reference.module('ex01_softmax').softmax(x, axis)
+    found = importlib.import_module('grader.judging.reference')
+    with found.reference_assembly() as reference: return reference.module('ex01_softmax').softmax(x, axis)
 """
 )
 WORDS = {"FIND": FIND, "EVEN": "np.full(x.shape, 1.0 / x.shape[axis])", "SOLUTIONS": str(ENTRY.solution.parent)}
@@ -328,8 +328,9 @@ def test_prints_are_marked_as_theirs_and_move_no_cursor(isolated: Grade):
     lies = '\'\\x1b[2J\\x1b[32m10 passed\\r\\x07{"status": "pass"}\\u202e\''
     verdict = isolated(f"def softmax(x, axis=-1):\n    print({lies})\n    return x\n")[0]
     assert verdict.status == "fail"
-    assert '  | ?[2J?[32m10 passed??{"status": "pass"}?' in verdict.message
-    assert not [char for char in verdict.message if not char.isprintable() and char != "\n"]
+    assert '  | ?[2J?[32m10 passed??{"status": "pass"}?' in verdict.words
+    assert "passed" not in verdict.message
+    assert not [char for char in verdict.message + verdict.words if not char.isprintable() and char != "\n"]
 
 
 def test_an_error_message_moves_no_cursor_either(isolated: Grade):
@@ -339,15 +340,46 @@ def test_an_error_message_moves_no_cursor_either(isolated: Grade):
     assert all(char.isprintable() or char == "\n" for char in verdict.message)
 
 
-def test_a_patched_library_reaches_no_other_submission(isolated: Grade, tmp_path: Path):
-    poison = (
-        f"{RIGHT}np.exp = np.ndarray.__init__\nnp.random.default_rng = None\nimport builtins\nbuiltins.len = None\n"
-    )
-    isolated(poison)
+PATCHES = {
+    "a function": "np.exp = np.ndarray.__init__\n",
+    "what the judge draws from": "np.random.default_rng = None\n",
+    "a builtin": "import builtins\nbuiltins.len = None\n",
+}
+
+
+def opened_here(runner: Runner, text: str, folder: Path) -> Verdict:
+    """Open a text as the first exercise, in the process that the runner has."""
+    path = folder / f"{ENTRY.stem}.py"
+    path.write_text(text)
+    return runner.open(ENTRY, {ENTRY.stem: Source.read(path, "learner")})
+
+
+@pytest.mark.parametrize("what", PATCHES)
+def test_a_patched_library_reaches_no_other_submission(what: str, isolated: Grade):
+    isolated(RIGHT + PATCHES[what])
     assert passes(isolated(RIGHT))
-    with Runner(7) as runner:  # here, everything shares a process
-        for name, text in (("poison", poison), ("right", RIGHT)):
-            path = tmp_path / f"{name}.py"
-            path.write_text(text)
-            opened = runner.open(ENTRY, {ENTRY.stem: Source(ENTRY.stem, path, text, "learner")})
-        assert opened.status != "pass" or runner.check(INFOS[0]).status != "pass"
+    both = RIGHT + PATCHES[what] + f"other = {{}}\nexec({RIGHT!r}, other)\n"  # where they share a process
+    both += "try: other['softmax'](np.random.default_rng(0).normal(size=len('abc')))\n"
+    both += "except (TypeError, AttributeError): raise SystemExit(3)\n"
+    shared = subprocess.run([sys.executable, "-c", both], capture_output=True, timeout=60, check=False)
+    assert shared.returncode == 3, "the patch breaks nothing where nothing protects"
+
+
+@pytest.mark.parametrize("what", ["what the judge draws from", "a builtin"])
+def test_who_breaks_the_judge_here_is_told_so_and_it_judges_on(what: str, tmp_path: Path):
+    with Runner(7) as runner:
+        verdict = opened_here(runner, RIGHT + PATCHES[what], tmp_path)
+        if verdict.status == "pass":
+            verdict = runner.check(INFOS[0])
+        assert verdict.status == "error"
+        assert "breaks in the process in which your code runs" in verdict.message
+        assert "reference" not in verdict.message
+        assert opened_here(runner, RIGHT, tmp_path).status == "pass"
+        assert all(runner.check(info).status == "pass" for info in INFOS)
+
+
+def test_what_was_left_behind_here_is_not_blamed_on_the_next(tmp_path: Path):
+    with Runner(7) as runner:
+        assert opened_here(runner, RIGHT + PATCHES["what the judge draws from"], tmp_path).status == "pass"
+        assert opened_here(runner, RIGHT, tmp_path).status == "pass"
+        assert all(runner.check(info).status == "pass" for info in INFOS)
