@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install -
 
 from grader.content.suite import checks_of
 from grader.sandbox.levels import probe
-from grader.sandbox.runner import JudgeDied
+from grader.sandbox.runner import Budget, JudgeDied
+from grader.staff.batch.record import Record
 from grader.staff.nbgrader import judging
 from tests.project.nbgrader.conftest import ENTRY, Course, done, solution
 
@@ -85,21 +87,27 @@ def test_records_and_seeds_are_for_the_instructor_alone(course: Course) -> None:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-class Dying:
-    """A server whose judge dies so many times."""
+@pytest.mark.parametrize("deaths", [judging.TRIES - 1, judging.TRIES])
+def test_a_judge_that_dies_is_asked_again_and_then_nobody_gets_a_zero(
+    deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(range(deaths))
+    grade = judging.grade_submission
 
-    def __init__(self, deaths: int) -> None:
-        self.left = deaths
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Die, or answer."""
-        self.left -= 1
-        if self.left >= 0:
+    def dying(*arguments: Any) -> Record:
+        if next(left, None) is not None:
             raise JudgeDied("The judge ended.")
-        return request
+        return grade(*arguments)
 
-
-def test_a_judge_that_dies_is_asked_again_and_then_nobody_gets_a_zero() -> None:
-    assert judging._served(Dying(judging.TRIES - 1), {"a": 1}) == {"a": 1}  # type: ignore[arg-type]
-    told = judging._served(Dying(judging.TRIES), {"a": 1})  # type: ignore[arg-type]
-    assert "says nothing about the submission" in told["broken"]
+    monkeypatch.setattr(judging, "grade_submission", dying)
+    folder = tmp_path / "ada" / ENTRY.stem
+    folder.mkdir(parents=True)
+    shutil.copy(ENTRY.solution, folder / ENTRY.stub.name)
+    request = {"submitted": str(tmp_path), "student": "ada", "assignment": ENTRY.stem, "stem": ENTRY.stem}
+    told = judging.answer(request | {"seed": 7, "budget": asdict(Budget())})
+    judging.close()
+    if deaths < judging.TRIES:
+        assert [exercise["status"] for exercise in told["record"]["result"]["exercises"]] == ["pass"]
+    else:
+        assert "says nothing about the submission" in told["broken"]
+        assert "record" not in told
