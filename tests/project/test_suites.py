@@ -233,7 +233,11 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 def tracked_texts() -> Iterator[Path]:
     for folder in ("grader", "lab", "solutions", "exercises", "tests", "docs", "bench"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in (".py", ".md", ".toml", ".json") and not {"backups", "node_modules"} & set(path.parts):
+            if path.suffix in (".py", ".md", ".toml", ".json") and not {
+                "backups",
+                "node_modules",
+                "package-lock.json",
+            } & set(path.parts):
                 yield path
 
 
