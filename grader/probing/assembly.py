@@ -14,6 +14,7 @@ import itertools
 import linecache
 import re
 import sys
+import threading
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,10 +72,14 @@ class Source:
         return replace(self, text=text, origin="edited")
 
 
+_one_at_a_time = threading.Lock()  # CPython 3.11 fails now and then when two threads build syntax trees at once
+
+
 def _after_the_lesson(text: str) -> int:
     """Where the docstring of a module ends; 0 if it has none, or is no Python."""
     try:
-        first = ast.parse(text).body[0]
+        with _one_at_a_time:
+            first = ast.parse(text).body[0]
     except (SyntaxError, ValueError, IndexError):
         return 0
     if not (
