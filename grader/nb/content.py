@@ -45,10 +45,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A few lines that show something, with what to look at."""
+    """A few lines that show something, with what to look at, and what to change in them where that can be done."""
 
     text: str
     code: str
+    vary: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def content(entry: Entry) -> Content:
             entry,
             (*groups, *_hidden(entry)),
             Question(question["text"].strip(), question["points"]) if question else None,
-            Experiment(experiment["text"].strip(), experiment["code"].strip()) if experiment else None,
+            _experiment(experiment) if experiment else None,
             tuple(Formula(each["text"].strip("\n"), each["tex"].strip()) for each in data.get("formula", ())),
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -171,6 +172,10 @@ def _named(entry: Entry, public: Collection[str]) -> list[tuple[str, str, list[s
     if forgotten:
         raise GraderError(f"{path}: no group holds {', '.join(forgotten)} of {entry.suite.name}. Add it to one.")
     return groups
+
+
+def _experiment(data: dict[str, str]) -> Experiment:
+    return Experiment(data["text"].strip(), data["code"].strip(), data.get("vary", "").strip())
 
 
 def _group(id: str, title: str, infos: Sequence[CheckInfo]) -> Group:

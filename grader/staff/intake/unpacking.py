@@ -27,7 +27,7 @@ DEEP = 12  # folders in folders
 NESTED = 3  # archives in archives
 ENDINGS = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 LEFT_BEHIND = {"__MACOSX", "__pycache__", "node_modules", "site-packages"}  # by systems and tools
-PROJECT = {"solutions", "backups", "recall", "tests", "grader", "lab", "docs"}  # ours, beside `exercises`
+PROJECT = {"solutions", "backups", "recall", "pictures", "tests", "grader", "lab", "docs"}  # ours, beside `exercises`
 NOT_OPENED = {  # by what they begin with: their ending
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!\x1a\x07": "rar",

@@ -26,7 +26,8 @@ def notebook(content: Content, style: Style) -> str:
     """The notebook of an exercise, as the text of its file."""
     cells = [*_lesson(content), *(_cells(content) if style == "cells" else _file(content)), *_checks(content)]
     if content.experiment is not None:
-        cells += [_text("experiment", f"## See for yourself\n\n{content.experiment.text}")]
+        words = "\n\n".join(filter(None, (content.experiment.text, content.experiment.vary)))
+        cells += [_text("experiment", f"## See for yourself\n\n{words}")]
         cells += [_code("experiment-code", content.experiment.code)]
     cells += [*_question(content), _text("end", _end(style))]
     book = new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
