@@ -186,7 +186,7 @@ left. Here are two vectors at positions 3 and 5, and then at 90 and 92:
 -2.267
 -2.267
 
-That is RoPE, rotary position embedding (Su et al. 2021).
+That is RoPE, rotary position embedding (Su et al. 2021). You build it in exercise 18.
 
 See it again
 ------------
