@@ -1,6 +1,6 @@
 # Targets that use what was built, once there is a whole model. The Makefile reads this file.
 
-.PHONY: train sample map
+.PHONY: train sample map gpt2
 
 # The prompt may hold several lines, so it goes by the environment and not through the shell's hands.
 export PROMPT
@@ -15,3 +15,6 @@ sample: $(VENV)/.core ## PROMPT="..." | let it write
 
 map: $(VENV)/.core ## [RUN_NAME=...] | its inside, live in a page;  ARGS=--open: in your browser at once
 	@$(RUN) -m lab map $(call opt,TASK,task) $(call opt,RUN_NAME,run) $(ARGS)
+
+gpt2: $(VENV)/.core ## PROMPT="..." | the published GPT-2 in your pieces;  ARGS="--text my.txt": its loss on that
+	@$(RUN) -m lab gpt2 $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)

@@ -112,6 +112,32 @@ device_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Where all chance comes from."
 )
+CHOICE = [
+    click.option(
+        "--temperature",
+        type=click.FloatRange(0, 100),
+        callback=warm,
+        default=0.8,
+        show_default=True,
+        help="0 always takes the likeliest token; 1 is as learned.",
+    ),
+    click.option("--top-k", type=click.IntRange(1), help="Choose among the k likeliest tokens only."),
+    click.option(
+        "--top-p",
+        type=click.FloatRange(0, 1),
+        callback=finite,
+        help="Choose among the likeliest tokens that make up this share.",
+    ),
+]
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How the next token is chosen."""
+    for option in reversed(CHOICE):
+        command = option(command)
+    return command
+
+
 runs_option = click.option(
     "--runs", "root", type=click.Path(path_type=Path), default=runs.RUNS, metavar="DIR", help="The folder of all runs."
 )
@@ -239,21 +265,7 @@ def train(
 @click.option(
     "--tokens", type=click.IntRange(0, 1_000_000), default=500, show_default=True, help="How many tokens to write."
 )
-@click.option(
-    "--temperature",
-    type=click.FloatRange(0, 100),
-    callback=warm,
-    default=0.8,
-    show_default=True,
-    help="0 always takes the likeliest token; 1 is as learned.",
-)
-@click.option("--top-k", type=click.IntRange(1), help="Choose among the k likeliest tokens only.")
-@click.option(
-    "--top-p",
-    type=click.FloatRange(0, 1),
-    callback=finite,
-    help="Choose among the likeliest tokens that make up this share.",
-)
+@choice_options
 @seed_option
 @click.option(
     "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
@@ -291,6 +303,53 @@ def map_(name: str | None, task_name: str | None, exercises: Path | None, show: 
     click.echo(f"{runs.shown(path)} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser. It needs no network.")
     if show:
         click.launch(path.as_uri())
+
+
+@main.command()
+@click.option("--prompt", default="", metavar="TEXT", help="What the text begins with.  [default: nothing, a new text]")
+@click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Measure the loss on a text file, too.")
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where model.safetensors and merges.txt are.  [default: they are downloaded, 549 MB, once]",
+)
+@click.option(
+    "--tokens", type=click.IntRange(0, 100_000), default=60, show_default=True, help="How many tokens to write."
+)
+@choice_options
+@device_option
+@seed_option
+@click.option(
+    "--exercises",
+    type=click.Path(path_type=Path),
+    default=Path("exercises"),
+    show_default=True,
+    metavar="DIR",
+    help="Your files.",
+)
+@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@plain_option
+def gpt2(
+    folder: Path | None,
+    text: Path | None,
+    device: str,
+    exercises: Path,
+    reference: bool,
+    plain: bool,
+    **options: Any,
+) -> None:
+    """Let GPT-2 write, the published model with 124 million parameters, in the pieces that you built.
+
+    The text goes to stdout, everything about it to stderr: which tokens it thought likeliest at each place of the
+    prompt, and its loss on a text of yours.
+    """
+    measured = corpora.from_file(text) if text is not None else None
+    from lab.gpt2.show import show
+    from lab.task import Request
+
+    show(folder, None if reference else exercises, measured, Request(**options), device, plain)
 
 
 @main.command()

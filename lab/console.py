@@ -10,7 +10,15 @@ from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 
 def prepare_streams() -> None:
@@ -120,6 +128,50 @@ class Pace:
     def steps_per_second(self) -> float:
         """0 until two steps are done."""
         return self._last_rate
+
+
+class Gauge:
+    """How much of a known total is through, in bytes or another unit. Use it as a context manager."""
+
+    LINES = 10  # how many plain lines it prints at most
+
+    def __init__(self, screen: Screen, what: str, total: int, unit: str = "bytes") -> None:
+        self.screen = screen
+        self.what = what
+        self.total = total
+        self.unit = unit
+        self._lines = 0
+        self._bar: Progress | None = None
+        if screen.animated:
+            self._bar = Progress(
+                TextColumn(what, markup=False),
+                BarColumn(),
+                *((DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)),
+                TimeRemainingColumn(),
+                console=screen.console,
+                refresh_per_second=4,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Gauge:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int) -> None:
+        """So much is through."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+        elif self.LINES * done // self.total > self._lines:
+            self._lines = self.LINES * done // self.total
+            self.screen.say(f"{self.what}  {done:,} of {self.total:,} {self.unit}")
 
 
 def clock(seconds: float) -> str:

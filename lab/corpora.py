@@ -74,8 +74,9 @@ def docs() -> Corpus:
 def tiny_shakespeare(url: str = TINY_SHAKESPEARE_URL, cache: Path = DATA) -> Corpus:
     """Tiny Shakespeare, 1.1 million characters: downloaded once, its SHA-256 checked each time."""
     target = cache / "tinyshakespeare.txt"
-    content = fetch(url, target, size=TINY_SHAKESPEARE_SIZE, sha256=TINY_SHAKESPEARE_SHA256)
-    return Corpus("tinyshakespeare", url, content.decode())
+    instead = "If you have the file, or any other text, name it with --text FILE; --corpus plays needs no network."
+    fetch(url, target, size=TINY_SHAKESPEARE_SIZE, sha256=TINY_SHAKESPEARE_SHA256, instead=instead)
+    return Corpus("tinyshakespeare", url, target.read_bytes().decode())
 
 
 def from_file(path: Path) -> Corpus:

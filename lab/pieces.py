@@ -23,6 +23,7 @@ class Pieces:
     borrowed: tuple[str, ...]  # exercises that are the reference's since the learner's don't pass yet
     tokenizers: Exercise
     transformer: Exercise
+    gpt: Exercise
     training: Exercise
     sampling: Exercise
     capstone: Exercise
@@ -87,6 +88,7 @@ def open_pieces(exercises: Path | None, used: Sequence[str] = ()) -> Iterator[Pi
             borrowed=tuple(stem for stem in borrowed if stem in used),
             tokenizers=assembly.exercise("ex02_tokenizers"),
             transformer=assembly.exercise("ex12_transformer"),
+            gpt=assembly.exercise("ex13_gpt"),
             training=assembly.exercise("ex14_training"),
             sampling=assembly.exercise("ex15_sampling"),
             capstone=assembly.exercise("ex16_capstone"),

@@ -213,6 +213,14 @@ try next, roughly in order of what it gains: more steps (the loss above is still
 are still close; some dropout, once they are not; a corpus ten times as large; merges. Change one
 thing at a time, and write down what you expect before you look.
 
+*The real thing.* `make gpt2 PROMPT="..."` downloads the smallest GPT-2, pours its 124 million
+weights into your model (`load_gpt2_weights`, exercise 13) and lets your `generate` write. Before
+that it shows, for each token of the prompt, what the model thought likeliest there; and
+`ARGS="--text my.txt"` measures its loss on a text of yours, per character, to be compared with the
+loss of your own model. The tokens are made by your `BPETokenizer`: from the 50,000 published merges
+instead of merges of its own, and inside pieces that are cut as the published code cuts them
+(exercise 2 says why).
+
 See it again
 ------------
 - The Illustrated GPT-2 (Jay Alammar), "A Deeper Look Inside": one token's way through the whole

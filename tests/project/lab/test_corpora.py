@@ -3,95 +3,115 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import socket
 import string
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab import corpora, plays
+from lab import corpora, download, plays
 from lab.download import fetch
 from lab.errors import LabError
+from tests.project.lab.conftest import Server
 
 CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Server:
-    """A server on this machine that gives one answer to everything."""
-
-    def __init__(self) -> None:
-        self.content = CONTENT
-        self.announced = len(CONTENT)
-        self.status = 200
-        self.asked = 0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked += 1
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(outer.announced))
-                self.end_headers()
-                self.wfile.write(outer.content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/input.txt"
+def get(url: str, target: Path) -> bytes:
+    size = len(CONTENT)
+    return fetch(url, target, size=size, sha256=SHA256, instead="Use --text FILE.", timeout=5).read_bytes()
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
-    thread.join()
+def url(server: Server) -> str:
+    """Where the text is."""
+    server.files["/input.txt"] = CONTENT
+    return server.url("/input.txt")
 
 
-def get(url: str, target: Path) -> bytes:
-    return fetch(url, target, size=len(CONTENT), sha256=SHA256, timeout=5)
-
-
-def test_a_download_is_kept_and_not_made_twice(server: Server, tmp_path: Path) -> None:
+def test_a_download_is_kept_and_not_made_twice(server: Server, url: str, tmp_path: Path) -> None:
     target = tmp_path / "cache" / "text.txt"
-    assert get(server.url, target) == get(server.url, target) == target.read_bytes() == CONTENT
-    assert server.asked == 1
+    assert get(url, target) == get(url, target) == target.read_bytes() == CONTENT
+    assert server.asked == [None]
+    assert [path.name for path in target.parent.iterdir()] == ["text.txt"]
 
 
-def test_a_damaged_copy_is_downloaded_anew(server: Server, tmp_path: Path) -> None:
+def test_a_damaged_copy_is_downloaded_anew(url: str, tmp_path: Path) -> None:
     target = tmp_path / "text.txt"
     target.write_bytes(CONTENT[:-1])
-    assert get(server.url, target) == CONTENT
+    assert get(url, target) == CONTENT
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+def test_what_broke_off_goes_on_where_it_stopped(knows_ranges: bool, server: Server, url: str, tmp_path: Path) -> None:
+    """A server that knows no ranges sends everything again, and that is fine as well."""
+    server.breaks_after = 100
+    with pytest.raises(LabError, match=r"100 of 1,220 bytes are there.*goes on from there"):
+        get(url, tmp_path / "text.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt.part"]
+    server.breaks_after, server.knows_ranges = None, knows_ranges
+    assert get(url, tmp_path / "text.txt") == CONTENT
+    assert server.asked == [None, "bytes=100-"]
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+def test_a_server_that_is_gone_for_a_while_costs_nothing_of_what_is_there(
+    server: Server, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt.part").write_bytes(CONTENT[:50])
+    server.status = 503
+    with pytest.raises(LabError, match=r"503.*\n50 of 1,220 bytes are there"):
+        get(url, tmp_path / "text.txt")
+    assert (tmp_path / "text.txt.part").read_bytes() == CONTENT[:50]
+
+
+def test_a_part_of_another_file_is_found_out_and_thrown_away(url: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt.part").write_bytes(b"?" * 50)
+    with pytest.raises(LabError, match="SHA-256"):
+        get(url, tmp_path / "text.txt")
+    assert list(tmp_path.iterdir()) == []
+    assert get(url, tmp_path / "text.txt") == CONTENT
 
 
 @pytest.mark.parametrize(
     ("content", "announced", "status", "says"),
     [
-        (CONTENT[:-1] + b"!", len(CONTENT), 200, "SHA-256"),
-        (CONTENT[:100], 100, 200, "100 bytes came instead of"),
-        (CONTENT[:100], len(CONTENT), 200, "100"),  # the connection breaks off
-        (CONTENT * 2, 2 * len(CONTENT), 200, "more than"),
-        (b"gone", 4, 404, "404"),
-        (b"", 0, 500, "500"),
+        (CONTENT[:-1] + b"!", None, None, "SHA-256"),
+        (CONTENT[:100], None, None, "100 bytes instead of 1,220"),
+        (CONTENT * 2, None, None, "2,440 bytes instead of 1,220"),
+        (b"", len(CONTENT), None, "broke off"),
+        (b"gone", None, 404, "404"),
+        (b"", None, 500, "500"),
+        (CONTENT, None, 416, "416"),
     ],
 )
 def test_a_wrong_answer_is_refused_and_leaves_nothing(
-    server: Server, tmp_path: Path, content: bytes, announced: int, status: int, says: str
+    content: bytes,
+    announced: int | None,
+    status: int | None,
+    says: str,
+    server: Server,
+    url: str,
+    tmp_path: Path,
 ) -> None:
-    server.content, server.announced, server.status = content, announced, status
+    server.files["/input.txt"], server.announced, server.status = content, announced, status
     with pytest.raises(LabError) as caught:
-        get(server.url, tmp_path / "text.txt")
+        get(url, tmp_path / "text.txt")
     assert says in caught.value.message
     assert "--text FILE" in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_does_not_end_is_not_followed(
+    server: Server, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells no length that could be compared, and the disk would be full before the SHA-256 was known."""
+    server.files["/input.txt"], server.tells_length = CONTENT * 1000, False
+    monkeypatch.setattr(download, "BLOCK", 100)
+    with pytest.raises(LabError, match="more than 1,220 bytes"):
+        get(url, tmp_path / "text.txt")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,1 @@
+"""GPT-2 as it was published, in the pieces that a learner built."""
