@@ -19,7 +19,7 @@ from bench.measure import Row
 from lab import corpora, runs
 from lab.map.write import write_map
 from lab.pieces import open_pieces
-from lab.recipes import DEMO, model_sizes, train_options
+from lab.recipes import model_sizes, train_options
 from lab.text import TextTask
 
 KEYS = 40  # keystrokes of one measurement
@@ -77,10 +77,11 @@ return 1000 * arguments[0] / (performance.now() - began);
 
 def page(folder: Path) -> tuple[Path, Any, torch.Tensor]:
     """A map of the reference's model in the demo's sizes, untrained: that costs the page the same."""
-    corpus, sizes = corpora.load(), model_sizes(DEMO)
+    corpus = corpora.load()
     with open_pieces(None) as pieces:
         tokenizer = pieces.capstone.build_tokenizer(corpus.text)
-        options = train_options(DEMO, seed=0)
+        options = train_options(pieces.training.TrainConfig(), {}, seed=0)
+        sizes = model_sizes(pieces.capstone.build_model, {})
         task = TextTask(pieces, corpus, tokenizer, sizes, options, torch.device("cpu"))
         model = task.build_model()
         about = {"task": "text", "recipe": options, "model": sizes, "pieces": {"exercises": None, "borrowed": []}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +16,37 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Baselines:
-    """Nats per character on the held-out text, of models that look at none, one and two characters before."""
+    """Nats per character on the held-out text, of models that look at none, one, two and four characters before.
 
+    Attributes:
+        uniform: of one that gives every character the same chance.
+        fivegram: None where there are too many different characters to count runs of five.
+    """
+
+    uniform: float
     unigram: float
     bigram: float
     trigram: float
+    fivegram: float | None
 
     def as_dict(self) -> dict[str, float]:
         """By name, the simplest first."""
-        return asdict(self)
+        found = {"uniform": self.uniform, "unigram": self.unigram, "bigram": self.bigram, "trigram": self.trigram}
+        return found if self.fivegram is None else {**found, "five-gram": self.fivegram}
 
 
 def measure(train_text: str, val_text: str) -> Baselines:
-    """Count characters, pairs and triples in the training text and score the held-out text with each."""
-    return Baselines(*(loss(train_text, val_text, order) for order in (1, 2, 3)))
+    """Count characters and runs of them in the training text, and score the held-out text with each."""
+    size = len(set(train_text) | set(val_text))
+    uniform, unigram, bigram, trigram = (loss(train_text, val_text, order) for order in (0, 1, 2, 3))
+    countable = size**5 < 2**63  # a run is kept as one number
+    return Baselines(uniform, unigram, bigram, trigram, loss(train_text, val_text, 5) if countable else None)
 
 
 def loss(train_text: str, val_text: str, order: int) -> float:
     """Nats per character on the held-out text, from counts of `order` characters in a row in the training text.
+
+    An `order` of 0 counts nothing: every character of both texts has the same chance.
 
     The counts are smoothed by interpolated Kneser-Ney: each count of a context gives up 0.75, and what that frees goes
     to the next shorter context, in which a character counts once for every different character it was seen to follow.
@@ -46,6 +59,8 @@ def loss(train_text: str, val_text: str, order: int) -> float:
         raise ValueError("val_text is empty: there is nothing to score")
     alphabet, codes = np.unique(_codes(train_text + val_text), return_inverse=True)
     train, val = codes[: len(train_text)], codes[len(train_text) :]
+    if order == 0:
+        return math.log(len(alphabet))
     grams, times = np.unique(_grams(train, order, len(alphabet)), return_counts=True)
     return float(np.log(1 / _probabilities(val, order, len(alphabet), grams, times)).mean())
 

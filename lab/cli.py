@@ -13,11 +13,12 @@ import click
 from lab import corpora, runs
 from lab.console import Screen, prepare_streams
 from lab.errors import LabError
-from lab.recipes import DEMO, RECIPES, TRAIN
+from lab.recipes import PRESETS, REVERSE, SIZES, TRAINING
 
 if TYPE_CHECKING:  # torch takes seconds to load: not before it is needed
     from lab.task import Outcome, Plan
 
+TASKS = click.Choice(["text", "reverse"])
 DEVICES = click.Choice(["auto", "cuda", "mps", "cpu"])
 
 
@@ -69,20 +70,13 @@ def warm(context: click.Context, parameter: click.Parameter, value: float) -> fl
     return value
 
 
-def default(field: str) -> str:
-    """What help says of the default of a recipe's field, where tasks differ."""
-    others = (
-        f"{recipe[field]} for {task}" for task, recipe in RECIPES.items() if recipe is not TRAIN and field in recipe
-    )
-    return ", ".join([str(TRAIN[field]), *others])
-
-
-def size(name: str, high: int, help: str) -> Callable[..., Any]:
-    """An option for a whole number from 1 to `high`; what is not given is as in the task's recipe."""
+def knob(name: str, type: click.ParamType[Any], help: str) -> Callable[..., Any]:
+    """An option whose default is the learner's: in `TrainConfig` of exercise 14 or `build_model` of exercise 16."""
     field = name.removeprefix("--").replace("-", "_")
-    return click.option(
-        name, type=click.IntRange(1, high), default=TRAIN[field], show_default=default(field), help=help
-    )
+    default = "as in your TrainConfig" if field in TRAINING else "as in your build_model"
+    if field in REVERSE:
+        default += f"; {REVERSE[field]} for reverse"
+    return click.option(name, type=type, callback=finite, show_default=default, help=help)
 
 
 def given() -> set[str]:
@@ -147,7 +141,7 @@ runs_option = click.option(
 @click.option(
     "--task",
     "task_name",
-    type=click.Choice(list(RECIPES)),
+    type=TASKS,
     default="text",
     show_default=True,
     help="text: a GPT (exercise 16) learns to go on with a text. reverse: the original transformer (exercise 12) "
@@ -171,20 +165,23 @@ runs_option = click.option(
 )
 @click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Learn any text file (UTF-8) instead.")
 @device_option
-@size("--steps", 10_000_000, "How many batches to learn from.")
-@size("--batch-size", 65_536, "Windows of text in a batch.")
-@size("--context", 65_536, "Tokens that the model sees at once.")
-@size("--layers", 1_000, "Blocks on top of each other.")
-@size("--heads", 1_000, "Attention heads in each block.")
-@size("--width", 65_536, "Numbers per token (d_model), a multiple of the heads.")
 @click.option(
-    "--lr",
-    type=click.FloatRange(0, 10, min_open=True),
-    callback=finite,
-    default=TRAIN["lr"],
-    show_default=default("lr"),
-    help="The largest learning rate.",
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="laptop",
+    show_default=True,
+    help="Options that belong together; those that you give as well win. laptop: your own defaults. gpu: six layers of "
+    "384 numbers, for a data-centre GPU. tiny: seconds, to see that everything works.",
 )
+@knob("--steps", click.IntRange(1, 10_000_000), "How many batches to learn from.")
+@knob("--batch-size", click.IntRange(1, 65_536), "Windows of text in a batch.")
+@knob("--lr", click.FloatRange(0, 10, min_open=True), "The largest learning rate.")
+@knob("--eval-every", click.IntRange(1, 10_000_000), "Steps from one evaluation to the next.")
+@knob("--context", click.IntRange(1, 65_536), "Tokens that the model sees at once.")
+@knob("--layers", click.IntRange(1, 1_000), "Blocks on top of each other.")
+@knob("--heads", click.IntRange(1, 1_000), "Attention heads in each block.")
+@knob("--width", click.IntRange(1, 65_536), "Numbers per token (d_model), a multiple of the heads.")
+@knob("--dropout", click.FloatRange(0, 1, max_open=True), "The share of activations dropped while training.")
 @seed_option
 @click.option("--name", metavar="RUN", help="What to call the run.  [default: a number and what it learns]")
 @click.option(
@@ -223,27 +220,23 @@ def train(
         return
     if text is not None and "corpus" in named:
         raise LabError("--corpus and --text both name what to learn: give one of them")
-    known = RECIPES[task_name]
-    foreign = named & (
-        {"text", "corpus", *TRAIN} - ({"text", "corpus"} if task_name == "text" else set()) - known.keys()
-    )
+    knobs = {*TRAINING, *SIZES}
+    foreign = named & ({"text", "corpus", "preset"} | (knobs - REVERSE.keys())) if task_name == "reverse" else set()
     if foreign:
         raise LabError(f"{spelt(foreign)} means nothing to the task {task_name}: leave it out")
-    recipe = {field: options[field] if field in named else value for field, value in known.items()}
-    if recipe["width"] % recipe["heads"]:
-        raise LabError(f"--width {recipe['width']} can't be divided among --heads {recipe['heads']}: choose a multiple")
     if options["name"] is not None:
         runs.check_free(root, options["name"])
+    own = {name: options[name] for name in knobs & named}
     plan: Plan[Outcome]
     if task_name == "text":
         chosen = corpora.from_file(text) if text is not None else corpora.load(corpus)
         from lab.text import TextPlan
 
-        plan = TextPlan(chosen, recipe)
+        plan = TextPlan(chosen, {**PRESETS[options["preset"]], **own})
     else:
         from lab.reversal import ReversePlan
 
-        plan = ReversePlan(recipe)
+        plan = ReversePlan({**REVERSE, **own})
     from lab.session import new_run
 
     outcome = new_run(
@@ -260,7 +253,7 @@ def train(
 
 @main.command()
 @click.option("--run", "name", metavar="RUN", help="Which run's model.  [default: the one trained last]")
-@click.option("--task", "task_name", type=click.Choice(list(RECIPES)), help="The last run of this task.")
+@click.option("--task", "task_name", type=TASKS, help="The last run of this task.")
 @click.option("--prompt", default="", metavar="TEXT", help="What the text begins with, or the word to reverse.")
 @click.option(
     "--tokens", type=click.IntRange(0, 1_000_000), default=500, show_default=True, help="How many tokens to write."
@@ -287,7 +280,7 @@ def sample(name: str | None, task_name: str | None, root: Path, exercises: Path 
 
 @main.command("map")
 @click.option("--run", "name", metavar="RUN", help="Which run.  [default: the one trained last]")
-@click.option("--task", "task_name", type=click.Choice(list(RECIPES)), help="The last run of this task.")
+@click.option("--task", "task_name", type=TASKS, help="The last run of this task.")
 @click.option(
     "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
 )
@@ -355,12 +348,15 @@ def gpt2(
 @main.command()
 @device_option
 @click.option(
-    "--steps", type=click.IntRange(1, 10_000_000), default=DEMO["steps"], show_default=True, help="How long to train."
+    "--steps",
+    type=click.IntRange(1, 10_000_000),
+    show_default="as in TrainConfig of exercise 14",
+    help="How long to train.",
 )
 @seed_option
 @plain_option
 @runs_option
-def demo(device: str, steps: int, seed: int, plain: bool, root: Path) -> None:
+def demo(device: str, steps: int | None, seed: int, plain: bool, root: Path) -> None:
     """The whole journey with the reference solution, in about two minutes: grade, train, compare, write.
 
     Exit code 0 when the model beats the trigram baseline, 1 when it does not.

@@ -89,9 +89,9 @@ class Meter:
         elif step % self._every == 0 or step == self.total:
             self.screen.say(f"step {step:>6,}/{self.total:,}  {self._figures(step, loss)}")
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, style: str = "") -> None:
         """A line of its own, above the bar."""
-        self.screen.say(text)
+        self.screen.say(text, style)
         self.pace.skip_pause()  # what took time just now was not a step
 
     def _figures(self, step: int, loss: float) -> str:

@@ -10,12 +10,11 @@ from pathlib import Path
 from lab import corpora, runs
 from lab.console import Screen, clock
 from lab.pieces import require
-from lab.recipes import DEMO
 from lab.session import new_run
 from lab.text import TextPlan, TextTask
 
 
-def journey(screen: Screen, root: Path, device: str, steps: int, seed: int) -> bool:
+def journey(screen: Screen, root: Path, device: str, steps: int | None, seed: int) -> bool:
     """Grade all exercises of the reference, train its model, compare it with the baselines and let it write.
 
     Returns:
@@ -34,7 +33,7 @@ def journey(screen: Screen, root: Path, device: str, steps: int, seed: int) -> b
         screen,
         root,
         None,
-        TextPlan(corpus, {**DEMO, "steps": steps}),
+        TextPlan(corpus, {} if steps is None else {"steps": steps}),
         seed=seed,
         device=device,
         exercises=None,

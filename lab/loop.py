@@ -54,6 +54,7 @@ def run_training(training: Training, run: Run, screen: Screen) -> None:
                 for row in training.history[told:]:
                     figures = training.task.figures(row)
                     meter.say(f"step {row['step']:>6,}  {figures}  learning rate {row['lr']:.1e}")
+                    meter.say(f"{'':13}{in_a_line(training.sample(row['step']))}", style="dim")
                 if len(training.history) > told or time.monotonic() - saved > CHECKPOINT_SECONDS:
                     told, saved = len(training.history), time.monotonic()
                     run.save(training.state())
@@ -73,6 +74,16 @@ def run_training(training: Training, run: Run, screen: Screen) -> None:
         raise
     finally:
         draw(training, run, levels)
+
+
+def in_a_line(text: str, width: int = 100) -> str:
+    r"""The beginning of a text, on one line; a slash stands for a line break.
+
+    >>> in_a_line("ROMEO:\nAy me.", 12)
+    'ROMEO: / Ay ...'
+    """
+    line = " / ".join(part for part in text.split("\n") if part)
+    return line if len(line) <= width else line[:width].rstrip() + " ..."
 
 
 def draw(training: Training, run: Run, levels: Mapping[str, float]) -> None:

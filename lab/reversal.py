@@ -21,7 +21,7 @@ from lab.devices import require_memory
 from lab.errors import LabError
 from lab.pieces import Pieces, with_needs
 from lab.plots import attention_map
-from lab.recipes import memory_needed, reverse_options
+from lab.recipes import check_heads, memory_needed, reverse_options
 from lab.runs import Run, shown
 from lab.task import OnStep, Outcome, Plan, Request, Task
 
@@ -251,6 +251,12 @@ class ReverseTask(Task[ReverseOutcome]):
         written = F.pad(written, (0, LONGEST + 1 - written.size(1)), value=PAD)  # (B, 13)
         return (written == reversed_targets(words)).all(1)
 
+    def sample(self, model: nn.Module) -> str:
+        """What it makes of a short, a middling and a long word that were held out."""
+        words = self._some_words(self.config.seed)
+        words = words[3::4] or words
+        return ", ".join(f"{word} -> {text}" for word, text in zip(words, self._write(model, words), strict=True))
+
     def figures(self, row: Mapping[str, Any]) -> str:
         """The losses, and the share of the held-out words."""
         return f"{super().figures(row)}  exact {row['exact']:6.1%}"
@@ -322,25 +328,26 @@ class ReversePlan(Plan[ReverseOutcome]):
     task = ReverseTask
     label = "reverse"
 
-    def __init__(self, recipe: Mapping[str, Any]) -> None:
-        self.recipe = recipe
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.given = given
 
     def check(self, device: torch.device) -> None:
         """Refuse a model that the computer can't hold, and an odd width."""
-        width, layers = self.recipe["width"], self.recipe["layers"]
+        width, heads, layers = (self.given[name] for name in ("width", "heads", "layers"))
+        check_heads(width, heads)
         if width % 2:
             raise LabError(f"--width {width} is odd, and half of a position's numbers are sines: choose an even one")
-        require_memory(memory_needed({**self.recipe, "layers": 2 * layers, "context": LONGEST}), device)
+        require_memory(memory_needed({**self.given, "layers": 2 * layers, "context": LONGEST}), device)
 
     def begin(self, pieces: Pieces, seed: int, device: torch.device) -> ReverseTask:
         """Choose the words that are held out."""
         sizes = {
-            "d_model": self.recipe["width"],
-            "n_heads": self.recipe["heads"],
-            "n_layers": self.recipe["layers"],
-            "d_ff": 4 * self.recipe["width"],
+            "d_model": self.given["width"],
+            "n_heads": self.given["heads"],
+            "n_layers": self.given["layers"],
+            "d_ff": 4 * self.given["width"],
         }
-        return ReverseTask(pieces, held_out_words(seed), sizes, reverse_options(self.recipe, seed), device)
+        return ReverseTask(pieces, held_out_words(seed), sizes, reverse_options(self.given, seed), device)
 
 
 def _random_words(count: int, generator: torch.Generator) -> Tensor:

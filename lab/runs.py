@@ -24,7 +24,7 @@ class Run:
 
     config.json    what is trained on what, how, by which versions, and what was borrowed from the reference
     checkpoint.pt  weights, optimizer, random generators and history after the last step that was saved
-    history.jsonl  a row per evaluation
+    history.jsonl  a row per evaluation, with what the model wrote then
     loss.png       the loss curve
     results.json   how good the model is
     sample.txt     something that it wrote
@@ -66,7 +66,7 @@ class Run:
         import torch  # takes seconds to load: not before it is needed
 
         write_atomically(self.checkpoint, lambda file: torch.save(dict(state), file))
-        write_atomically(self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in state["history"]))
+        write_atomically(self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows_of(state)))
 
     def load(self) -> dict[str, Any]:
         """The state that was saved last.
@@ -101,6 +101,12 @@ class Run:
             return (self.folder / name).read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             raise LabError(f"{self.folder / name} can't be read ({error}); this run is of no use without it") from error
+
+
+def rows_of(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The history of a checkpoint, each row with the `sample` that was written then."""
+    samples = state.get("samples", {})
+    return [{**row, "sample": samples[row["step"]]} if row["step"] in samples else row for row in state["history"]]
 
 
 def create(

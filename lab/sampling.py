@@ -14,13 +14,18 @@ from lab.pieces import Pieces
 DEFAULT_PROMPT = "\n\n"  # after the end of a paragraph, something new begins
 
 
+def beginning(alphabet: str) -> str:
+    """What a text begins with where nobody says: the end of a paragraph, if there are any."""
+    return DEFAULT_PROMPT if "\n" in alphabet else alphabet[0]
+
+
 def encode_prompt(tokenizer: Any, prompt: str, alphabet: str) -> list[int]:
     """The tokens of a prompt; an empty one stands for the end of a paragraph.
 
     Raises:
         LabError: the prompt has a character that the model has never seen.
     """
-    prompt = prompt or (DEFAULT_PROMPT if "\n" in alphabet else alphabet[0])
+    prompt = prompt or beginning(alphabet)
     try:
         return list(tokenizer.encode(prompt))
     except (ValueError, KeyError) as error:

@@ -124,6 +124,13 @@ class Task(ABC, Generic[Result]):
 
     # ---- showing
 
+    @abstractmethod
+    def sample(self, model: nn.Module) -> str:
+        """Something short that the model makes of what it always gets: so one can watch it learn.
+
+        The model comes back as it was, and chance is drawn from a generator of its own.
+        """
+
     def figures(self, row: Mapping[str, Any]) -> str:
         """A row of the history, to be read."""
         return f"train {row['train_loss']:.3f}  held out {row['val_loss']:.3f}"
@@ -152,19 +159,19 @@ class Plan(ABC, Generic[Result]):
 
     Attributes:
         task: what it will be.
-        recipe: sizes and learning rate, as in lab.recipes.
+        given: what the user has settled: options of the command line by their names.
         label: what a run is named after.
         note: something that the user should be told.
     """
 
     task: type[Task[Result]]
-    recipe: Mapping[str, Any]
+    given: Mapping[str, Any]
     label: str
     note: str = ""
 
     @abstractmethod
     def check(self, device: torch.device) -> None:
-        """Refuse what can't work.
+        """Refuse what can't work whatever the pieces are.
 
         Raises:
             LabError: it can't.

@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from lab import baselines, prepare, sampling
-from lab.baselines import Baselines, bits
-from lab.console import Screen, table
+from lab.baselines import Baselines
+from lab.console import Screen
 from lab.corpora import Corpus
 from lab.devices import require_memory
 from lab.pieces import Pieces, with_needs
-from lab.recipes import memory_needed, model_sizes, train_options
+from lab.recipes import SIZES, check_heads, memory_needed, model_sizes, train_options
 from lab.runs import Run
+from lab.scoreboard import scoreboard
 from lab.task import OnStep, Outcome, Plan, Request, Task
 
 SAMPLE = Request()
+SAMPLED = 120  # tokens of what it writes at each evaluation
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,10 @@ class TextOutcome(Outcome):
         return self.loss < self.baselines.trigram
 
     def table(self) -> str:
-        """The losses of all four, in nats and bits per character."""
-        mine = "GPT" if self.run.config["pieces"]["exercises"] is None else "your GPT"
-        losses = {**self.baselines.as_dict(), mine: self.loss}
-        rows = [(name, f"{nats:.3f}", f"{bits(nats):.3f}") for name, nats in losses.items()]
-        return table(rows, header=("held-out loss per character", "nats", "bits"))
+        """The scoreboard: in nats and bits per character."""
+        config = self.run.config
+        mine = "GPT" if config["pieces"]["exercises"] is None else "your GPT"
+        return scoreboard(config["corpus"]["name"], self.baselines.as_dict(), mine, self.loss)
 
     def results(self) -> dict[str, Any]:
         """The same, exactly."""
@@ -62,7 +63,7 @@ class TextTask(Task[TextOutcome]):
         pieces: Pieces,
         corpus: Corpus,
         tokenizer: Any,
-        sizes: Mapping[str, int],
+        sizes: Mapping[str, Any],
         recipe: Mapping[str, Any],
         device: torch.device,
     ) -> None:
@@ -116,7 +117,7 @@ class TextTask(Task[TextOutcome]):
     @cached_property
     def prepared(self) -> prepare.Prepared:
         """The text in tokens, one part of it held out."""
-        return prepare.tokenize(self.pieces, self.corpus, self.sizes["context_length"], self.tokenizer)
+        return prepare.tokenize(self.pieces, self.corpus, self.context_length, self.tokenizer)
 
     @cached_property
     def train_tokens(self) -> Tensor:
@@ -131,11 +132,29 @@ class TextTask(Task[TextOutcome]):
     @property
     def tokens_per_step(self) -> int:
         """Every token of a window is one to guess."""
-        return int(self.config.batch_size * self.sizes["context_length"])
+        return int(self.config.batch_size * self.context_length)
+
+    @cached_property
+    def context_length(self) -> int:
+        """How many tokens the model sees at once."""
+        known = self.sizes.get("context_length")
+        if known is None:  # a build_model whose arguments have other names
+            config: Any = self.new_model().config
+            known = config.context_length
+        return int(known)
 
     def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
         """The loop of exercise 14: whatever it does besides is done here, too."""
         self.pieces.training.train(model, self.train_tokens, self.val_tokens, config, on_step, state)
+
+    def sample(self, model: nn.Module) -> str:
+        """What exercise 16's `complete` writes after the end of a paragraph, always from the same seed."""
+        prompt = sampling.beginning(self.corpus.alphabet)
+        generator = torch.Generator(self.device).manual_seed(self.config.seed)
+        written: str = self.pieces.capstone.complete(
+            model, self.tokenizer, prompt, SAMPLED, SAMPLE.temperature, generator=generator
+        )
+        return written.removeprefix(prompt).strip("\n")
 
     @cached_property
     def baselines(self) -> Baselines:
@@ -188,36 +207,44 @@ class TextPlan(Plan[TextOutcome]):
 
     task = TextTask
 
-    def __init__(self, corpus: Corpus, recipe: Mapping[str, Any]) -> None:
+    def __init__(self, corpus: Corpus, given: Mapping[str, Any]) -> None:
         self.corpus = corpus
-        self.recipe = recipe
+        self.given = given
         self.label = corpus.name
         self.note = corpus.note
 
     def check(self, device: torch.device) -> None:
         """Refuse a model that the computer can't hold, and a text that is too short."""
-        require_memory(memory_needed(self.recipe), device)
-        prepare.check_length(self.corpus, self.recipe["context"])
+        require_memory(memory_needed(self.given), device)
+        prepare.check_length(self.corpus, self.given.get("context", 1))
 
     def begin(self, pieces: Pieces, seed: int, device: torch.device) -> TextTask:
         """Build the tokenizer, and tokenize the text."""
+        options = train_options(pieces.training.TrainConfig(), self.given, seed)
+        sizes = model_sizes(pieces.capstone.build_model, self.given)
+        filled = options | {name: sizes[field] for name, field in SIZES.items() if field in sizes}
+        if {"width", "heads"} <= filled.keys():
+            check_heads(filled["width"], filled["heads"])
+        require_memory(memory_needed(filled), device)
         tokenizer = pieces.capstone.build_tokenizer(self.corpus.text)
-        options, sizes = train_options(self.recipe, seed), model_sizes(self.recipe)
         task = TextTask(pieces, self.corpus, tokenizer, sizes, options, device)
         _ = task.prepared  # so that a text of too few tokens is refused before a run begins
         return task
 
 
 @torch.no_grad()
-def full_loss(model: nn.Module, tokens: Tensor, batch_size: int = 64) -> float:
+def full_loss(model: nn.Module, tokens: Tensor, batch_size: int = 64, length: int | None = None) -> float:
     """The mean loss over all windows of a text that don't overlap, in nats per token: no luck of the draw in it.
 
     Args:
         model: `model(x, y)` returns the logits and the loss.
         tokens: (N,) at least one window and a token more; what is left over at the end is not counted.
         batch_size: windows at a time; no influence on the result.
+        length: of a window; None for the model's context length.
     """
-    length: int = model.config.context_length  # type: ignore[union-attr, assignment]
+    if length is None:
+        config: Any = model.config
+        length = int(config.context_length)
     tokens = tokens.to(next(model.parameters()).device)
     windows = (len(tokens) - 1) // length
     x = tokens[: windows * length].view(windows, length)  # (W, T)

@@ -46,6 +46,7 @@ class Training:
         self.device = next(model.parameters()).device
         self.progress = task.pieces.training.TrainState()
         self.losses: list[float] = []
+        self.samples: dict[int, str] = {}
         torch.manual_seed(self.config.seed)
         self._prepare()
 
@@ -72,6 +73,13 @@ class Training:
     def history(self) -> list[dict[str, Any]]:
         """The rows so far."""
         return list(self.progress.history)
+
+    def sample(self, step: int) -> str:
+        """What the model makes now of what it always gets, kept beside the row of a step."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):  # a learner's own sampling may draw from the global generator
+            self.samples[step] = self.task.sample(self.model)
+        return self.samples[step]
 
     @property
     def finished(self) -> bool:
@@ -114,6 +122,7 @@ class Training:
             "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "history": self.history,
+            "samples": dict(self.samples),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -132,6 +141,7 @@ class Training:
             self.progress.step = state["step"]
             self.losses = state["losses"].tolist()
             self.progress.history = list(state["history"])
+            self.samples = dict(state.get("samples", {}))
         except (KeyError, ValueError, RuntimeError, AttributeError, TypeError) as error:
             raise LabError(f"the checkpoint does not fit your optimizer any more ({error}): train a new run") from error
 

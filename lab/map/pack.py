@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from lab import sampling
 from lab.errors import LabError
 from lab.pieces import Pieces
 from lab.reversal import BOS, EOS, FIRST, LONGEST, encode
-from lab.runs import Run
+from lab.runs import Run, rows_of
 from lab.task import Task
 from lab.text import TextTask
 
@@ -64,7 +64,7 @@ def pack(task: Task[Any], model: nn.Module, run: Run, state: Mapping[str, Any]) 
         "task": run.task,
         "parts": parts(task.pieces),
         "whose": "your own model" if own else "the reference's model",
-        "learned": learned(task, run, state["history"]),
+        "learned": learned(task, run, rows_of(state)),
         **content,
     }
     data["check"]["tolerance"] = TOLERANCE[dtype]
@@ -203,7 +203,7 @@ def reversal_page(model: nn.Module, heads: int) -> dict[str, Any]:
     }
 
 
-def learned(task: Task[Any], run: Run, history: list[Mapping[str, Any]]) -> dict[str, Any]:
+def learned(task: Task[Any], run: Run, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The loss on the way, what counting reaches, and what the model wrote, where the run kept it."""
     rows = [{key: float(row[key]) for key in ("step", "train_loss", "val_loss")} for row in history]
     samples = [{"step": row["step"], "text": row["sample"]} for row in history if row.get("sample")]

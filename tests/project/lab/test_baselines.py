@@ -6,7 +6,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.baselines import measure
@@ -28,11 +28,13 @@ def probability(counts: Counter[str], context: str, char: str, alphabet: set[str
     return (kept + 0.75 * len(followers) * shorter) / sum(followers.values())
 
 
+@settings(deadline=None)
 @given(texts, texts.filter(bool))
 def test_the_losses_are_those_of_interpolated_kneser_ney(train: str, val: str) -> None:
     alphabet = set(train + val)
     found = measure(train, val).as_dict()
-    for order, name in enumerate(["unigram", "bigram", "trigram"], start=1):
+    assert found["uniform"] == pytest.approx(math.log(len(alphabet)))
+    for order, name in {1: "unigram", 2: "bigram", 3: "trigram", 5: "five-gram"}.items():
         total = 0.0
         for at, char in enumerate(val):
             width = min(order, at + 1)  # the first characters have a shorter context
@@ -43,13 +45,14 @@ def test_the_losses_are_those_of_interpolated_kneser_ney(train: str, val: str) -
         assert found[name] == pytest.approx(total / len(val), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(texts)
 def test_all_continuations_together_have_probability_one(train: str) -> None:
     # With one character more in the held-out text, the sum of the losses grows by that character's.
     alphabet = sorted({*train, "a", "b", "c"})
     everything = "".join(alphabet)
     context = "ab"
-    for name in ("unigram", "bigram", "trigram"):
+    for name in ("uniform", "unigram", "bigram", "trigram", "five-gram"):
         shares = []
         for char in alphabet:
             # Both texts name all characters, so that the alphabet is the same in all cases.
@@ -65,8 +68,17 @@ def test_each_character_more_of_context_helps_on_the_plays() -> None:
     text = plays().text
     cut = len(text) * 9 // 10
     losses = measure(text[:cut], text[cut:])
-    assert losses.unigram > losses.bigram + 0.5 > losses.trigram + 0.8
+    assert losses.fivegram is not None
+    assert losses.uniform > losses.unigram + 0.5 > losses.bigram + 1.0 > losses.trigram + 1.3 > losses.fivegram + 1.6
     assert losses.trigram == pytest.approx(2.10, abs=0.01)
+
+
+def test_where_there_are_too_many_characters_for_runs_of_five_these_are_left_out() -> None:
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 7000)))  # 7000 to the power of 5 is more than an int64 holds
+    found = measure(text, text[:100])
+    assert found.fivegram is None
+    assert "five-gram" not in found.as_dict()
+    assert math.isfinite(found.trigram)
 
 
 def test_nothing_to_score_is_an_error() -> None:

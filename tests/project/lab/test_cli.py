@@ -23,7 +23,10 @@ from lab import corpora, demo, pieces, runs
 from lab.cli import main
 from lab.console import Meter
 from lab.corpora import Corpus
+from lab.loop import in_a_line
 from lab.pieces import open_pieces
+from lab.recipes import PRESETS
+from lab.scoreboard import scoreboard
 from lab.text import TextTask
 from lab.training import Training, load_weights
 
@@ -97,14 +100,35 @@ def test_train_shows_steps_loss_speed_and_time_left_and_the_baselines(train: Lab
     output = train().output
     assert re.search(r"step +8/8 +loss \d\.\d+ +[\d,]+ tokens/s +0:00 left", output)
     assert re.search(r"step +8  train \d\.\d+  held out \d\.\d+", output)
-    assert all(name in output for name in ("unigram", "bigram", "trigram", "GPT"))
+    assert all(name in output for name in ("uniform", "unigram", "bigram", "trigram", "five-gram", "> GPT"))
+
+
+def test_each_evaluation_shows_what_the_model_writes_and_keeps_it(train: Lab, tmp_path: Path) -> None:
+    output = train("--name", "cats", "--steps", 40, "--lr", 0.03).output
+    rows = [json.loads(line) for line in (tmp_path / "runs" / "cats" / "history.jsonl").read_text().splitlines()]
+    assert len({row["sample"] for row in rows}) == len(rows) == 4  # it has learned something in between
+    for row in rows:
+        assert in_a_line(row["sample"]) in output
+    page = (tmp_path / "runs" / "cats" / "map.html").read_text(encoding="utf-8")
+    assert all(json.dumps(row["sample"], ensure_ascii=False) in page for row in rows)
+
+
+def test_the_scoreboard_puts_the_model_where_it_belongs() -> None:
+    counted = {"uniform": 4.0, "trigram": 2.0, "five-gram": 1.6}
+    lines = scoreboard("mine", counted, "your GPT", 1.8).splitlines()[2:]
+    assert [line.split("  ")[0] for line in lines] == ["uniform", "trigram", "> your GPT", "five-gram"]
+    assert lines[2].split()[-2:] == ["1.800", "2.597"]  # 1.8 / ln 2
+    known = scoreboard("plays", counted, "your GPT", 1.2)
+    assert known.index("nanoGPT on a laptop *") < known.index("five-gram") < known.index("nanoGPT on a GPU *")
+    assert known.index("nanoGPT on a GPU *") < known.index("> your GPT")
+    assert "Tiny Shakespeare" in known.splitlines()[-1]
 
 
 def test_the_configuration_holds_all_that_it_takes_to_do_the_run_again(train: Lab, tmp_path: Path) -> None:
     train("--name", "cats", "--seed", 5, "--lr", 0.002)
     config = json.loads((tmp_path / "runs" / "cats" / "config.json").read_text())
     assert config["corpus"]["sha256"] == Corpus("", "", TEXT).sha256
-    assert config["model"] == {"context_length": 8, "d_model": 8, "n_heads": 2, "n_layers": 1}
+    assert config["model"] == {"context_length": 8, "d_model": 8, "n_heads": 2, "n_layers": 1, "dropout": 0.0}
     assert (config["recipe"]["seed"], config["recipe"]["max_lr"], config["recipe"]["steps"]) == (5, 0.002, 8)
     assert config["pieces"] == {"exercises": None, "borrowed": []}
     assert {"python", "torch"} <= config["versions"].keys()
@@ -416,7 +440,8 @@ def test_a_stream_that_can_t_show_every_character_will_do(encoding: str, tmp_pat
 def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo on a text that is learned in a few steps, without the grading."""
     monkeypatch.setattr(demo, "grade", lambda **_: True)
-    monkeypatch.setattr(demo, "DEMO", {**demo.DEMO, "context": 32, "width": 32, "layers": 1, "lr": 1e-2})
+    plan = demo.TextPlan
+    monkeypatch.setattr(demo, "TextPlan", lambda corpus, given: plan(corpus, {**PRESETS["tiny"], **given}))
     monkeypatch.setattr(corpora, "load", lambda: Corpus("cats", "cats", "abcdefghijklmnop qrstuvwxyz\n" * 400))
 
 

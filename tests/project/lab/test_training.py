@@ -144,6 +144,12 @@ def test_what_the_learner_changes_in_their_loop_shows_in_the_run(
     ]
 
 
+def test_what_is_written_on_the_way_changes_nothing(start: Callable[..., Training], run: Run) -> None:
+    watched = start(dropout=0.3)
+    run_training(watched, run, Screen(plain=True))
+    assert watched.history == finish(start(dropout=0.3)).history
+
+
 def test_ctrl_c_stops_after_the_step_and_saves_it(
     start: Callable[..., Training], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +169,11 @@ def test_ctrl_c_stops_after_the_step_and_saves_it(
     second = start()
     second.restore(run.load())
     run_training(second, run, Screen(plain=True))
-    assert second.losses == finish(start()).losses
+    whole = start()
+    run_training(whole, runs.create(run.folder.parent, "whole", "cats", {}), Screen(plain=True))
+    assert second.losses == whole.losses
+    assert second.samples == whole.samples
+    assert list(second.samples) == [5, 10, 12]
     assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
