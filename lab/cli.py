@@ -182,6 +182,21 @@ runs_option = click.option(
 @knob("--heads", click.IntRange(1, 1_000), "Attention heads in each block.")
 @knob("--width", click.IntRange(1, 65_536), "Numbers per token (d_model), a multiple of the heads.")
 @knob("--dropout", click.FloatRange(0, 1, max_open=True), "The share of activations dropped while training.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="bfloat16 runs the matrix products in 16 bits. auto: where the GPU is made for it.",
+)
+@click.option("--compile", is_flag=True, help="Let PyTorch compile the model first: a minute later, it runs faster.")
+@click.option(
+    "--accumulate",
+    type=click.IntRange(1, 65_536),
+    default=1,
+    show_default=True,
+    help="Cut each batch into so many pieces, one in memory at a time.",
+)
 @seed_option
 @click.option("--name", metavar="RUN", help="What to call the run.  [default: a number and what it learns]")
 @click.option(
@@ -220,7 +235,7 @@ def train(
         return
     if text is not None and "corpus" in named:
         raise LabError("--corpus and --text both name what to learn: give one of them")
-    knobs = {*TRAINING, *SIZES}
+    knobs = {*TRAINING, *SIZES, "dtype", "compile", "accumulate"}
     foreign = named & ({"text", "corpus", "preset"} | (knobs - REVERSE.keys())) if task_name == "reverse" else set()
     if foreign:
         raise LabError(f"{spelt(foreign)} means nothing to the task {task_name}: leave it out")

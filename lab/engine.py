@@ -11,14 +11,19 @@ from torch import Tensor, nn
 
 from lab.errors import LabError
 
-DTYPES = ("auto", "float32", "bfloat16")
+PLAIN: dict[str, Any] = {"dtype": "float32", "compile": False, "accumulate": 1}
 
 
-def settle(dtype: str, device: torch.device) -> str:
-    """What "auto" means on a device: bfloat16 on a GPU that multiplies in it, else float32."""
-    if dtype != "auto":
-        return dtype
-    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+def settle(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """How a model is run on a device, from the options of the command line by their names.
+
+    By itself ("auto"), a GPU that multiplies in bfloat16 does so; everything else runs in float32.
+    """
+    running = {name: given.get(name, value) for name, value in PLAIN.items()}
+    if given.get("dtype", "auto") == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        running["dtype"] = "bfloat16" if fast else "float32"
+    return running
 
 
 class Engine(nn.Module):
@@ -35,9 +40,7 @@ class Engine(nn.Module):
             add up to those of the whole batch.
     """
 
-    def __init__(
-        self, model: nn.Module, dtype: str = "float32", compile: bool = False, accumulate: int = 1
-    ) -> None:
+    def __init__(self, model: nn.Module, dtype: str = "float32", compile: bool = False, accumulate: int = 1) -> None:
         super().__init__()
         self.model = model
         self.dtype = getattr(torch, dtype)
@@ -60,7 +63,7 @@ class Engine(nn.Module):
         loss, logits = InPieces.apply(self, x, y, *parameters)  # type: ignore[no-untyped-call]
         return logits, loss
 
-    def once(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def once(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Any]:
         """One call of the model."""
         try:
             with self.precision(x.device):
@@ -87,13 +90,14 @@ class InPieces(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, engine: Engine, x: Tensor, y: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
-        total, rows, gradients = torch.zeros((), device=x.device), [], [None] * len(parameters)
+        gradients: list[Tensor | None] = [None] * len(parameters)
+        total, rows = torch.zeros((), device=x.device), []
         for x_piece, y_piece in zip(x.chunk(engine.accumulate), y.chunk(engine.accumulate), strict=True):
             with torch.enable_grad():
                 logits, loss = engine.once(x_piece, y_piece)
-                share = loss * (len(x_piece) / len(x))  # a mean over the batch is the mean of its pieces' means
+                share: Tensor = loss * (len(x_piece) / len(x))  # a mean over the batch is the mean of its pieces' means
             found = torch.autograd.grad(share, parameters, allow_unused=True)
-            gradients = [new if old is None else old if new is None else old + new for old, new in zip(gradients, found, strict=True)]
+            gradients = [added(old, new) for old, new in zip(gradients, found, strict=True)]
             total = total + share.detach()
             rows.append(logits.detach())
         ctx.gradients = gradients
@@ -106,11 +110,6 @@ class InPieces(torch.autograd.Function):
         return (None, None, None, *(None if g is None else g * outer[0] for g in ctx.gradients))
 
 
-def check_pieces(recipe: Mapping[str, Any], accumulate: int) -> None:
-    """Refuse more pieces than a batch has windows.
-
-    Raises:
-        LabError: there are more.
-    """
-    if accumulate > recipe["batch_size"]:
-        raise LabError(f"--accumulate {accumulate} cuts a batch of {recipe['batch_size']} into more pieces than it has")
+def added(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+    """The sum of two gradients, where None is one that is not there."""
+    return new if old is None else old if new is None else old + new

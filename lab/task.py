@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lab.console import Screen
+from lab.engine import PLAIN
 from lab.pieces import Pieces
 from lab.runs import Run
 
@@ -57,13 +58,21 @@ class Task(ABC, Generic[Result]):
         pieces: what everything is made of.
         recipe: the fields of exercise 14's `TrainConfig`, as config.json keeps them.
         device: where its batches go.
+        running: how the model is run while it trains, as in lab.engine: `dtype`, `compile` and `accumulate`.
     """
 
     name: ClassVar[str]  # as --task spells it, and config.json
     exercises: ClassVar[tuple[str, ...]]  # those that it is made of
     requests: ClassVar[frozenset[str]]  # the fields of a `Request` that mean something to it
 
-    def __init__(self, pieces: Pieces, recipe: Mapping[str, Any], device: torch.device) -> None:
+    def __init__(
+        self,
+        pieces: Pieces,
+        recipe: Mapping[str, Any],
+        device: torch.device,
+        running: Mapping[str, Any] = PLAIN,
+    ) -> None:
+        self.running = running
         self.pieces = pieces
         self.recipe = recipe
         self.device = device

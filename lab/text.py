@@ -16,6 +16,8 @@ from lab.baselines import Baselines
 from lab.console import Screen
 from lab.corpora import Corpus
 from lab.devices import require_memory
+from lab.engine import PLAIN, settle
+from lab.errors import LabError
 from lab.pieces import Pieces, with_needs
 from lab.recipes import SIZES, check_heads, memory_needed, model_sizes, train_options
 from lab.runs import Run
@@ -66,8 +68,9 @@ class TextTask(Task[TextOutcome]):
         sizes: Mapping[str, Any],
         recipe: Mapping[str, Any],
         device: torch.device,
+        running: Mapping[str, Any] = PLAIN,
     ) -> None:
-        super().__init__(pieces, recipe, device)
+        super().__init__(pieces, recipe, device, running)
         self.corpus = corpus
         self.tokenizer = tokenizer
         self.sizes = sizes
@@ -77,7 +80,8 @@ class TextTask(Task[TextOutcome]):
     def reopen(cls, pieces: Pieces, run: Run, device: torch.device) -> TextTask:
         """The task of a run, from its own copy of the text."""
         corpus, tokenizer = prepare.corpus_of(run), prepare.tokenizer_of(pieces, run)
-        return cls(pieces, corpus, tokenizer, run.config["model"], run.config["recipe"], device)
+        about = run.config
+        return cls(pieces, corpus, tokenizer, about["model"], about["recipe"], device, about.get("running", PLAIN))
 
     def describe(self) -> dict[str, Any]:
         """The corpus, the tokenizer, the sizes of the model and the recipe."""
@@ -92,6 +96,7 @@ class TextTask(Task[TextOutcome]):
             "tokenizer": prepare.remember(self.tokenizer, self.corpus),
             "model": dict(self.sizes),
             "recipe": dict(self.recipe),
+            "running": dict(self.running),
         }
 
     def files(self) -> dict[str, str]:
@@ -225,9 +230,15 @@ class TextPlan(Plan[TextOutcome]):
         filled = options | {name: sizes[field] for name, field in SIZES.items() if field in sizes}
         if {"width", "heads"} <= filled.keys():
             check_heads(filled["width"], filled["heads"])
-        require_memory(memory_needed(filled), device)
+        running = settle(self.given, device)
+        if running["accumulate"] > options["batch_size"]:
+            raise LabError(
+                f"--accumulate {running['accumulate']}: a batch has {options['batch_size']} windows, and can't be cut "
+                "into more pieces than that"
+            )
+        require_memory(memory_needed({**filled, **running}), device)
         tokenizer = pieces.capstone.build_tokenizer(self.corpus.text)
-        task = TextTask(pieces, self.corpus, tokenizer, sizes, options, device)
+        task = TextTask(pieces, self.corpus, tokenizer, sizes, options, device, running)
         _ = task.prepared  # so that a text of too few tokens is refused before a run begins
         return task
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lab.engine import Engine
 from lab.errors import LabError
 from lab.task import Task
 
@@ -42,6 +43,7 @@ class Training:
     def __init__(self, task: Task[Any], model: nn.Module) -> None:
         self.task = task
         self.model = model
+        self.engine = Engine(model, **task.running)  # what the loop sees
         self.config = task.config
         self.device = next(model.parameters()).device
         self.progress = task.pieces.training.TrainState()
@@ -56,10 +58,10 @@ class Training:
         A loop that makes them only once it begins is given those of exercise 14; it makes its own again at step 0.
         """
         with contextlib.suppress(Exception):
-            self.task.train(self.model, replace(self.config, steps=0), lambda *_: None, self.progress)
+            self.task.train(self.engine, replace(self.config, steps=0), lambda *_: None, self.progress)
         if self.progress.optimizer is None:
             pieces, config = self.task.pieces.training, self.config
-            groups = pieces.parameter_groups(self.model, config.weight_decay)
+            groups = pieces.parameter_groups(self.engine, config.weight_decay)
             self.progress.optimizer = pieces.AdamW(groups, betas=config.betas)
         if self.progress.generator is None:
             self.progress.generator = torch.Generator().manual_seed(self.config.seed)
@@ -99,7 +101,7 @@ class Training:
             self.losses.append(float(loss))
             after_step(loss)
 
-        self.task.train(self.model, self.config, on_step, self.progress)
+        self.task.train(self.engine, self.config, on_step, self.progress)
 
     def _lr(self) -> float:
         return float(self.progress.optimizer.param_groups[0]["lr"])
