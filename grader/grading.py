@@ -97,7 +97,7 @@ class Grading:
         """Run all checks of one exercise."""
         attempt = self.attempt(entry)
         checks = [attempt.check(info) for info in checks_of(entry.suite)]
-        result = ExerciseResult.of(entry.stem, checks, attempt.borrowed, attempt.notes)
+        result = ExerciseResult.of(entry.stem, checks, attempt.borrowed, attempt.notes, attempt.printed)
         self._passes[entry.stem] = result.status == "pass"
         if result.status in ("fail", "error"):
             self._diagnose(entry, result)
@@ -204,6 +204,7 @@ class Attempt:
         self.entry = entry
         self.ran = False
         self.notes: list[str] = []  # what is to be told and costs nothing
+        self.printed: list[str] = []  # what the sources print when they are imported
         self._infos = {info.name: info for info in checks_of(entry.suite)}
         self._results: dict[str, CheckResult] = {}
         self._obstacle: Verdict | None = None
@@ -306,6 +307,7 @@ class Attempt:
 
     def _failed_import(self) -> Verdict | None:
         verdict = self.grading.runner.open(self.entry, self.chosen.sources)
+        self.printed = verdict.evidence.printed
         return None if verdict.status == "pass" else verdict
 
 

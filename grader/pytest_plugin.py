@@ -22,6 +22,7 @@ from grader.judging.reference import here
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Exercise
 from grader.probing.outcome import Probe, observe
+from grader.probing.prints import marked
 from grader.probing.random import Random
 from grader.results import CheckResult
 
@@ -88,7 +89,8 @@ class CheckItem(pytest.Item):
         if isinstance(error, CheckFailed):
             result = error.result
             hidden = ", a hidden check" if result.hidden else ""
-            return f"{result.says}  ({result.status}, 0 of {result.max_points} points{hidden})\n\n{result.message}"
+            told = result.message + marked("\n".join(result.evidence.printed))
+            return f"{result.says}  ({result.status}, 0 of {result.max_points} points{hidden})\n\n{told}"
         if isinstance(error, GraderError):
             return str(error)
         return super().repr_failure(excinfo, style)

@@ -24,14 +24,19 @@ SEVERITY: tuple[Status, ...] = ("error", "timeout", "fail", "blocked", "todo", "
 class Evidence:
     """What there is to look at when a check fails. A hidden check's inputs are never in it.
 
-    `spot` is the line to open (path:line), `name` the name of the exercise that the check calls last, `inputs` what
-    it calls and with what, `beside` the learner's numbers beside the expected ones; both as lines of text.
+    `spot` is the line to open (path:line), `name` the name of the exercise that is at fault, `inputs` what the check
+    calls and with what, `beside` the learner's numbers beside the expected ones, `numbers` whether the message tells
+    of these alone. `code` is the line that failed, with what stands in it, `printed` what the learner's code printed,
+    which is kept of a check that passes as well.
     """
 
     spot: str = ""
     name: str = ""
     inputs: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
+    numbers: bool = False
+    code: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class CheckResult:
 class ExerciseResult:
     """What came of one exercise, with the pieces that were borrowed from the reference to grade it.
 
-    `notes` are sentences on the sources that no check depends on.
+    `notes` are sentences on the sources that no check depends on, `printed` what they print when they are imported.
     """
 
     stem: str
@@ -94,16 +99,22 @@ class ExerciseResult:
     borrowed: list[str] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     @classmethod
     def of(
-        cls, stem: str, checks: Iterable[CheckResult], borrowed: Iterable[str], notes: Sequence[str] = ()
+        cls,
+        stem: str,
+        checks: Iterable[CheckResult],
+        borrowed: Iterable[str],
+        notes: Sequence[str] = (),
+        printed: Sequence[str] = (),
     ) -> ExerciseResult:
         """Add up the checks; the exercise has the most severe status among them."""
         checks = list(checks)
         status = min((check.status for check in checks), key=SEVERITY.index)
         points, most = sum(check.points for check in checks), sum(check.max_points for check in checks)
-        return cls(stem, status, points, most, list(borrowed), checks, list(notes))
+        return cls(stem, status, points, most, list(borrowed), checks, list(notes), list(printed))
 
     def check(self, name: str) -> CheckResult:
         """One check's result, by the name of its function."""

@@ -69,6 +69,10 @@ def test(
     for exercise in result.exercises:
         if exercise.status not in ("pass", "todo"):
             report.details(exercise, everything)
+        elif ex and exercise.status == "pass":
+            report.passed(exercise)
+        elif ex:
+            report.printed(exercise)
     report.summary(result)
     if json_file is not None:
         result.write(json_file)

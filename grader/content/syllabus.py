@@ -25,6 +25,7 @@ class Entry:
     forbids: tuple[str, ...]  # its own and those of all earlier exercises
     operators: tuple[str, ...]  # the same as operators of torch
     reads: tuple[str, ...]
+    understood: str = ""  # what whoever passes it has understood, in a sentence
 
     @property
     def label(self) -> str:
@@ -84,6 +85,7 @@ def load(path: Path = ROOT / "exercises" / "syllabus.toml") -> tuple[Entry, ...]
                 forbids=(*forbidden, *item.get("forbids_here", [])),
                 operators=(*operators, *item.get("operators_here", [])),
                 reads=tuple(item.get("reads", [])),
+                understood=item.get("understood", ""),
             )
         )
     return tuple(entries)

@@ -38,44 +38,64 @@ class Judge:
     Code under test runs in this process. A judge whose learner lives elsewhere overrides `run_import` and `run_probe`.
     """
 
-    def __init__(self, stem: str, learner: Assembly, reference: Reference, seed: int, guard: Guard = no_limit) -> None:
+    def __init__(
+        self,
+        stem: str,
+        learner: Assembly,
+        reference: Reference,
+        seed: int,
+        guard: Guard = no_limit,
+        owned: bool = False,
+    ) -> None:
+        """
+        Args:
+            stem: the exercise.
+            learner: the assembly under test.
+            reference: what it is compared with.
+            seed: what all inputs are drawn from.
+            guard: stops what runs too long.
+            owned: whether the hidden checks are the learner's own, who may be told what their code says in them.
+        """
         self.stem = stem
         self.learner = learner
         self.reference = reference
         self.seed = seed
         self.guard = guard
+        self.owned = owned
         self.seen: dict[str, Seen] = {}  # by the check's name
 
     def load(self, limit: float) -> Verdict:
         """Import the learner's module: the first rung of the ladder."""
         outcome = self.run_import(limit)
-        verdict, failure = self._verdict(outcome), outcome.failure
-        if failure is None or not failure.places:
-            return verdict
-        return replace(verdict, evidence=Evidence(self._spot(failure.places[-1])))
+        failure = outcome.failure
+        spot = self._spot(failure.places[-1]) if failure is not None and failure.places else ""
+        return replace(self._verdict(outcome), evidence=Evidence(spot, printed=outcome.printed.splitlines()))
 
     def judge(self, check: Check, limit: float, hidden: bool = False) -> Verdict:
         """Run one check and say what came of it; the learner's side may take `limit` seconds.
 
-        Of a hidden check the verdict says nothing that a probe put in, and nothing that learner's code says of it.
+        Of a hidden check the verdict says nothing that a probe put in, and nothing that learner's code says of it,
+        unless the check is `owned`.
 
         Raises:
             ReferenceBroken: the probe fails on the reference.
         """
         want, calls = self.run_reference(check, hidden)
-        outcome = self.run_probe(check, limit)
-        told = _withheld(outcome) if hidden else outcome
+        outcome, secret = self.run_probe(check, limit), hidden and not self.owned
+        told = _withheld(outcome) if secret else outcome
         if outcome.failure is not None:
             message, verdict = None, self._verdict(told, outcome.failure, calls)
         else:
-            message = self.compare(check, outcome.value, want, hidden)
+            message = self.compare(check, outcome.value, want, secret)
             status: Status = "pass" if message is None else "fail"
-            verdict = Verdict(status, (message or "") + told.printed, outcome.seconds)
+            verdict = Verdict(status, message or "", outcome.seconds)
         self.seen[check.__name__] = Seen(verdict.status, message or "", outcome, want)
-        if verdict.status == "pass":
-            return verdict
-        evidence = self._evidence(check, calls, outcome.failure, message)
-        return replace(verdict, evidence=replace(evidence, inputs=[]) if verdict.status == "todo" else evidence)
+        evidence = Evidence()
+        if verdict.status != "pass":
+            evidence = self._evidence(check, calls, outcome.failure, message)
+        if verdict.status == "todo":
+            evidence = replace(evidence, inputs=[])
+        return replace(verdict, evidence=replace(evidence, printed=told.printed.splitlines()))
 
     def close(self) -> None:
         """Clear the code under test away."""
@@ -173,7 +193,8 @@ class Judge:
         if mismatch is not None and mismatch.difference is not None and not calls.secret:
             axes = Comparison(axes=check.axes).axes_of(mismatch.difference.path)
             rows = beside(mismatch.difference, axes)
-        return Evidence(spot, name, [*calls.lines, *rest], rows)
+        numbers = bool(rows) and mismatch is not None and mismatch.path is not None
+        return Evidence(spot, name, [*calls.lines, *rest], rows, numbers)
 
     def _at_fault(
         self, check: Check, calls: Calls, failure: Failure | None, mismatch: Mismatch | None
@@ -212,7 +233,7 @@ class Judge:
         return f"{words} Compare the names with those in the docstring." if "no attribute" in failure.message else words
 
     def _verdict(self, outcome: Outcome, whole: Failure | None = None, calls: Calls | None = None) -> Verdict:
-        """Put an outcome into words. A call that came back is a pass; its message holds the prints.
+        """Put an outcome into words. A call that came back is a pass.
 
         Args:
             outcome: what came of the code, as far as it may be told.
@@ -221,7 +242,7 @@ class Judge:
         """
         failure, seconds = outcome.failure, outcome.seconds
         if failure is None:
-            return Verdict("pass", outcome.printed, seconds)
+            return Verdict("pass", seconds=seconds)
         where = f" at {self._spot(failure.places[-1])}" if failure.places else ""
         if self._is_todo(failure):
             return Verdict("todo", f"Not written yet:{where.removeprefix(' at')}", seconds)
@@ -244,8 +265,8 @@ class Judge:
             kind = f"Your code asks for more memory than it may have.\n{kind}"
         if not failure.places:
             words = self._unusable(whole or failure, kind, calls or Calls())
-            return Verdict("fail", words + outcome.printed, seconds)
-        return Verdict("error", "\n".join([kind, *self._trace(failure.places)]) + outcome.printed, seconds)
+            return Verdict("fail", words, seconds)
+        return Verdict("error", "\n".join([kind, *self._trace(failure.places)]), seconds)
 
     def _is_todo(self, failure: Failure) -> bool:
         return (
@@ -283,8 +304,7 @@ class Judge:
 
 def _withheld(outcome: Outcome) -> Outcome:
     """An outcome without what the learner's code says itself, which could repeat a hidden check's input."""
-    printed = "\nYour code prints something here; of a hidden check it is not shown." if outcome.printed else ""
     failure = outcome.failure
     if failure is not None and failure.kind in ("raised", "memory"):
         failure = replace(failure, message="")
-    return replace(outcome, failure=failure, printed=printed)
+    return replace(outcome, failure=failure, printed="")

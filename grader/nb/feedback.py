@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from grader.probing.prints import marked
 from grader.results import CheckResult, ExerciseResult
 from grader.screens.failure import known
 
@@ -22,6 +23,7 @@ def feedback(check: CheckResult) -> str:
         evidence.spot and f"Look at {evidence.spot}",
         "\n".join(evidence.beside),
         "\n".join(["The check calls:", *evidence.inputs]) if evidence.inputs else "",
+        marked("\n".join(evidence.printed)).strip(),
     ]
     text = clean("\n\n".join(part for part in parts if part))
     return text if len(text) <= LIMIT else f"{text[:LIMIT]} ..."

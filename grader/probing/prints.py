@@ -52,15 +52,20 @@ class Tape(io.TextIOBase):
             yield
 
     def excerpt(self) -> str:
-        """The first lines, marked as the learner's, to be added to a message; '' if nothing was printed."""
+        """The first lines; '' if nothing was printed."""
         text = "".join(self._kept)
         if not text.strip():
             return ""
         lines = text.rstrip("\n").split("\n")
-        shown = [f"  | {clean(line[:EXCERPT_WIDTH])}" for line in lines[:EXCERPT_LINES]]
+        shown = [clean(line[:EXCERPT_WIDTH]) for line in lines[:EXCERPT_LINES]]
         if len(lines) > EXCERPT_LINES or self.size > sum(map(len, self._kept)):
-            shown.append("  | ... (run your code by itself to see the rest)")
-        return "\n".join(["", "Your code printed:", *shown])
+            shown.append("... (run your code by itself to see the rest)")
+        return "\n".join(shown)
+
+
+def marked(printed: str) -> str:
+    """What was printed, marked as the learner's, to be added to a message; '' if nothing was."""
+    return "\n".join(["", "Your code printed:", *(f"  | {line}" for line in printed.splitlines())]) if printed else ""
 
 
 def clean(text: str) -> str:

@@ -18,6 +18,7 @@ from grader.judging.reference import Reference
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Failure, Guard, Outcome, no_limit
+from grader.probing.prints import marked
 from grader.probing.stopwatch import RanOut, interruption, ran_out
 from grader.results import Evidence
 from grader.sandbox import telling
@@ -93,18 +94,23 @@ class IsolatedJudge(Judge):
     def load(self, limit: float) -> Verdict:
         """As everywhere; of what fails, in words that are not the submission's."""
         verdict = super().load(limit)
-        if verdict.status == "pass" or not self.secret:
+        if not self.secret:
             return verdict
+        if verdict.status == "pass":
+            return replace(verdict, evidence=Evidence())
         assert self._imported is not None
         message, spot = telling.not_imported(self._imported, self.learner.sources)
+        said = verdict.message + marked("\n".join(verdict.evidence.printed))
         evidence = Evidence("" if spot is None else self._spot(spot))
-        return replace(verdict, message=message, evidence=evidence, words=telling.words(verdict.message))
+        return replace(verdict, message=message, evidence=evidence, words=telling.words(said))
 
     def judge(self, check: Check, limit: float, hidden: bool = False) -> Verdict:
         """As everywhere; of what fails, in words that are not the submission's. Its own are kept beside them."""
         verdict = super().judge(check, limit, hidden)
-        if verdict.status == "pass" or not self.secret:
+        if not self.secret:
             return verdict
+        if verdict.status == "pass":
+            return replace(verdict, evidence=Evidence())
         seen, (want, calls) = self.seen[check.__name__], self.run_reference(check, hidden)
         failure, mismatch = seen.outcome.failure, None
         if verdict.status == "todo":
@@ -121,9 +127,10 @@ class IsolatedJudge(Judge):
         evidence = replace(evidence, beside=[telling.sentence(row) for row in evidence.beside])
         if verdict.status == "todo":
             evidence = replace(evidence, inputs=[])
-        whole = seen.message + seen.outcome.printed
-        said = whole if failure is None else self._verdict(seen.outcome, failure, calls).message
-        return replace(verdict, message=message, evidence=evidence, words=telling.words(said))
+        whole = seen.message + marked(seen.outcome.printed)
+        if failure is not None:
+            whole = self._verdict(seen.outcome, failure, calls).message + marked(seen.outcome.printed)
+        return replace(verdict, message=message, evidence=evidence, words=telling.words(whole))
 
     def _difference(self, check: Check, got: Any, want: Any, comparison: Comparison) -> Mismatch | None:
         """As everywhere, but not for ever: what was sent may be made to be slow."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from textwrap import wrap
 from typing import IO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
@@ -75,37 +75,77 @@ class Printer:
         self._links = self.console.is_terminal and self.console.color_system is not None and hyperlinks(os.environ)
 
     def line(self, line: Text | str = "", style: str = "") -> None:
-        """Print a line; the terminal wraps it where it must. A string is taken as it is."""
-        text = Text(line, style=style) if isinstance(line, str) else line
+        """Print a line, broken between words where the terminal ends. A string is taken as it is."""
+        for each in self.lines(line, style):
+            self.console.print(each, soft_wrap=True)
+
+    def lines(self, line: Text | str = "", style: str = "", width: int | None = None) -> list[Text]:
+        """A line as it is printed: broken between words, and further lines indented as the first one is.
+
+        Nothing is broken inside of a word, and what is read aloud, or goes into a file, is not broken at all.
+
+        Args:
+            line: the line; one that holds several is left as it is.
+            style: of a string.
+            width: how long it may be; as long as the terminal's by default.
+        """
+        text = Text(line, style=style) if isinstance(line, str) else line.copy()
         if self.ascii:
-            text = text.copy()
             text.plain = self.safe(text.plain)
-        self.console.print(text, soft_wrap=True)
+        width = self.width if width is None else width
+        if text.cell_len <= width or "\n" in text.plain:
+            return [text]
+        indent = min(len(text.plain) - len(text.plain.lstrip()), width // 2)
+        first, *more = text[indent:].divide(_breaks(text.plain[indent:], width - indent))
+        found = [text[:indent].append_text(first), *(Text(" " * indent).append_text(each) for each in more)]
+        for each in found:
+            each.rstrip()
+        return found
 
     @property
     def width(self) -> int:
         """How long a row may be; what is read aloud, or goes into a file, is never cut."""
         return self.console.width if self.console.is_terminal and not self.plain else 10_000
 
-    def row(self, line: str, indent: int, style: str = "") -> None:
-        """Print a row of numbers, cut off between two of them where the line ends."""
+    def row(self, line: str, indent: int, style: str = "") -> Text:
+        """A row of numbers, cut off between two of them where the line ends."""
         width = self.width - indent
         if len(line) > width:
             line = f"{line[: width - 3].rpartition(' ')[0].rstrip()} ..."
-        self.line(" " * indent + line, style)
+        return Text(" " * indent + line, style=style)
 
-    def block(self, text: str, indent: int) -> None:
+    def block(self, text: str, indent: int, style: str = "") -> None:
         """Print a message of several lines, each wrapped with its indentation kept."""
-        for part in self.safe(text).splitlines():
-            inside = " " * (indent + len(part) - len(part.lstrip()))
-            width = max(20, min(self.console.width, WIDEST) - len(inside))
-            wrapped = [part.strip()] if self.plain else wrap(part.strip(), width, break_on_hyphens=False) or [""]
-            for line in wrapped:
-                self.console.print(Text(inside + line), soft_wrap=True)
+        self.show(self.paragraph(text, indent, style))
+
+    def paragraph(self, text: str, indent: int, style: str = "") -> list[Text]:
+        """A message of several lines as it is printed: prose is not as wide as a wide terminal."""
+        width = 10_000 if self.plain else min(self.console.width, WIDEST)
+        return [
+            line for part in text.splitlines() for line in self.lines(" " * indent + part.rstrip(), style, width=width)
+        ]
+
+    def command(self, text: str, indent: int, style: str = "") -> list[Text]:
+        """A command as it is printed: where it goes on in the next line, a backslash says so to the shell."""
+        found = self.lines(" " * indent + text, style, self.width - 2)
+        for each in found[:-1]:
+            each.append(" \\")
+        return found
+
+    def show(self, lines: Iterable[Text]) -> None:
+        """Print lines that are broken already."""
+        for each in lines:
+            self.console.print(each, soft_wrap=True)
 
     def safe(self, text: str) -> str:
         """The text, or what of it is ASCII."""
         return text.encode("ascii", "replace").decode() if self.ascii else text
+
+    def bar(self, share: float, width: int) -> Text:
+        """A bar that is filled to a share."""
+        full, empty = ("#", ".") if self.ascii else ("█", "░")
+        filled = int(width * share)
+        return Text(full * filled, style="green").append(empty * (width - filled), style="dim")
 
     def mark(self, status: Status) -> Text:
         """The mark of a status. It never stands alone: the status is there in words, too."""
@@ -119,6 +159,17 @@ class Printer:
             path = re.sub(r":\d+$", "", spot)
             text.stylize(Style(link=Path(path).resolve().as_uri()))
         return text
+
+
+def _breaks(text: str, width: int) -> list[int]:
+    """Where a text is divided, between words, into lines of a width; a word that is longer has a line of its own."""
+    found, begin, used = [], 0, 0
+    for word in re.finditer(r"\S+[ \t]*", text):
+        if word.start() > begin and used + cell_len(word[0].rstrip()) > width:
+            found.append(word.start())
+            begin, used = word.start(), 0
+        used += cell_len(word[0])
+    return found
 
 
 def _number(text: str) -> int:

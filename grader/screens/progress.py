@@ -37,7 +37,7 @@ def show(standings: Sequence[Standing], plain: bool = False, named: Collection[s
             continue
         out.line(_row(standing, entries[standing.stem], title, out.ascii))
     out.line()
-    out.line(_total(standings, plain, out.ascii))
+    out.line(_total(standings, out))
     for line in _stale(standings, entries):
         out.line(line, style="magenta")
     out.line(_next(standings, entries))
@@ -69,15 +69,13 @@ def _row(standing: Standing, entry: Entry, title: int, ascii_only: bool) -> Text
     return line
 
 
-def _total(standings: Sequence[Standing], plain: bool, ascii_only: bool) -> Text:
+def _total(standings: Sequence[Standing], out: Printer) -> Text:
     passing = sum(standing.state == "passing" for standing in standings)
     points, most = sum(s.points for s in standings), sum(s.max_points for s in standings)
     share = points / most if most else 0.0
     line = Text("  ")
-    if not plain:
-        full, empty = ("#", ".") if ascii_only else ("█", "░")
-        filled = int(BAR * share)
-        line.append(full * filled, style="green").append(empty * (BAR - filled), style="dim").append("  ")
+    if not out.plain:
+        line.append_text(out.bar(share, BAR)).append("  ")
     line.append(f"{passing} of {len(standings)} exercises", style="bold")
     return line.append(f", {points} of {most} points ({int(100 * share)} %)")
 

@@ -27,7 +27,7 @@ class Report:
         self.exercises = exercises
         self.entries = {entry.stem: entry for entry in load()}
         self.console = self.out.console
-        self._failure = FailureScreen(self.out, exercises, seed, watching)
+        self.failure = FailureScreen(self.out, exercises, seed, watching)
 
     def row(self, result: ExerciseResult) -> None:
         """One line on one exercise, as soon as it is graded."""
@@ -35,7 +35,8 @@ class Report:
         line = Text("  ").append_text(self.out.mark(result.status))
         started = result.status == "todo" and result.points > 0
         word = "in progress" if started else WORDS.get(result.status, result.status)
-        line.append(f" {entry.label}  {entry.title:<42}{word:<12}")
+        room = max(0, min(42, self.out.width - 32))
+        line.append(f" {entry.label}  {entry.title:<{room}}{'' if room == 42 else ' '}{word:<12}")
         line.append(f"{result.points:>3} of {result.max_points}", style="bold" if result.points else "dim")
         if result.status != "todo" and result.borrowed:
             names = ", ".join(stem.partition("_")[0] for stem in result.borrowed)
@@ -49,8 +50,37 @@ class Report:
             self.out.line(f"    {entry.label}: public checks passed; {checks} when it is graded.")
 
     def details(self, result: ExerciseResult, everything: bool = False) -> None:
-        """What does not pass in one exercise: the first reason in full, or each one if `everything`."""
-        self._failure.show(self.entries[result.stem], result, everything)
+        """What does not pass in one exercise: the first reason, or each one with all that there is to see."""
+        self.out.line()
+        self.failure.show(self.entries[result.stem], result, everything)
+
+    def passed(self, result: ExerciseResult) -> None:
+        """What there is to say of an exercise that passes and was asked for."""
+        entry = self.entries[result.stem]
+        self.out.line()
+        self.out.show(self.failure.header(entry, result))
+        self.learned(entry, result)
+
+    def learned(self, entry: Entry, result: ExerciseResult) -> None:
+        """After a pass: what the learner has understood, what their code printed, and what was not their own."""
+        if entry.understood:
+            self.out.line()
+            self.out.block(entry.understood, 2, "bold")
+        more = withheld(entry)
+        if more:
+            self.out.line(f"  {more} hidden {'check runs' if more == 1 else 'checks run'} when it is graded.")
+        if result.borrowed:
+            names, do = ", ".join(result.borrowed), "does" if len(result.borrowed) == 1 else "do"
+            self.out.line(f"  Graded with the reference's {names}, since yours {do} not pass yet.")
+        self.printed(result)
+
+    def printed(self, result: ExerciseResult) -> None:
+        """What the learner's code printed at its import, and in the first check in which it printed something."""
+        talkative = next((check for check in result.checks if check.evidence.printed), None)
+        lines = [*result.printed, *(talkative.evidence.printed if talkative is not None else [])]
+        if lines:
+            self.out.line()
+            self.out.show(self.failure.printed(lines))
 
     def summary(self, result: Result) -> None:
         """The last lines: how many exercises pass, and what to do next."""

@@ -1,9 +1,10 @@
-"""What a watch shows. On a terminal each verdict gets a clear screen; elsewhere line follows line."""
+"""What a watch shows. On a terminal each verdict has one screen of its own; elsewhere line follows line."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.text import Text
 
@@ -16,14 +17,24 @@ from grader.screens.run import Report
 
 KEYS = (
     ("h", "int"),
-    ("s", "olution"),
-    ("d", "iff"),
-    ("l", "ist"),
+    ("i", "nside"),
     ("o", "pen"),
     ("r", "un again"),
     ("n", "ext"),
+    ("l", "ist"),
+    ("s", "olution"),
+    ("d", "iff"),
     ("q", "uit"),
 )
+BAR = 30  # columns
+
+
+class Course(NamedTuple):
+    """How far a learner is: the exercises that pass, how many there are, and the next one that does not pass."""
+
+    passing: int
+    total: int
+    following: Entry | None
 
 
 class Screen:
@@ -49,21 +60,34 @@ class Screen:
 
     def bar(self) -> None:
         """The keys."""
-        if self._keys:
-            line = Text("\n")
-            for key, rest in KEYS:
-                line.append(f"[{key}]", style="bold").append(f"{rest}  ", style="dim")
-            self.out.line(line)
+        self.out.show(self._bar())
 
-    def verdict(self, entry: Entry, result: ExerciseResult, seconds: float) -> None:
-        """What came of the exercise that is worked on."""
-        self.out.line(f"{time.strftime('%H:%M:%S')}  {entry.label} graded in {seconds:.2f} s", style="dim")
+    def _bar(self) -> list[Text]:
+        if not self._keys:
+            return []
+        line = Text()
+        for key, rest in KEYS:
+            line.append(f"[{key}]", style="bold").append(f"{rest.replace(' ', chr(0xA0))} ", style="dim")
+        return [Text(), *self.out.lines(line)]
+
+    def verdict(self, entry: Entry, result: ExerciseResult, seconds: float, course: Course) -> None:
+        """What came of the exercise that is worked on, on one screen."""
+        top = self._course(course, f"{entry.label} graded in {seconds:.2f} s")
+        self.out.show(top)
         if result.status == "pass":
-            self._passed(entry, result)
+            self._passed(entry, result, course.following)
         elif result.status == "todo":
             self._todo(entry, result)
+        elif self._keys:
+            room = self.out.console.height - len(top) - len(self._bar()) - 1 if self._clears else None
+            self.report.failure.show(entry, result, room=room)
         else:
-            self.report.details(result)
+            self.report.failure.show(entry, result)
+
+    def inside(self, entry: Entry, result: ExerciseResult) -> None:
+        """What the screen of a failure leaves out."""
+        self.out.line()
+        self.report.failure.rest(entry, result)
 
     def hint(self, name: str, hint: Hint, tier: int) -> None:
         """One tier of a hint."""
@@ -78,41 +102,51 @@ class Screen:
         """What came of another exercise."""
         self.report.row(result)
 
-    def _passed(self, entry: Entry, result: ExerciseResult) -> None:
-        self.out.line()
+    def _course(self, course: Course, what: str) -> list[Text]:
+        """How far the learner is in the whole, and what was graded when."""
+        line = Text()
+        if not self.out.plain:
+            line.append_text(self.out.bar(course.passing / course.total, BAR)).append("  ")
+        line.append(f"{course.passing} of {course.total} exercises")
+        for now in (f"{time.strftime('%H:%M:%S')}  {what}", what):
+            gap = min(self.out.width, 100) - line.cell_len - len(now)
+            if gap > 1:
+                line.append(" " * gap + now, style="dim")
+                break
+        return [line, Text()]
+
+    def _passed(self, entry: Entry, result: ExerciseResult, following: Entry | None) -> None:
         line = Text("  ").append_text(self.out.mark("pass"))
         more = withheld(entry)
         what = f"{'public checks pass' if more else 'passes'}, {result.points} of {result.max_points} points"
         line.append(f" {entry.label} {entry.title}: {what}", style="bold green")
         self.out.line(line)
-        if more:
-            self.out.line(f"    {more} hidden {'check runs' if more == 1 else 'checks run'} when it is graded.")
-        if result.borrowed:
-            names, do = ", ".join(result.borrowed), "does" if len(result.borrowed) == 1 else "do"
-            self.out.line(f"    Graded with the reference's {names}, since yours {do} not pass yet.")
+        self.out.line(self.report.failure.marks(result.checks))
+        self.report.learned(entry, result)
         if self._keys:
+            self.out.line()
+            name = f", {following.label} {following.title}" if following is not None else ""
             beside = "d shows yours beside the reference's, " if entry.solution.exists() else ""
-            self.out.line(f"    {beside}n goes on to the next exercise.")
+            self.out.line(f"  {beside}n goes on to the next exercise{name}.")
 
     def _todo(self, entry: Entry, result: ExerciseResult) -> None:
         path = shown(str(self.exercises / entry.stub.name))
         waiting = [check for check in result.checks if check.status == "todo"]
         spot = waiting[0].evidence.spot or path
-        self.out.line()
         line = Text("  ").append_text(self.out.mark("todo"))
         state = f"in progress, {result.points} of {result.max_points} points" if result.points else "to do"
         line.append(f" {entry.label} {entry.title}: {state}", style="bold")
         self.out.line(line)
+        self.out.line(self.report.failure.marks(result.checks))
+        self.out.line()
         if (self.exercises / entry.stub.name).exists():
-            self.out.line(Text("    Write here: ").append_text(self.out.place(spot, "cyan")))
+            self.out.line(Text("  Write here: ").append_text(self.out.place(spot, "cyan")))
         else:
-            self.out.line(f"    There is no file {path}. To have the stub again: make reset EX={entry.label[2:]}")
-        self.out.line(f"    What must hold first: {waiting[0].says}")
-        if result.points:
-            passed = sum(check.status == "pass" for check in result.checks)
-            self.out.line(f"    {passed} of {len(result.checks)} checks pass already.")
+            self.out.line(f"  There is no file {path}. To have the stub again: make reset EX={entry.label[2:]}")
+        self.out.line(f"  What must hold first: {waiting[0].says}")
+        self.report.printed(result)
         if not self._keys:
-            self.out.line(f"    Hints: make hint EX={entry.label[2:]}")
+            self.out.line(f"  Hints: make hint EX={entry.label[2:]}")
 
     def listing(self, results: dict[str, ExerciseResult], focus: Entry) -> None:
         """All exercises, with what this watch knows of them."""

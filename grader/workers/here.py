@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from grader.checks import Check
+from grader.content.edition import manifest
 from grader.diagnosis.diagnose import PASSES, diagnose
 from grader.diagnosis.traces import pack_traces, read_known, unpack_traces
 from grader.judging.judge import Judge
@@ -90,7 +91,7 @@ class Checker:
     def make_judge(self, request: dict[str, Any], learner: Assembly, reference: Reference) -> Judge:
         """A judge that runs the code under test in this process."""
         learner.__enter__()
-        return Judge(request["stem"], learner, reference, request["seed"], stopwatch)
+        return Judge(request["stem"], learner, reference, request["seed"], stopwatch, owned=manifest() is None)
 
     def prepare(self, suite: Path, stem: str) -> Reference:
         """Import an exercise's suite and its reference, once; returns the reference."""

@@ -87,7 +87,7 @@ def watch(folder: Folder) -> Iterator[Callable[..., Lines]]:
 def test_without_a_terminal_line_follows_line(folder: Folder, watch: Callable[..., Lines]):
     wrong(folder)
     lines = watch("1")
-    assert "Ctrl-C ends it" in lines.expect("This check alone")
+    assert "Ctrl-C ends it" in lines.expect("All there is to see")
     folder.solve("01")
     lines.expect("ex01 Softmax and cross-entropy: passes")
     assert "\x1b" not in lines.seen
@@ -250,8 +250,9 @@ def test_every_key(folder: Folder, terminal: Callable[..., Terminal], tmp_path: 
     editor.write_text(f'#!/bin/sh\necho "$@" > {said}\nstty -a > {said}.stty\n')
     editor.chmod(0o755)
     screen = terminal("1", EDITOR=str(editor))
-    screen.expect("This check alone", "Mend it and save", "q", BAR)
+    screen.expect("exercises", "ex01 graded in", "softmax", "yours", "expected", "q", BAR)
     assert not screen.is_as_it_was()
+    screen.press("i", "The check calls (seed 0)", "This check alone", "Also", BAR)
 
     screen.press("h", "Hint 1 of 3", "softmax", BAR)
     screen.press("h", "Hint 2 of 3", BAR)
@@ -260,7 +261,7 @@ def test_every_key(folder: Folder, terminal: Callable[..., Terminal], tmp_path: 
     screen.press("l", "ex01", "you are here", "ex02", "not graded in this watch", BAR)
 
     screen.press("o")
-    screen.press("r", "ex01 graded in", "This check alone", BAR)
+    screen.press("r", "ex01 graded in", "softmax", BAR)
     line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("def softmax("))
     assert said.read_text().split() == [f"+{line}", str(path)]
     assert " icanon" in Path(f"{said}.stty").read_text()  # an editor gets the terminal as it was
@@ -272,7 +273,8 @@ def test_every_key(folder: Folder, terminal: Callable[..., Terminal], tmp_path: 
     screen.press("y", "softmax", "return", BAR)
 
     folder.solve("01")
-    screen.expect("ex01 Softmax and cross-entropy: passes", BAR)
+    screen.expect("ex01 Softmax and cross-entropy: passes", "Softmax turns any scores", "ex02 Tokenizers", BAR)
+    screen.press("i", "a check that fails")
     screen.press("d", "softmax: yours and the reference are the same code", BAR)
     screen.press("s", "def softmax", BAR)
     screen.press("n", "ex02 Tokenizers: characters and byte pairs: to do", BAR)
@@ -287,10 +289,10 @@ def test_it_does_not_move_on_by_itself(folder: Folder, terminal: Callable[..., T
     screen = terminal("1")
     screen.expect("passes", BAR)
     wrong(folder)
-    screen.expect("This check alone", BAR)
+    screen.expect("expected", BAR)
     folder.solve("01")
     screen.expect("passes", BAR)
-    assert "ex02" not in screen.press("r", "graded in", BAR)
+    assert "to do" not in screen.press("r", "graded in", BAR)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")

@@ -23,8 +23,9 @@ from grader.probing.random import derive
 from grader.progress import History, note, standings
 from grader.results import CheckResult, ExerciseResult
 from grader.screens import solution as solutions
+from grader.screens.failure import FailureScreen
 from grader.screens.progress import show as show_progress
-from grader.screens.watch import Screen
+from grader.screens.watch import Course, Screen
 from grader.store import Store
 from grader.workers.pool import Pool
 
@@ -165,7 +166,7 @@ class Watch:
             self.results[entry.stem] = result
             if entry == self.focus:
                 self.screen.clear()
-                self.screen.verdict(entry, result, time.monotonic() - self.since)
+                self.screen.verdict(entry, result, time.monotonic() - self.since, self._course())
             else:
                 self.screen.row(result)
         for line in notes:
@@ -190,6 +191,7 @@ class Watch:
             return
         actions: dict[str, Callable[[], None]] = {
             "h": self._hint,
+            "i": self._inside,
             "s": self._solution,
             "d": self._diff,
             "l": self._list,
@@ -264,6 +266,14 @@ class Watch:
                 self._once(line)
         self.screen.bar()
 
+    def _inside(self) -> None:
+        result = self.results.get(self._entry().stem)
+        if result is None or result.status in ("pass", "todo"):
+            self.screen.say("i shows all there is to see of a check that fails.")
+        else:
+            self.screen.inside(self._entry(), result)
+            self.screen.bar()
+
     def _solution(self) -> None:
         if self._earned():
             self._show_solution()
@@ -317,8 +327,8 @@ class Watch:
         path, line = self.exercises / self._entry().stub.name, 1
         check = self._first()
         spot, _, number = (check.evidence.spot if check is not None else "").rpartition(":")
-        if spot and number.isdecimal() and Path(spot).resolve() == path.resolve():
-            line = int(number)
+        if spot and number.isdecimal() and Path(spot).resolve().parent == path.resolve().parent:
+            path, line = Path(spot), int(number)  # an exercise that this one uses may be at fault
         with self.keys.paused():
             editor.open_at(path, line)
 
@@ -329,9 +339,21 @@ class Watch:
         return self.focus
 
     def _first(self) -> CheckResult | None:
-        """The first check of the exercise in focus that does not pass."""
+        """The check of the exercise in focus that the screen is about: the first that fails, or does not pass."""
         result = self.results.get(self._entry().stem)
-        return None if result is None else next((check for check in result.checks if check.status != "pass"), None)
+        if result is None:
+            return None
+        reasons = FailureScreen.reasons(result)
+        return reasons[0][0] if reasons else next((check for check in result.checks if check.status != "pass"), None)
+
+    def _course(self) -> Course:
+        """How far the learner is: by their progress, where some is kept, and by what this watch has graded."""
+        own = {each.stem: each.state == "passing" for each in standings()[0]} if self._is_own() else {}
+        own |= {stem: result.status == "pass" for stem, result in self.results.items()}
+        entries = list(self.entries.values())
+        place = entries.index(self._entry()) + 1
+        after = (entry for entry in (*entries[place:], *entries[:place]) if not own.get(entry.stem))
+        return Course(sum(own.values()), len(entries), next(after, None))
 
     def _is_own(self) -> bool:
         """Whether these are the learner's own exercises, whose progress is kept."""

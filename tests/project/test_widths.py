@@ -1,0 +1,132 @@
+"""Screens at every width: nothing is broken inside of a word or a number, and a verdict fits on one screen."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from grader.content.suite import checks_of
+from grader.content.syllabus import find, load
+from grader.files import ROOT
+from grader.judging.judge import Judge
+from grader.judging.reference import Code
+from grader.misconceptions.catalogue import catalogue
+from grader.probing.assembly import Assembly, read_folder
+from grader.results import CheckResult, Evidence, ExerciseResult, Named, WrongTurn
+from grader.screens.console import Printer
+from grader.screens.failure import FailureScreen
+from grader.screens.watch import Course, Screen
+from grader.workers.here import import_suite
+
+WIDTHS = (60, 80, 100, 140)
+BOUNDLESS = 9999
+ROWS = 24
+JUDGED = ("ex01", "ex05")  # whose known mistakes are really made
+SOLUTIONS = read_folder(ROOT / "solutions", "reference")
+ESCAPE = re.compile(r"\x1b\[[\d;]*[A-Za-z]|\x1b\]8;[^\x1b]*\x1b\\")
+
+
+def named(each: object) -> Named:
+    return Named("one", (WrongTurn(each.id, each.says, each.nudge, each.links),))  # type: ignore[attr-defined]
+
+
+@cache
+def results() -> tuple[ExerciseResult, ...]:
+    """One result for every known mistake: of some exercises as they are judged, of the others made up."""
+    return tuple(_results())
+
+
+def _results() -> Iterator[ExerciseResult]:
+    for entry in load():
+        infos = checks_of(entry.suite)
+        for each in catalogue(entry):
+            checks = [CheckResult(f"{entry.stem}::{i.name}", i.says, i.hidden, "blocked", 0, i.points) for i in infos]
+            failing = next(_judged(entry.label, each)) if entry.label in JUDGED else None
+            place = 0 if failing is None else [check.id for check in checks].index(failing.id)
+            told = "`out[0, 3]` is 0.25; expected 0.125 (off by 0.125, allowed 1e-05). All 20 elements differ."
+            checks[place] = failing or CheckResult(
+                checks[0].id,
+                infos[0].says,
+                False,
+                "fail",
+                0,
+                1,
+                told,
+                named(each),
+                0.0,
+                Evidence("exercises/a.py:9", "f"),
+            )
+            yield ExerciseResult.of(entry.stem, checks, [])
+
+
+def _judged(label: str, mistake: object) -> Iterator[CheckResult]:
+    """The first check that fails with a mistake in the reference."""
+    (entry,) = find([label])
+    sources = {stem: SOLUTIONS[stem] for stem in entry.needs}
+    sources[entry.stem] = mistake.applied(SOLUTIONS[entry.stem])  # type: ignore[attr-defined]
+    suite = import_suite(entry.suite)
+    with Code(Assembly(SOLUTIONS)) as code, Assembly(sources) as learner:
+        judge = Judge(entry.stem, learner, code, 0, owned=True)
+        for info in checks_of(entry.suite):
+            verdict = judge.judge(getattr(suite, info.name), info.limit, info.hidden)
+            if verdict.status in ("fail", "error"):
+                yield CheckResult(
+                    f"{entry.stem}::{info.name}", info.says, info.hidden, verdict.status, 0, info.points,
+                    verdict.message, named(mistake), 0.1, verdict.evidence,
+                )  # fmt: skip
+                return
+
+
+def rendered(result: ExerciseResult, width: int, everything: bool, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = io.StringIO()
+    FailureScreen(Printer(file=out), ROOT / "exercises").show(find([result.stem])[0], result, everything)
+    return ESCAPE.sub("", out.getvalue()).splitlines()
+
+
+def test_nothing_is_broken_inside_of_a_word_or_a_number(monkeypatch: pytest.MonkeyPatch):
+    for result in results():
+        whole = {word for line in rendered(result, BOUNDLESS, True, monkeypatch) for word in line.split()}
+        for width in WIDTHS:
+            for line in rendered(result, width, True, monkeypatch):
+                assert set(line.split()) <= whole | {"...", "\\"}, (width, line)
+                assert len(line) <= width or len(line.split()) == 1, (width, line)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_verdict_of_a_watch_fits_on_one_screen(width: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("LINES", str(ROWS))
+    for result in results():
+        (entry,) = find([result.stem])
+        screen = Screen(ROOT / "exercises", plain=False, seed=0, keys=True)
+        screen.out.console.file = out = io.StringIO()
+        for state in (result, ExerciseResult(entry.stem, "pass", 20, 20, [], result.checks)):
+            screen.verdict(entry, state, 0.3, Course(5, 17, load()[3]))
+            screen.bar()
+        text = ESCAPE.sub("", out.getvalue())
+        first, _, second = text.partition("[q]uit")
+        for each in (first, second):
+            lines = each.splitlines()
+            assert len(lines) < ROWS, each
+            assert max(map(len, lines)) <= width, each
+
+
+@pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.label)
+def test_a_pass_says_what_has_been_understood(entry: object, capsys: pytest.CaptureFixture[str]):
+    assert re.fullmatch(r"[A-Z].{40,150}\.", entry.understood)  # type: ignore[attr-defined]
+    checks = [CheckResult(f"{entry.stem}::test_x", "it holds", False, "pass", 1, 1)]  # type: ignore[attr-defined]
+    screen = Screen(Path("exercises"), plain=True, seed=0, keys=True)
+    screen.verdict(entry, ExerciseResult.of(entry.stem, checks, []), 0.3, Course(1, 2, load()[3]))  # type: ignore[arg-type, attr-defined]
+    out = " ".join(capsys.readouterr().out.split())
+    assert entry.understood in out  # type: ignore[attr-defined]
+    assert f"n goes on to the next exercise, {load()[3].label} {load()[3].title}." in out
