@@ -13,6 +13,7 @@ from grader.cli.app import exercises_option, main, plain_option, say
 from grader.errors import GraderError
 
 if TYPE_CHECKING:
+    from grader.content.syllabus import Entry
     from grader.sandbox.runner import IsolatedRunner
     from grader.written import Written
 
@@ -73,10 +74,22 @@ def test(
             report.passed(exercise)
         elif ex:
             report.printed(exercise)
-    report.summary(result)
+    report.summary(result, next_after(entries[-1], exercises))
     if json_file is not None:
         result.write(json_file)
     sys.exit(1 if result.failed else 0)
+
+
+def next_after(last: Entry, exercises: Path) -> Entry | None:
+    """The exercise to go on with: by the progress that is kept, else the one after the last; None if there is none."""
+    from grader.content.stubs import FOLDER
+    from grader.content.syllabus import load
+    from grader.progress import following, standings
+
+    if exercises.resolve() != FOLDER.resolve():
+        return next(iter(load()[load().index(last) + 1 :]), None)
+    found = following(standings()[0])
+    return next((entry for entry in load() if found is not None and entry.stem == found.stem), None)
 
 
 def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Written]:

@@ -73,6 +73,8 @@ class Report:
             names, do = ", ".join(result.borrowed), "does" if len(result.borrowed) == 1 else "do"
             self.out.line(f"  Graded with the reference's {names}, since yours {do} not pass yet.")
         self.printed(result)
+        self.out.line()
+        self.out.line(f"  A picture of what your code does: make look EX={entry.label[2:]}")
 
     def printed(self, result: ExerciseResult) -> None:
         """What the learner's code printed at its import, and in the first check in which it printed something."""
@@ -82,8 +84,8 @@ class Report:
             self.out.line()
             self.out.show(self.failure.printed(lines))
 
-    def summary(self, result: Result) -> None:
-        """The last lines: how many exercises pass, and what to do next."""
+    def summary(self, result: Result, then: Entry | None = None) -> None:
+        """The last lines: how many exercises pass, and what to do next: `then`, if all that was graded passes."""
         total = len(result.exercises)
         passing = sum(exercise.status == "pass" for exercise in result.exercises)
         self.out.line()
@@ -98,6 +100,9 @@ class Report:
             self.out.line("Everything passes. Train what you built: make train")
         elif passing == len(self.entries):
             self.out.line("Everything passes that is released so far.")
+        elif then is not None:
+            path = shown(str(self.exercises / then.stub.name))
+            self.out.line(Text(f"Next: {then.label} {then.title}, ").append_text(self.out.place(path)))
 
     def _next(self, entry: Entry, result: ExerciseResult) -> None:
         path = shown(str(self.exercises / entry.stub.name))

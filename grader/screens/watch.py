@@ -124,7 +124,6 @@ class Screen:
         self.out.line(self.report.failure.marks(result.checks))
         self.report.learned(entry, result)
         if self._keys:
-            self.out.line()
             name = f", {following.label} {following.title}" if following is not None else ""
             beside = "d shows yours beside the reference's, " if entry.solution.exists() else ""
             self.out.line(f"  {beside}n goes on to the next exercise{name}.")
