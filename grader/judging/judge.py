@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -21,10 +22,13 @@ from grader.judging.definitions import Misfit, around, defined_at, misfit, retur
 from grader.judging.origins import origin
 from grader.judging.reference import Reference
 from grader.judging.side_by_side import beside
+from grader.judging.translations import translated
 from grader.judging.verdict import Seen, Verdict
 from grader.probing.assembly import Assembly, Exercise
+from grader.probing.failing import look
 from grader.probing.observation import thaw
 from grader.probing.outcome import Failure, Guard, Outcome, Place, attempt, no_limit, observe
+from grader.probing.prints import clean
 from grader.probing.random import derive
 from grader.results import Evidence, Status
 
@@ -67,9 +71,9 @@ class Judge:
     def load(self, limit: float) -> Verdict:
         """Import the learner's module: the first rung of the ladder."""
         outcome = self.run_import(limit)
-        failure = outcome.failure
+        failure, printed = outcome.failure, outcome.printed.splitlines()
         spot = self._spot(failure.places[-1]) if failure is not None and failure.places else ""
-        return replace(self._verdict(outcome), evidence=Evidence(spot, printed=outcome.printed.splitlines()))
+        return replace(self._verdict(outcome), evidence=Evidence(spot, code=self._code(failure), printed=printed))
 
     def judge(self, check: Check, limit: float, hidden: bool = False) -> Verdict:
         """Run one check and say what came of it; the learner's side may take `limit` seconds.
@@ -95,7 +99,8 @@ class Judge:
             evidence = self._evidence(check, calls, outcome.failure, message)
         if verdict.status == "todo":
             evidence = replace(evidence, inputs=[])
-        return replace(verdict, evidence=replace(evidence, printed=told.printed.splitlines()))
+        code = self._code(told.failure)
+        return replace(verdict, evidence=replace(evidence, code=code, printed=told.printed.splitlines()))
 
     def close(self) -> None:
         """Clear the code under test away."""
@@ -116,11 +121,12 @@ class Judge:
 
     def run_import(self, limit: float) -> Outcome:
         """Import the code under test."""
-        return attempt(lambda: self.learner.module(self.stem), self.learner, self.guard, limit)
+        return attempt(lambda: self.learner.module(self.stem), self.learner, self.guard, limit, look)
 
     def run_probe(self, check: Check, limit: float) -> Outcome:
         """Run a check's probe on the code under test."""
-        return attempt(lambda: self.observe(check, self.learner.exercise(self.stem)), self.learner, self.guard, limit)
+        exercise = self.learner.exercise(self.stem)
+        return attempt(lambda: self.observe(check, exercise), self.learner, self.guard, limit, look)
 
     def observe(self, check: Check, exercise: Exercise) -> Any:
         """Run the probe in a clean state and freeze what it returns."""
@@ -225,7 +231,12 @@ class Judge:
         found = self._misfit(failure)
         if found is not None:
             return str(found)
-        words = f"The check can't go on with what your code gives it: {kind}."
+        words = f"The check can't go on with what your code gives it: {kind}{'' if kind.endswith('?') else '.'}"
+        several = re.search(r"values to unpack \(expected (\d+)", failure.message)
+        if several is not None and failure.type == "ValueError":
+            name = f"`{calls.only()}`" if calls.only() else "a function"
+            number = "a pair" if several[1] == "2" else f"{several[1]} values"
+            return f"The check takes apart what {name} returns: it must return {number}. {kind}."
         text = self.learner.sources[self.stem].text
         empty = [name for name in calls.names if returns_nothing(text, name)] if "NoneType" in failure.message else []
         if empty:
@@ -260,13 +271,25 @@ class Judge:
             )
         if failure.kind == "syntax":
             return Verdict("error", self._syntax(failure), seconds)
-        kind = f"{failure.type}: {failure.message}" if failure.message else failure.type
+        kind = _words_of(failure)
         if failure.kind == "memory":
             kind = f"Your code asks for more memory than it may have.\n{kind}"
         if not failure.places:
             words = self._unusable(whole or failure, kind, calls or Calls())
             return Verdict("fail", words, seconds)
-        return Verdict("error", "\n".join([kind, *self._trace(failure.places)]), seconds)
+        told = translated(failure)
+        lines = [kind, *self._trace(failure.places)]
+        return Verdict("error", "\n".join([told, *lines[1:], kind] if told else lines), seconds)
+
+    def _code(self, failure: Failure | None) -> list[str]:
+        """The line at which code failed, what stands in it, and what Python says."""
+        if failure is None or failure.kind != "raised" or not failure.places or self._is_todo(failure):
+            return []
+        operands = failure.failing.operands if failure.failing is not None else ()
+        width = max((len(each.text) for each in operands), default=0)
+        shown = [f"  {each.text:<{width}}{str(each).removeprefix(each.text)}" for each in operands]
+        says = [_words_of(failure).splitlines()[0]] if translated(failure) else []
+        return [clean(line) for line in (self._line(failure.places[-1]), *shown, *says)]
 
     def _is_todo(self, failure: Failure) -> bool:
         return (
@@ -302,9 +325,15 @@ class Judge:
         return "\n".join(lines)
 
 
+def _words_of(failure: Failure) -> str:
+    """What Python says of an error, with the name that was probably meant."""
+    words = f"{failure.type}: {failure.message}" if failure.message else failure.type
+    return f"{words}. Did you mean: '{failure.meant}'?" if failure.meant else words
+
+
 def _withheld(outcome: Outcome) -> Outcome:
     """An outcome without what the learner's code says itself, which could repeat a hidden check's input."""
     failure = outcome.failure
     if failure is not None and failure.kind in ("raised", "memory"):
-        failure = replace(failure, message="")
+        failure = replace(failure, message="", failing=None, meant="")
     return replace(outcome, failure=failure, printed="")

@@ -17,9 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Never
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
+
+if TYPE_CHECKING:  # a sandbox has no such module, and nobody looks there
+    from grader.probing.failing import Failing, Look
 
 from grader.errors import MissingName
 from grader.probing.assembly import Assembly, Exercise, unqualified
@@ -51,7 +54,8 @@ class Failure:
 
     `kind` says in which way ("timeout" and "died" are found by whoever waits for the process); `type`, `bases` and
     `message` are the exception's, `places` the lines of the learner's own on the way to it, from the outside in. For a
-    syntax error, `text` is the line and `offset` the column.
+    syntax error, `text` is the line and `offset` the column. `failing` is what stood in the last of these lines, and
+    `meant` the name that was probably meant, both where somebody looks for them: not in a sandbox.
     """
 
     kind: Kind
@@ -61,6 +65,8 @@ class Failure:
     places: tuple[Place, ...] = ()
     text: str = ""
     offset: int = 0
+    failing: Failing | None = None
+    meant: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,18 @@ def observe(probe: Probe, exercise: Exercise, seed: int) -> Any:
     return freeze(probe(exercise, Random(seed)))
 
 
-def attempt(call: Callable[[], Any], code: Assembly, guard: Guard = no_limit, limit: float = 0.0) -> Outcome:
-    """Call into code under test; whatever it does short of ending the process comes back as an outcome."""
+def attempt(
+    call: Callable[[], Any], code: Assembly, guard: Guard = no_limit, limit: float = 0.0, look: Look | None = None
+) -> Outcome:
+    """Call into code under test; whatever it does short of ending the process comes back as an outcome.
+
+    Args:
+        call: what to call.
+        code: the code under test.
+        guard: stops what runs too long.
+        limit: after how many seconds.
+        look: looks at what stands in the line that raised an error.
+    """
     tape = Tape()
     result, error = None, None
     started = time.perf_counter()
@@ -101,11 +117,11 @@ def attempt(call: Callable[[], Any], code: Assembly, guard: Guard = no_limit, li
         raise error
     if tape.flooded and not isinstance(error, OutputFlood):
         error = OutputFlood(tape.limit)
-    failure = None if error is None else _failure(error, tape, code)
+    failure = None if error is None else _failure(error, tape, code, look)
     return Outcome(None if failure else result, failure, tape.excerpt(), seconds)
 
 
-def _failure(error: BaseException, tape: Tape, code: Assembly) -> Failure:
+def _failure(error: BaseException, tape: Tape, code: Assembly, look: Look | None) -> Failure:
     stems = {code.filename(stem): stem for stem, source in code.sources.items()}
     own = {file: stem for file, stem in stems.items() if code.sources[stem].origin != "reference"}
     name, bases, message = type(error).__name__, tuple(base.__name__ for base in type(error).__mro__), _text(error)
@@ -127,7 +143,22 @@ def _failure(error: BaseException, tape: Tape, code: Assembly) -> Failure:
         return Failure("missing", name, bases, message, places)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(s in message for s in OUT_OF_MEMORY)):
         return Failure("memory", name, bases, message, places)
-    return Failure("raised", name, bases, message, places)
+    if look is None:
+        return Failure("raised", name, bases, message, places)
+    last = _last(error.__traceback__, own)
+    text = "" if last is None else code.sources[own[last.tb_frame.f_code.co_filename]].text
+    stood, meant = look(error, last, text)
+    return Failure("raised", name, bases, message, places, failing=stood, meant=meant)
+
+
+def _last(tb: TracebackType | None, own: dict[str, str]) -> TracebackType | None:
+    """The innermost part of a traceback that is in one of the learner's own files."""
+    found = None
+    while tb is not None:
+        if tb.tb_frame.f_code.co_filename in own:
+            found = tb
+        tb = tb.tb_next
+    return found
 
 
 def _places(tb: TracebackType | None, own: dict[str, str]) -> Iterator[Place]:

@@ -165,6 +165,14 @@ def test_no_word_of_a_submission_reaches_a_student(way: str, code: Code, best_se
         assert any(SECRET in verdict.words for _, verdict in found), "the instructor does not see it either"
 
 
+def test_what_is_printed_before_a_pass_reaches_nobody(code: Code, best_server: ForkServer):
+    right = code.sources[ENTRY.stem].text.replace("from __future__ import annotations\n", "")
+    talkative = "print(SECRET)\n" + right.replace("### BEGIN SOLUTION", "print(SECRET)\n    ### BEGIN SOLUTION")
+    found = verdicts(code, best_server, talkative)
+    assert {verdict.status for _, verdict in found} == {"pass"}
+    assert not any(SECRET in told(verdict) + verdict.words for _, verdict in found)
+
+
 def test_a_public_check_still_teaches(code: Code, best_server: ForkServer):
     reference = code.sources[ENTRY.stem]
     mistakes = {mistake.id: mistake for mistake in catalogue(ENTRY)}

@@ -1,0 +1,252 @@
+"""What stands in the line at which code under test failed: each operand with its shape, read from the frame."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import keyword
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from types import FrameType, ModuleType, TracebackType
+from typing import Any
+
+from grader.probing.observation import loaded_torch
+
+LONGEST = 60  # characters of an expression
+MOST = 4  # operands of a line
+NUMBERS = 1 << 22  # of an array that is computed with, to see the shape of what comes of it
+PURE = {  # methods that make another array and change nothing
+    "T", "mT", "contiguous", "detach", "double", "expand", "flatten", "float", "index_select", "long", "max", "mean",
+    "min", "movedim", "permute", "ravel", "repeat", "reshape", "size", "softmax", "squeeze", "std", "sum", "swapaxes",
+    "t", "tolist", "transpose", "unflatten", "unsqueeze", "var", "view",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A part of an expression: as it is written, its type, and, of an array, its shape and dtype."""
+
+    text: str
+    type: str
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
+
+    def __str__(self) -> str:
+        if self.shape is not None:
+            return f"{self.text}  {self.shape} {self.dtype}"
+        return f"{self.text}  {self.type}"
+
+
+@dataclass(frozen=True)
+class Failing:
+    """The expression that failed, and its operands, from left to right."""
+
+    text: str
+    operands: tuple[Operand, ...] = ()
+
+
+Look = Callable[[BaseException, TracebackType | None, str], tuple[Failing | None, str]]
+
+
+def look(error: BaseException, tb: TracebackType | None, source: str) -> tuple[Failing | None, str]:
+    """Look at an error: what stood in the line, and which name was probably meant.
+
+    Args:
+        error: the error.
+        tb: its innermost part in code under test; None if it was raised where such code is used.
+        source: the text of the file that this part is in.
+    """
+    return (None, meant(error, None)) if tb is None else (failing(tb, source), meant(error, tb.tb_frame))
+
+
+def failing(tb: TracebackType, source: str) -> Failing | None:
+    """The expression at which a frame of code under test failed; None if it can't be read.
+
+    Nothing that could change anything is run: what is not a name, an attribute or a view of an array is not looked at.
+    """
+    try:
+        node = _node(tb, ast.parse(source))
+        if node is None:
+            return None
+        parts = dict.fromkeys(_parts(node))
+        seen = (_seen(part, tb.tb_frame, source) for part in parts)
+        operands = tuple(islice((each for each in seen if each is not None), MOST))
+        return Failing(_written(node, source), operands)
+    except Exception:
+        return None
+
+
+def meant(error: BaseException, frame: FrameType | None) -> str:
+    """The name that was probably meant where one is not there, as Python suggests one; "" if none is like it."""
+    name = getattr(error, "name", None)
+    if not isinstance(name, str) or not name:
+        return ""
+    if isinstance(error, AttributeError):
+        names = set(dir(error.obj))
+        modules = getattr(error.obj, "_modules", None)
+        names |= set(modules) if isinstance(modules, dict) else set()
+    elif isinstance(error, NameError) and frame is not None:
+        names = {*frame.f_locals, *frame.f_globals}
+        if name in getattr(frame.f_locals.get("self"), "__dict__", ()):
+            return f"self.{name}"
+    else:
+        return ""
+    public = [each for each in names if not each.startswith("_") and not keyword.iskeyword(each)]
+    return next(iter(difflib.get_close_matches(name, public, n=1, cutoff=0.7)), "")
+
+
+def _node(tb: TracebackType, tree: ast.Module) -> ast.AST | None:
+    """The smallest expression or assignment that holds the instruction at which a frame failed."""
+    position = next(islice(tb.tb_frame.f_code.co_positions(), tb.tb_lasti // 2, None), None)
+    if position is None or None in position:
+        return None
+    line, end_line, column, end_column = position
+    exact = (line, column), (end_line, end_column)
+    found: ast.AST | None = None
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.expr | ast.Assign | ast.AugAssign)
+            and _span(node)[0] <= exact[0]
+            and exact[1] <= _span(node)[1]
+        ):
+            if isinstance(node, ast.expr) and isinstance(getattr(node, "ctx", None), ast.Store):
+                continue
+            found = node  # a walk goes from the outside in
+    return found
+
+
+def _span(node: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+
+
+def _parts(node: ast.AST) -> Iterator[ast.expr]:
+    """What an expression works on, from left to right."""
+    match node:
+        case ast.BinOp(left, _, right):
+            yield from (left, right)
+        case ast.Compare(left, _, comparators):
+            yield from (left, *comparators)
+        case ast.AugAssign(target, _, value):
+            yield from (target, value)
+        case ast.Call(function, arguments, keywords):
+            if isinstance(function, ast.Attribute):
+                yield function.value
+            elif isinstance(function, ast.Name):
+                yield function
+            yield from arguments
+            yield from (keyword.value for keyword in keywords)
+        case ast.Subscript(value, index):
+            yield value
+            yield from index.elts if isinstance(index, ast.Tuple) else (index,)
+        case ast.Attribute(value):
+            yield value
+        case ast.Assign(_, value):
+            yield value
+        case ast.expr():
+            yield node
+
+
+def _seen(part: ast.expr, frame: FrameType, source: str) -> Operand | None:
+    """An operand as a report shows it; None of what says nothing (a number, a module) or can't be looked at."""
+    if isinstance(part, ast.Starred):
+        part = part.value
+    if isinstance(part, ast.Constant | ast.Slice):
+        return None
+    try:
+        value = _value(part, frame)
+    except Exception:
+        return None
+    if isinstance(value, ModuleType) or (
+        callable(value) and not hasattr(value, "forward") and not isinstance(value, type)
+    ):
+        return None
+    return _operand(_written(part, source), value)
+
+
+def _operand(text: str, value: Any) -> Operand:
+    shape = getattr(value, "shape", None)
+    if hasattr(value, "dtype") and isinstance(shape, tuple):
+        return Operand(text, type(value).__name__, tuple(map(int, shape)), str(value.dtype).removeprefix("torch."))
+    if value is None:
+        return Operand(text, "None")
+    if isinstance(value, tuple | list) and len(value) <= 8 and all(type(item) in (int, float) for item in value):
+        return Operand(text, str(tuple(value)) if isinstance(value, tuple) else str(list(value)))
+    if isinstance(value, tuple | list | dict):
+        return Operand(text, f"a {type(value).__name__} of {len(value)}")
+    if type(value) in (int, float, bool):
+        return Operand(text, repr(value))
+    return Operand(text, f"a {type(value).__name__}")
+
+
+def _value(part: ast.expr, frame: FrameType) -> Any:
+    """The value of an expression that changes nothing.
+
+    Raises:
+        ValueError: it might.
+    """
+    match part:
+        case ast.Name(name):
+            return frame.f_locals[name] if name in frame.f_locals else frame.f_globals[name]
+        case ast.Constant(value):
+            return value
+        case ast.UnaryOp(ast.USub(), operand):
+            return -_value(operand, frame)
+        case ast.Tuple(elements):
+            return tuple(_value(each, frame) for each in elements)
+        case ast.Attribute(value, name):
+            return getattr(_light(_value(value, frame)), name)
+        case ast.Subscript(value, ast.Constant(index)):
+            return _light(_value(value, frame))[index]
+        case ast.Call(ast.Attribute(value, name), arguments, keywords) if name in PURE:
+            owner = _light(_value(value, frame))
+            if not hasattr(owner, "dtype"):
+                raise ValueError("no array")
+            given = [_value(each, frame) for each in arguments]
+            named = {each.arg: _value(each.value, frame) for each in keywords if each.arg is not None}
+            with _no_gradient():
+                return getattr(owner, name)(*given, **named)
+        case ast.BinOp(left, ast.MatMult() | ast.Mult() | ast.Add() | ast.Sub() | ast.Div() as operation, right):
+            one, other = _light(_value(left, frame)), _light(_value(right, frame))
+            with _no_gradient():
+                match operation:
+                    case ast.MatMult():
+                        return one @ other
+                    case ast.Mult():
+                        return one * other
+                    case ast.Add():
+                        return one + other
+                    case ast.Sub():
+                        return one - other
+                    case _:
+                        return one / other
+    raise ValueError("more than a look")
+
+
+def _light(value: Any) -> Any:
+    """A value that takes no time to compute with.
+
+    Raises:
+        ValueError: it is none.
+    """
+    shape = getattr(value, "shape", ())
+    size = 1
+    for each in shape if isinstance(shape, tuple) else ():
+        size *= int(each)
+    if size > NUMBERS:
+        raise ValueError("large")
+    return value
+
+
+def _no_gradient() -> Any:
+    torch = loaded_torch()
+    if torch is None:
+        from contextlib import nullcontext
+
+        return nullcontext()
+    return torch.no_grad()
+
+
+def _written(node: ast.AST, source: str) -> str:
+    text = " ".join((ast.get_source_segment(source, node) or ast.unparse(node)).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."

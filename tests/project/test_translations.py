@@ -1,0 +1,248 @@
+"""What Python and PyTorch say of the commonest mistakes: each is really made, and told with what stands in the line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.checks import Exercise, Random, check
+from grader.content.syllabus import find
+from grader.files import ROOT
+from grader.judging.judge import Judge
+from grader.judging.reference import Code
+from grader.judging.translations import RULES, translated
+from grader.judging.verdict import Verdict
+from grader.probing.assembly import Assembly, Source, read_folder
+from grader.probing.failing import look
+from grader.probing.outcome import Failure, attempt
+from tests.project.test_places import judged
+
+HEAD = "import numpy as np\nimport torch\nfrom torch import Tensor, nn\nimport torch.nn.functional\n\n"
+MISTAKES = {  # what a learner writes -> what must be said, and what must be shown of the line
+    "a sum without keepdims, NumPy": (
+        "x = np.ones((4, 3))\nx / x.sum(axis=1)",
+        ["(4, 3) and (4,) don't fit", "here 3 meets 4", "keepdims=True"],
+        ["x             (4, 3) float64", "x.sum(axis=1)  (4,) float64"],
+    ),
+    "a mean without keepdim, PyTorch": (
+        "x = torch.ones(2, 4, 3)\nx - x.mean(-1)",
+        ["(2, 4, 3) and (2, 4) don't fit", "keepdim=True"],
+        ["x.mean(-1)  (2, 4) float32"],
+    ),
+    "shapes that have nothing to do with each other": (
+        "a, b = torch.ones(2, 3), torch.ones(4, 5)\na + b",
+        ["(2, 3) and (4, 5) don't fit", "what each axis means"],
+        ["a  (2, 3) float32", "b  (4, 5) float32"],
+    ),
+    "a missing transpose": (
+        "q, k = torch.ones(2, 5, 8), torch.ones(2, 6, 8)\nq @ k",
+        [
+            "each row of the left has 8 numbers",
+            "each column of the right 6",
+            "`k` with its last two axes swapped would fit",
+        ],
+        ["q  (2, 5, 8) float32", "k  (2, 6, 8) float32"],
+    ),
+    "a missing transpose, NumPy": (
+        "q, k = np.ones((5, 8)), np.ones((6, 8))\nq @ k",
+        ["`k` with its last two axes swapped would fit"],
+        ["q  (5, 8) float64"],
+    ),
+    "the product the wrong way round": (
+        "W, x = np.ones((3, 7)), np.ones((5, 3))\nW @ x",
+        ["The other way round, (5, 3) @ (3, 7), they would fit"],
+        ["W  (3, 7) float64", "x  (5, 3) float64"],
+    ),
+    ".T on three axes": (
+        "q, k = torch.ones(2, 5, 8), torch.ones(2, 6, 8)\nq @ k.T",
+        ["`k.T` has shape (8, 6, 2), since `.T` turns round all axes", "`.transpose(-2, -1)` swaps the last two"],
+        ["k.T  (8, 6, 2) float32"],
+    ),
+    "heads that do not fit": (
+        "q, k = torch.ones(2, 3, 5, 8), torch.ones(2, 4, 8, 5)\nq @ k",
+        ["the axes in front of the matrices (2, 3) and (2, 4) don't fit", "3 meets 4"],
+        ["k  (2, 4, 8, 5) float32"],
+    ),
+    "a view with a wrong size": (
+        "x = torch.ones(2, 3, 4)\nx.view(2, 3, 5)",
+        ["24 numbers of shape (2, 3, 4) can't be laid out as [2, 3, 5]"],
+        ["x  (2, 3, 4) float32"],
+    ),
+    "a reshape with a wrong size, NumPy": (
+        "x = np.ones((2, 3))\nx.reshape(4, 2)",
+        ["6 numbers of shape (2, 3) can't be laid out as [4,2]"],
+        ["x  (2, 3) float64"],
+    ),
+    "a view after a transpose": (
+        "x = torch.ones(2, 3, 4)\nx.transpose(1, 2).view(2, 12)",
+        ["`reshape` copies where it must"],
+        ["x.transpose(1, 2)  (2, 4, 3) float32"],
+    ),
+    "an axis that is not there": (
+        "x = torch.ones(2, 3)\nx.sum(dim=2)",
+        ["asks for an axis that is not there: `x` has shape (2, 3)"],
+        ["x  (2, 3) float32"],
+    ),
+    "too many names for a shape": (
+        "x = torch.ones(2, 3)\nB, T, D = x.shape",
+        ["`x.shape` is taken apart into another number of names", "(2, 3) has 2 numbers"],
+        ["x.shape  (2, 3)"],
+    ),
+    "a function that forgot its return": (
+        "def scale(x):\n    x * 2\nh = scale(torch.ones(2))\nh.sum()",
+        ["`h` is None", "forget its `return`"],
+        ["h  None"],
+    ),
+    "None in a sum": (
+        "h = None\ntorch.ones(2) + h",
+        ["`h` is None", "forget its `return`"],
+        ["h  None"],
+    ),
+    "two dtypes in a product": (
+        "x, w = torch.ones(2, 3), torch.ones(3, 4, dtype=torch.float64)\nx @ w",
+        ["two dtypes meet: `x` is float32, `w` is float64", "dtype=x.dtype"],
+        ["w  (3, 4) float64"],
+    ),
+    "a name with a slip": ("query = 1\nqery + 1", ["Did you mean: 'query'?"], []),
+    "an attribute with a slip": ("x = torch.ones(2)\nx.shpae", ["Did you mean: 'shape'?"], ["x  (2,) float32"]),
+    "a module that is not imported": ("math.sqrt(2)", ["`math` is not imported here", "`import math`"], []),
+    "an attribute without self": (
+        "class A:\n    def __init__(self):\n        self.weight = 1\n    def f(self):\n        return weight\nA().f()",
+        ["the object has it: `self.weight`"],
+        [],
+    ),
+    "an index beyond the table": (
+        "table = nn.Embedding(3, 2)\ntable(torch.tensor([3]))",
+        ["an index is larger than the table has rows"],
+        ["table              a Embedding", "torch.tensor([3])"][:1],
+    ),
+    "a mask as a condition": (
+        "mask = torch.ones(2, 2, dtype=torch.bool)\nif mask:\n    pass",
+        ["neither true nor false", "`is not None`"],
+        [],
+    ),
+    "a module before it is ready": (
+        "class A(nn.Module):\n    def __init__(self):\n        self.a = nn.Linear(2, 2)\nA()",
+        ["`super().__init__()` has to be the first line"],
+        [],
+    ),
+    "a parameter changed in place": (
+        "w = nn.Parameter(torch.ones(2))\nw += 1",
+        ["changes a parameter in place"],
+        ["w  (2,) float32"],
+    ),
+    "a value that is still needed": (
+        "x = torch.ones(2, requires_grad=True)\ny = x.exp()\ny += 1\ny.sum().backward()",
+        ["was changed in place"],
+        [],
+    ),
+    "a loss that was cut off": (
+        "x = torch.ones(2, requires_grad=True)\nx.detach().sum().backward()",
+        ["depends on no parameter"],
+        [],
+    ),
+    "NumPy on a parameter": (
+        "x = torch.ones(2, requires_grad=True)\nx.numpy()",
+        ["NumPy knows no gradients"],
+        ["x  (2,) float32"],
+    ),
+    "a recursion": ("def f(x):\n    return f(x)\nf(1)", ["calls itself without an end"], []),
+    "a variable before its value": (
+        "def f(a):\n    if a:\n        b = 1\n    return b\nf(0)",
+        ["`b` is used before it has a value"],
+        [],
+    ),
+    "brackets of the wrong kind": ("x = torch.ones(2)\nx.shape(0)", ["Square ones pick a part"], []),
+}
+
+
+def failure_of(code: str) -> tuple[Failure, list[str]]:
+    """How code of a learner's fails, and what is shown of the line."""
+    body = "\n".join(f"    {line}" for line in code.splitlines())
+    text = f"{HEAD}def run():\n{body}\n"
+    with Assembly({"mine": Source("mine", Path("mine.py"), text, "learner")}) as assembly:
+        failure = attempt(lambda: assembly.module("mine").run(), assembly, look=look).failure
+        assert failure is not None
+        return failure, Judge("mine", assembly, Code(assembly), 0)._code(failure)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_common_mistake_is_told_in_words_that_say_what_to_look_at(name: str):
+    code, words, shown = MISTAKES[name]
+    failure, lines = failure_of(code)
+    said = translated(failure) or "\n".join(lines)
+    said += f" Did you mean: '{failure.meant}'?" if failure.meant else ""
+    for each in words:
+        assert each in said, said
+    squeezed = [" ".join(line.split()) for line in lines]
+    for each in shown:
+        assert any(line.startswith(" ".join(each.split())) for line in squeezed), lines
+
+
+def test_no_rule_is_without_a_mistake_that_it_is_for():
+    used = {translated(failure_of(code)[0]).split(":")[-1] for code, _, _ in MISTAKES.values()}
+    assert len(RULES) <= len(used) + 4  # one rule may serve NumPy and PyTorch, or shapes of several kinds
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["raise ValueError('d_model (6) must be divisible by n_heads (4)')", "{}['a']", "1 / 0", "[1][3]", "int('x')"],
+)
+def test_of_other_errors_pythons_own_words_stand(code: str):
+    assert translated(failure_of(code)[0]) == ""
+
+
+def test_looking_at_a_line_runs_nothing_that_could_change_something():
+    code = "x = torch.ones(2)\nseen = []\ndef grow():\n    seen.append(1)\n    return x\ngrow() + torch.ones(3)\n"
+    failure, _ = failure_of(code.replace("grow() + ", "grow().add_(1) + "))
+    assert failure.failing is not None
+    assert failure.failing.text == "grow().add_(1) + torch.ones(3)"
+    assert failure.failing.operands == ()
+
+
+ATTENTION = "q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))"
+
+
+def test_the_screen_has_the_sentence_the_line_and_pythons_words():
+    found: Verdict = judged("ex05", "test_attention_values", (ATTENTION, "q @ k / math.sqrt(q.size(-1))"))
+    assert found.status == "error"
+    first, *_, last = found.message.splitlines()
+    assert first.startswith("`q @ k`: (3, 4, 8) @ (3, 2, 8) can't be multiplied")
+    assert last.startswith("RuntimeError: ")
+    assert found.evidence.name == "scaled_dot_product_attention"
+    assert found.evidence.code[0] == "scores = q @ k / math.sqrt(q.size(-1))  # (..., T_q, T_k)"
+    assert found.evidence.code[-1] == last
+    assert [line.split("(")[0].strip() for line in found.evidence.code[1:3]] == ["q", "k"]
+
+
+def test_a_hidden_check_that_is_not_ones_own_tells_nothing_of_the_line():
+    found = judged("ex05", "test_leading_dimensions", (ATTENTION, "q @ k / math.sqrt(q.size(-1))"), hidden=True)
+    assert found.status == "error"
+    assert found.evidence.code == ["scores = q @ k / math.sqrt(q.size(-1))  # (..., T_q, T_k)"]
+    assert "can't be multiplied" not in found.message
+
+
+def test_a_single_result_where_a_pair_is_asked_for_is_told_as_that():
+    found = judged("ex05", "test_attention_values", ("return weights @ v, weights", "return weights @ v"))
+    assert "`scaled_dot_product_attention` returns: it must return a pair." in found.message
+
+
+def test_a_slip_in_an_attribute_that_a_check_uses_is_told():
+    @check("it has a weight")
+    def probe(ex: Exercise, rng: Random) -> object:  # noqa: ARG001
+        return ex.Box().weight
+
+    probes = [probe]
+    sources = {
+        each: Source("mine", Path("mine.py"), f"class Box:\n    {each} = 1\n", "learner")
+        for each in ("weight", "wieght")
+    }
+    (entry,) = find(["01"])
+    solutions = read_folder(ROOT / "solutions", "reference")
+    with (
+        Assembly({entry.stem: sources["wieght"]}) as learner,
+        Code(Assembly({**solutions, entry.stem: sources["weight"]})) as code,
+    ):
+        found = Judge(entry.stem, learner, code, 0).judge(probes[0], 20)
+    assert "Did you mean: 'wieght'?" in found.message
