@@ -24,7 +24,7 @@ each = $(foreach one,$($1),'$(subst ','\'',$(one))')
 space := $(subst ,, )
 SYSTEM = $(if $(wildcard $(subst $(space),\$(space),$(PYTHON))),$(call q,PYTHON),$(PYTHON))
 
-.PHONY: help test watch list look hint progress reset solution recall update doctor clean
+.PHONY: help test watch list look try shell hint progress reset solution recall update doctor clean
 .DEFAULT_GOAL := help
 
 # A target's line comes from the comment beside it, "## VARIABLES | what it does"; "##@" is a heading.
@@ -57,6 +57,12 @@ list: $(VENV)/.core ## | the exercises and their points
 
 look: $(VENV)/.core ## EX=05 | a picture of what your code does;  ARGS=--open: in your viewer at once
 	@$(RUN) -m grader look $(call each,EX) $(ARGS)
+
+try: $(VENV)/.core ## EX=05 | the lesson's example on your code, then a Python prompt with all you built
+	@$(RUN) -m grader try $(call each,EX) $(ARGS)
+
+shell: $(VENV)/.core ## | a Python prompt with everything that you have built
+	@$(RUN) -m grader shell $(ARGS)
 
 hint: $(VENV)/.core ## EX=05 [NAME=attend] [TIER=2] | a question; the next tier says more
 	@$(RUN) -m grader hint $(call each,EX) $(if $(NAME),$(call q,NAME)) $(call opt,TIER,tier) $(ARGS)

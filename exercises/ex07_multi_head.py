@@ -121,7 +121,7 @@ The number of parameters is 4 D^2 + 4 D, here 4 * 144 + 4 * 12 = 624, for any nu
 
 And head 1 of 3 is the attention of exercise 5 on columns 4 to 7 of the projections:
 
->>> from .ex05_attention import scaled_dot_product_attention
+>>> from ex05_attention import scaled_dot_product_attention
 >>> attention, x = MultiHeadAttention(12, 3), torch.randn(1, 5, 12)
 >>> _, weights = attention(x, return_weights=True)
 >>> q, k, v = attention.q_proj(x), attention.k_proj(x), attention.v_proj(x)
@@ -161,7 +161,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .ex06_masks import masked_softmax
+from ex06_masks import masked_softmax
 
 
 def split_heads(x: Tensor, n_heads: int) -> Tensor:

@@ -188,9 +188,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .ex07_multi_head import MultiHeadAttention
-from .ex08_residual_norm import LayerNorm, Residual
-from .ex09_feed_forward import FeedForward
+from ex07_multi_head import MultiHeadAttention
+from ex08_residual_norm import LayerNorm, Residual
+from ex09_feed_forward import FeedForward
 
 
 class EncoderLayer(nn.Module):

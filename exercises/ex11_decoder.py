@@ -102,7 +102,7 @@ One position of the target asks two words of the source. With D = 2 and no proje
 are 2.83 and 0:
 
 >>> import torch
->>> from .ex05_attention import scaled_dot_product_attention
+>>> from ex05_attention import scaled_dot_product_attention
 >>> query, keys = torch.tensor([[4.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 >>> values = torch.tensor([[10.0, 10.0], [20.0, 0.0]])
 >>> out, weights = scaled_dot_product_attention(query, keys, values)
@@ -201,9 +201,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .ex07_multi_head import MultiHeadAttention
-from .ex08_residual_norm import LayerNorm, Residual
-from .ex09_feed_forward import FeedForward
+from ex07_multi_head import MultiHeadAttention
+from ex08_residual_norm import LayerNorm, Residual
+from ex09_feed_forward import FeedForward
 
 
 class DecoderLayer(nn.Module):

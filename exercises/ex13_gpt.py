@@ -244,12 +244,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ex03_embeddings import TokenEmbedding
-from .ex04_positions import LearnedPositions
-from .ex06_masks import causal_mask
-from .ex07_multi_head import MultiHeadAttention
-from .ex08_residual_norm import LayerNorm
-from .ex09_feed_forward import FeedForward
+from ex03_embeddings import TokenEmbedding
+from ex04_positions import LearnedPositions
+from ex06_masks import causal_mask
+from ex07_multi_head import MultiHeadAttention
+from ex08_residual_norm import LayerNorm
+from ex09_feed_forward import FeedForward
 
 
 @dataclass

@@ -286,7 +286,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .ex01_softmax import softmax
+from ex01_softmax import softmax
 
 
 def attend(query: NDArray, keys: NDArray, values: NDArray) -> NDArray:

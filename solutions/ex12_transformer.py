@@ -257,11 +257,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .ex03_embeddings import TokenEmbedding
-from .ex04_positions import SinusoidalPositions
-from .ex06_masks import causal_mask
-from .ex10_encoder import Encoder
-from .ex11_decoder import Decoder
+from ex03_embeddings import TokenEmbedding
+from ex04_positions import SinusoidalPositions
+from ex06_masks import causal_mask
+from ex10_encoder import Encoder
+from ex11_decoder import Decoder
 
 
 def shift_right(targets: Tensor, bos_id: int) -> Tensor:

@@ -245,7 +245,7 @@ Two parameters with gradients 3 and 4, together a vector of length 5, which is s
 One batch, overfitted. A corpus of 17 tokens has one window of 16, so every batch is the same. The
 loss starts near ln 8 = 2.08, where the model knows nothing, and must come down to nearly nothing:
 
->>> from .ex13_gpt import GPTConfig
+>>> from ex13_gpt import GPTConfig
 >>> _ = torch.manual_seed(0)
 >>> model = GPT(GPTConfig(vocab_size=8, context_length=16, d_model=32, n_heads=2, n_layers=2))
 >>> tokens, losses = torch.randint(8, (17,)), []
@@ -325,7 +325,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .ex13_gpt import GPT
+from ex13_gpt import GPT
 
 
 def get_batch(

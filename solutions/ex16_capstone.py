@@ -246,10 +246,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .ex02_tokenizers import BPETokenizer, CharTokenizer
-from .ex13_gpt import GPT, GPTConfig
-from .ex14_training import TrainConfig, train
-from .ex15_sampling import generate
+from ex02_tokenizers import BPETokenizer, CharTokenizer
+from ex13_gpt import GPT, GPTConfig
+from ex14_training import TrainConfig, train
+from ex15_sampling import generate
 
 
 def build_tokenizer(text: str) -> CharTokenizer | BPETokenizer:

@@ -1,13 +1,20 @@
-"""Commands to play with what was built: look."""
+"""Commands to play with what was built: look, try, shell."""
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from grader.cli.app import exercises_option, main, plain_option
+from grader.errors import GraderError
+
+if TYPE_CHECKING:
+    from grader.learning.trying import Built
+    from grader.screens.console import Printer
 
 
 @main.command()
@@ -40,3 +47,59 @@ def look(ex: tuple[str, ...], exercises: Path, out: Path | None, show: bool, pla
             if show:
                 webbrowser.open(path.resolve().as_uri())
         printer.line()
+
+
+@main.command("try")
+@click.argument("ex", required=True)
+@exercises_option
+@plain_option
+def try_(ex: str, exercises: Path, plain: bool) -> None:
+    """The lesson's worked example on your own code, then a Python prompt with its variables and all you have built."""
+    from grader.content.syllabus import find
+    from grader.learning import trying
+    from grader.screens.console import Printer
+
+    (entry,) = find([ex])
+    printer = Printer(plain)
+    styles = {"code": "", "result": "cyan", "wrong": "red", "note": "yellow"}
+    with trying.opened(exercises, entry) as built:
+        printer.line(f"{entry.label} {entry.title}: the lesson's example, on your code", style="bold")
+        transcript = trying.by_hand(entry, built.assembly)
+        for kind, line in transcript.lines:
+            printer.line(line, styles[kind])
+        printer.line()
+        other = transcript.examples - transcript.right
+        if other:
+            do = "does" if other == 1 else "do"
+            printer.line(f"{other} of {transcript.examples} lines {do} not come out as in the lesson.", style="bold")
+        else:
+            printer.line(f"All {transcript.examples} lines come out as in the lesson.", style="bold green")
+        _prompt(built, transcript.variables, printer)
+
+
+@main.command()
+@exercises_option
+@plain_option
+def shell(exercises: Path, plain: bool) -> None:
+    """A Python prompt with everything that you have built and that passes."""
+    from grader.learning import trying
+    from grader.screens.console import Printer
+
+    with trying.opened(exercises) as built:
+        if not built.names:
+            raise GraderError("None of your exercises passes yet. With one that you work on: make try EX=01")
+        _prompt(built, {}, Printer(plain))
+
+
+def _prompt(built: Built, variables: dict[str, object], printer: Printer) -> None:
+    """Say what is at hand, and read Python until the learner leaves."""
+    from grader.learning import trying
+
+    printer.line()
+    for stem, names in built.names.items():
+        printer.block(f"{stem.partition('_')[0]}  {', '.join(names)}", 2)
+    if built.borrowed:
+        borrowed, do = ", ".join(built.borrowed), "does" if len(built.borrowed) == 1 else "do"
+        printer.line(f"With the reference's {borrowed}, since yours {do} not pass yet.")
+    leave = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"
+    trying.prompt(built.namespace() | variables, f"Python, with all of these, np and torch. {leave} leaves.")

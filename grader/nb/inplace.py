@@ -116,7 +116,7 @@ class Check:
             self._worker.end()
 
     def _lend_package(self) -> None:
-        """Let cells import earlier exercises as a module does: `from .name import something`."""
+        """Let cells import earlier exercises as a module does: `from name import something`."""
         written, _ = self._written()
         assembly, missing = self._open(written.sources)
         importlib.import_module(assembly.package)

@@ -209,13 +209,16 @@ class Assembly:
     def relative(self, name: str) -> str | None:
         """The relative name of a module of this assembly that an absolute one means ("" for all of it); None if none.
 
-        `exercises` is the folder; what else is installed under a name wins over a file of the learner's.
+        `exercises` is the folder; what else is installed under a name wins over a file of the learner's. A piece of the
+        reference is meant whatever lies in the folder one is in: a learner's exercise of the same name may lie there.
         """
         top, _, rest = name.partition(".")
         if top == FOLDER:
             return rest
         if top in sys.stdlib_module_names or not self.holds(top):
             return None
+        if self.sources[top].origin != "learner":
+            return name
         found = importlib.util.find_spec(top)
         beside = found is None or Path(found.origin or "").resolve().parent == self.sources[top].path.resolve().parent
         return name if beside else None

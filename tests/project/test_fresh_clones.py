@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.nightly, pytest.mark.skipif(not TOOLS, reason="there i
 # What a target is given, so that it has something to do and is done in minutes; and how it ends, if not with 0.
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "look": ("EX=05", "ARGS=--exercises solutions"),
+    "try": ("EX=05", "ARGS=--exercises solutions"),
+    "shell": ("ARGS=--exercises solutions",),
     "hint": ("EX=05", "NAME=attend"),
     "solution": ("EX=01", "ARGS=--give-up"),
     "reset": ("EX=01", "ARGS=--yes"),

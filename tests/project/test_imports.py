@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from grader.content.suite import checks_of
 from grader.content.syllabus import find, load
 from grader.grading import Grading
+from grader.judging.reference import reference_assembly
 from grader.results import ExerciseResult
 from grader.sandbox.runner import IsolatedRunner
 from grader.workers.runner import Runner
@@ -77,7 +81,7 @@ def test_only_what_is_imported_is_graded_first(folder: Folder, monkeypatch: pyte
     """Attention that does without exercise 1 does not wait for it, and what it never asks for is not graded."""
     for ex in ("01", "02", "06"):
         folder.solve(ex)
-    folder.solve("07", ("from .ex06_masks import masked_softmax\n", "from solved import masked_softmax\n"))
+    folder.solve("07", ("from ex06_masks import masked_softmax\n", "from solved import masked_softmax\n"))
     solution = find(["06"])[0].solution.read_text(encoding="utf-8")
     (folder.path / "solved.py").write_text(solution, encoding="utf-8")
     graded: list[str] = []
@@ -90,7 +94,7 @@ def test_only_what_is_imported_is_graded_first(folder: Folder, monkeypatch: pyte
 
 
 def test_what_the_checks_take_from_another_exercise_is_there(folder: Folder):
-    folder.solve("14", ("from .ex13_gpt import GPT\n", "GPT = object\n"))
+    folder.solve("14", ("from ex13_gpt import GPT\n", "GPT = object\n"))
     with Grading(folder.path) as grading:
         chosen = grading.chosen(find(["14"])[0])
     assert "ex13_gpt" in chosen.sources
@@ -194,3 +198,23 @@ def test_everything_is_earlier_for_the_last_one(folder: Folder):
     with Grading(folder.path) as grading:
         assert set(grading.chosen(last).borrowed) == {entry.stem for entry in others}
     assert checks_of(last.suite)
+
+
+def test_the_reference_uses_its_own_pieces_wherever_one_is(folder: Folder, monkeypatch: pytest.MonkeyPatch):
+    """In the learner's folder their files can be imported by name, too; the reference does not take one for its own."""
+    folder.write("01", "def softmax(x, axis=-1):\n    return x * 0\n")
+    monkeypatch.syspath_prepend(folder.path)
+    with reference_assembly() as assembly:
+        assert assembly.module("ex05_attention").softmax is assembly.module("ex01_softmax").softmax
+        assert assembly.module("ex05_attention").softmax(np.zeros(2))[0] == 0.5
+
+
+def test_every_stub_runs_by_itself(folder: Folder):
+    """Under a *Run* button or a debugger, `python exercises/ex05_attention.py` finds the earlier ones beside it."""
+    run = "import runpy, sys; [runpy.run_path(path, run_name='__main__') for path in sys.argv[1:]]"
+    files = [str(folder.path / entry.stub.name) for entry in load()]
+    done = subprocess.run(
+        [sys.executable, "-c", run, *files],
+        cwd=folder.path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
