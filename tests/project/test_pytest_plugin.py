@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.content.suite import checks_of
-from grader.content.syllabus import find
+from grader.content.syllabus import find, load
 from grader.files import ROOT
 from tests.project.conftest import Folder
 
@@ -109,3 +109,25 @@ def test_a_folder_that_is_not_there_is_a_usage_error(folder: Folder):
     done = run_pytest(folder)
     assert done.returncode == 4
     assert "There is no folder" in done.stdout + done.stderr
+
+
+def collected(*arguments: str) -> list[str]:
+    """The tests that pytest finds in the project, run as an editor's test explorer runs it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+@pytest.mark.parametrize("arguments", [(), (".",), ("tests",)], ids=["nothing named", "the root", "the tests"])
+def test_pytest_collects_the_checks_of_the_exercises_alone(arguments: tuple[str, ...]):
+    found = collected(*arguments)
+    assert {line.partition("::")[0] for line in found} == {f"tests/{entry.suite.name}" for entry in load()}
+    assert len(found) == sum(len(checks_of(entry.suite)) for entry in load())
+
+
+@pytest.mark.parametrize("path", ["tests/project/test_files.py", "tests/project/lab", "tests/project/test_files.py::"])
+def test_the_projects_own_tests_are_collected_where_they_are_named(path: str):
+    assert all(line.startswith("tests/project/") for line in collected(path.removesuffix("::")))

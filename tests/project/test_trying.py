@@ -1,4 +1,4 @@
-"""`make try` and `make shell`: the lesson's example on the learner's own code, and a prompt with all they have built."""
+"""`make try` and `make shell`: the lesson's example on the learner's own code, and a prompt with all that is built."""
 
 from __future__ import annotations
 
