@@ -52,7 +52,7 @@ test: $(VENV)/.core ## [EX=05] | grade what you wrote
 watch: $(VENV)/.core ## [EX=05] | grade at each save, with hints and more at a key
 	@$(RUN) -m grader watch $(call each,EX) $(ARGS)
 
-list: $(VENV)/.core ## | the exercises and their points
+list: $(VENV)/.core ## | the exercises, their points, and about how long each takes
 	@$(RUN) -m grader list
 
 look: $(VENV)/.core ## EX=05 | a picture of what your code does;  ARGS=--open: in your viewer at once

@@ -106,7 +106,7 @@ def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Writte
 
 @main.command("list")
 def list_() -> None:
-    """The exercises, with their points."""
+    """The exercises: their points and checks, about how long each takes, and how steep it is."""
     from grader.content.edition import part
     from grader.content.suite import checks_of, withheld
     from grader.content.syllabus import load
@@ -116,4 +116,6 @@ def list_() -> None:
         hidden = sum(info.hidden for info in infos) + withheld(entry)
         points = sum(info.points for info in infos) if released is None else released.points
         checks = len(infos) + withheld(entry)
-        click.echo(f"{entry.label}  {entry.title:<42}{points:>3} points  {checks} checks, {hidden} hidden")
+        count = f"{checks} checks, {hidden} hidden"
+        click.echo(f"{entry.label}  {entry.title:<42}{points:>3} points  {count:<21}  {entry.effort}".rstrip())
+    click.echo("\nThe times are estimates, made from the length of lesson and code. Take yours.")

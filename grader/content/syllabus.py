@@ -13,6 +13,9 @@ from grader.errors import GraderError
 from grader.files import ROOT, read_toml
 
 
+LEVELS = ("gentle", "steady", "steep")
+
+
 @dataclass(frozen=True)
 class Entry:
     """One exercise as the syllabus describes it."""
@@ -26,11 +29,20 @@ class Entry:
     operators: tuple[str, ...]  # the same as operators of torch
     reads: tuple[str, ...]
     understood: str = ""  # what whoever passes it has understood, in a sentence
+    minutes: int = 0  # about how long it takes; 0 if nobody has said
+    level: str = ""  # one of LEVELS, or "" if nobody has said
 
     @property
     def label(self) -> str:
         """The short name, such as `ex05`."""
         return self.stem.partition("_")[0]
+
+    @property
+    def effort(self) -> str:
+        """About how long it takes and how hard it is, in words; "" if nobody has said."""
+        hours, rest = divmod(self.minutes, 60)
+        time = " ".join(filter(None, (f"{hours} h" if hours else "", f"{rest} min" if rest else "")))
+        return ", ".join(filter(None, (f"about {time}" if time else "", self.level)))
 
     @property
     def solution(self) -> Path:
@@ -86,6 +98,8 @@ def load(path: Path = ROOT / "exercises" / "syllabus.toml") -> tuple[Entry, ...]
                 operators=(*operators, *item.get("operators_here", [])),
                 reads=tuple(item.get("reads", [])),
                 understood=item.get("understood", ""),
+                minutes=item.get("minutes", 0),
+                level=item.get("level", ""),
             )
         )
     return tuple(entries)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from grader.cli.app import own_exercises
-from grader.content.syllabus import find, load
+from grader.content.syllabus import LEVELS, find, load
 from grader.errors import GraderError
 from grader.files import ROOT
 from grader.results import SCHEMA_FILE, STATUSES
@@ -203,3 +205,14 @@ def test_the_project_is_found_from_anywhere_inside_it(tmp_path: Path, monkeypatc
     assert own_exercises() == Path("exercises")
     monkeypatch.chdir(tmp_path)  # elsewhere it is a folder beside
     assert own_exercises() == Path("exercises")
+
+
+def test_the_list_says_about_how_long_each_exercise_takes_and_how_steep_it_is():
+    printed = run("list").stdout
+    for entry in load():
+        assert 20 <= entry.minutes <= 240, entry.label
+        assert entry.minutes % 15 == 0, "nobody knows it to the minute"
+        assert entry.level in LEVELS, entry.label
+        assert re.search(rf"^{entry.label} .*  {entry.effort}$", printed, re.MULTILINE)
+    assert replace(load()[0], minutes=75, level="steep").effort == "about 1 h 15 min, steep"
+    assert replace(load()[0], minutes=0, level="").effort == ""
