@@ -187,9 +187,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .ex05_attention import scaled_dot_product_attention
-from .ex06_masks import causal_mask
-from .ex07_multi_head import merge_heads, split_heads
+from ex05_attention import scaled_dot_product_attention
+from ex06_masks import causal_mask
+from ex07_multi_head import merge_heads, split_heads
 
 
 def rotate(x: Tensor, positions: Tensor, base: float = 10000.0) -> Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 from grader.errors import GraderError
 from grader.files import ROOT, read_toml
 
-
 LEVELS = ("gentle", "steady", "steep")
 
 
