@@ -174,11 +174,13 @@ class _Runner(doctest.DocTestRunner):
 def prompt(variables: Mapping[str, Any], banner: str) -> None:
     """A Python prompt with some variables, until the learner leaves it."""
     names = dict(variables)
-    with contextlib.suppress(ImportError):  # Windows has none
+    try:
         import readline
         import rlcompleter
 
         readline.set_completer(rlcompleter.Completer(names).complete)
         readline.parse_and_bind("tab: complete")
+    except ImportError:  # Windows has none
+        pass
     with contextlib.suppress(SystemExit):
         code.InteractiveConsole(names).interact(banner=banner, exitmsg="")
