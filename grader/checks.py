@@ -43,6 +43,8 @@ __all__ = [
 Probe = Callable[[Exercise, Random], Any]
 Compare = Literal["values", "structure", "nothing"]
 
+ATTRIBUTES: dict[str, Sequence[str]] = {}  # that the exercises ask for, by the name of the class; a judge fills them in
+
 
 class Check:
     """A probe with what the judge needs to know about it. Built by `@check`; a pytest item in its own right."""
@@ -58,6 +60,7 @@ class Check:
         axes: Mapping[str, str] | None,
         after: Check | None,
         free: Sequence[str] = (),
+        exact: Sequence[str] = (),
     ) -> None:
         self.probe = probe
         self.says = says
@@ -68,6 +71,7 @@ class Check:
         self.axes = dict(axes or {})
         self.after = after
         self.free = tuple(free)
+        self.exact = tuple(exact)
         self.explanation: Callable[..., Iterable[str]] | None = None
         self.__name__ = probe.__name__
         self.__doc__ = says
@@ -95,6 +99,7 @@ def check(
     axes: Mapping[str, str] | None = None,
     after: Check | None = None,
     free: Sequence[str] = (),
+    exact: Sequence[str] = (),
 ) -> Callable[[Probe], Check]:
     """Decorator: turn a probe `test_...(ex, rng)` into a check.
 
@@ -111,10 +116,11 @@ def check(
         after: a check that has to pass first; until it does, this one is reported as blocked.
         free: where the structure may be another one if the values are not compared, as patterns of paths: `rows*` for
             all of `rows`, `shapes.+` for entries of `shapes` that the reference has not.
+        exact: where values are compared in any case, after `explain`: what the probe puts in and says again, say.
     """
 
     def decorate(probe: Probe) -> Check:
-        return Check(probe, says, points, limit, tolerance, compare, axes, after, free)
+        return Check(probe, says, points, limit, tolerance, compare, axes, after, free, exact)
 
     return decorate
 
@@ -195,15 +201,27 @@ def census(module: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def parameters(module: nn.Module) -> dict[str, torch.Tensor]:
-    """All parameters by name, each one once: under the shortest path to it, and the first of these in the alphabet.
+    """All parameters by name, each one once: under the name by which the exercises ask for it.
 
-    So tied weights have one name, and a helper module that holds a parameter as well does not give it another.
+    So tied weights have one name, and a part that goes by another name as well, or is held by a helper module, does not
+    get another. Of several names it is the one with the fewest parts that no docstring lists as an attribute; of these
+    the one with the shortest path, and the first in the alphabet.
     """
-    found: dict[int, tuple[int, str, torch.Tensor]] = {}
+    found: dict[int, tuple[int, int, str, torch.Tensor]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
-        here = (name.count("."), name, parameter)
-        found[id(parameter)] = min(here, found.get(id(parameter), here), key=lambda one: one[:2])
-    return {name: parameter for _, name, parameter in sorted(found.values(), key=lambda one: one[1])}
+        here = (_names_of_ones_own(module, name), name.count("."), name, parameter)
+        found[id(parameter)] = min(here, found.get(id(parameter), here), key=lambda one: one[:3])
+    return {name: parameter for *_, name, parameter in sorted(found.values(), key=lambda one: one[2])}
+
+
+def _names_of_ones_own(module: nn.Module, name: str) -> int:
+    """How many parts of a parameter's name are asked for by nobody; the numbers of a list's items are no names."""
+    count, holder = 0, module
+    for part in name.split("."):
+        asked = any(part in ATTRIBUTES.get(base.__name__, ()) for base in type(holder).__mro__)
+        count += not asked and not part.isdigit()
+        holder = getattr(holder, part)
+    return count
 
 
 def loaded(module: Module, values: Mapping[str, Any]) -> Module:
@@ -236,12 +254,12 @@ def on_meta(call: Callable[[str], Any]) -> dict[str, Any]:
     with torch.device("meta"):
         try:
             undirected = call("cpu")
-        except RuntimeError:  # perhaps a number that was made a tensor, which any device would take
+        except Exception:  # perhaps a number that was made a tensor, which any device would take
             undirected = None
     try:
         result = call("meta")
         return {"result": result, "strays": bool(_devices(result) - {"meta"})}
-    except RuntimeError as error:
+    except Exception as error:  # of the value that is missing, PyTorch and NumPy say so in their own ways
         mixed = any(words in str(error) for words in ("same device", "expected device"))
     moved = _each_tensor(here, lambda tensor: tensor.to("meta"))
     return {"result": moved, "strays": mixed or bool(_devices(undirected) - {"cpu"})}

@@ -167,7 +167,11 @@ def judge_dropping(got, want):
             )
 
 
-@check("a layer has three sublayers and three frames, with these parameters, none of them twice", compare="nothing")
+@check(
+    "a layer has three sublayers and three frames, with these parameters, none of them twice",
+    compare="nothing",
+    free=("found.+", "numbers.+"),
+)
 def test_parameters(ex: Exercise, rng: Random):
     return inventory(filled(ex.DecoderLayer(**SIZES), rng))
 
@@ -218,6 +222,9 @@ def _(got, want):
                 f"`{name}` runs in `{frame}`, which is the frame of another sublayer; its own is "
                 f"`{SUBLAYERS[name]}`. Each norm learns the scale that suits its own sublayer."
             )
+    frames = [call["name"] for call in got["calls"] if call["name"] not in SUBLAYERS]
+    if frames != list(SUBLAYERS.values()) and set(frames) == set(SUBLAYERS.values()):
+        yield f"your layer calls its frames in the order {', '.join(frames)}; expected {', '.join(SUBLAYERS.values())}."
     for name in ATTENTIONS:
         if not close(got["alone"][name], want["alone"][name], 1e-4):
             yield f"`{name}`, called by itself, gives something else than a `MultiHeadAttention` with biases."
@@ -241,6 +248,7 @@ test_norm_first.explain(misplaced_norms)
     points=1,
     compare="nothing",
     free=("heard*.key", "heard*.value", "heard*.mask"),
+    exact=("x", "memory"),
     after=test_norm_first,
 )
 def test_sides(ex: Exercise, rng: Random):
@@ -393,21 +401,22 @@ def _(got, want):
         yield "position 1 does not change when position 0 is replaced, which it may attend to: what do you hide?"
 
 
-@check("every layer of a stack has parameters of its own", points=1, compare="nothing")
+@check("every layer of a stack has parameters of its own", points=1, compare="nothing", free=("layer.+", "numbers.+"))
 def test_own_parameters(ex: Exercise, rng: Random):
-    return inventory(filled(ex.Decoder(3, **SIZES), rng))
+    found = inventory(filled(ex.Decoder(3, **SIZES), rng))
+    owners = {name: one["is"].split(".")[1] for name, one in found["found"].items() if name.startswith("layers.")}
+    return {"layer": owners, "numbers": found["numbers"]}
 
 
 @test_own_parameters.explain
 def _(got, want):
-    for name in want["found"]:
-        mine = got["found"].get(name)
+    for name, number in want["layer"].items():
+        mine = got["layer"].get(name)
         if mine is None:
             yield f"a stack of 3 layers has no parameter `{name}`."
-        elif mine["is"] != name and mine["is"] in want["found"] and mine["is"].split(".")[1] != name.split(".")[1]:
-            one, other = mine["is"].split(".")[1], name.split(".", 2)
+        elif mine != number:
             yield (
-                f"layers {one} and {other[1]} share `{other[2]}`: it is one and the same parameter. "
+                f"layers {mine} and {number} share `{name.split('.', 2)[2]}`: it is one and the same parameter. "
                 "`[layer] * n` lists one layer n times; how do you make n of them?"
             )
     for name, numbers in want["numbers"].items():
@@ -663,7 +672,13 @@ def test_dropout_everywhere(ex: Exercise, rng: Random):
 test_dropout_everywhere.explain(judge_dropping)
 
 
-@check("the frames drop as large a share as they were told", points=1, compare="structure", after=test_norm_first)
+@check(
+    "the frames drop as large a share as they were told",
+    points=1,
+    compare="structure",
+    after=test_norm_first,
+    exact=("given*",),
+)
 def test_dropout_share(ex: Exercise, rng: Random):
     layer = ex.DecoderLayer(**SIZES, dropout=0.25, norm_first=True).double().train()
     given = {frame: rng.tensor(300, 12, dtype=torch.float64) for frame in SUBLAYERS.values()}

@@ -328,40 +328,48 @@ def _(got, want):
             yield f"{name}: the prompt, longer than the window, is not continued as its end asks for."
 
 
-@check("tokens are drawn as often as their probabilities say", points=2, compare="structure")
+@check("tokens are drawn as often as their probabilities say", points=2, compare="structure", exact=("draws*",))
 def test_frequencies(ex: Exercise, rng: Random):
     logits = shuffled(SHARES, rng, 1)[0]
     model, start = Die(logits), torch.zeros(40, 1, dtype=torch.int64)
     generator = rng.generator()
-    plain = ex.generate(model, start, 100, generator=generator)
-    cut = ex.generate(model, start, 100, temperature=0.7, top_k=4, top_p=0.9, generator=generator)
-    options = {"plain": {}, "cut": {"temperature": 0.7, "top_k": 4, "top_p": 0.9}}
-    probs = {name: ex.next_token_probs(logits[None], **option) for name, option in options.items()}
-    return {"probs": probs, "plain": plain, "cut": cut}
+    observed: dict[str, dict[str, object]] = {}
+    for name, options in (("plain", {}), ("cut", {"temperature": 0.7, "top_k": 4, "top_p": 0.9})):
+        drawn = ex.generate(model, start, 100, generator=generator, **options)[:, 1:]  # (40, 100)
+        for what, found in {
+            "probs": ex.next_token_probs(logits[None], **options)[0],
+            "shares": torch.stack([(drawn == token).double().mean() for token in range(len(logits))]),
+            "draws": list(drawn.shape),
+            "one text for all": bool((drawn == drawn[:1]).all()),
+            "one token for a text": bool((drawn == drawn[:, :1]).all()),
+        }.items():
+            observed.setdefault(what, {})[name] = found
+    return observed
 
 
 @test_frequencies.explain
 def _(got, want):
     for name, how in (("plain", "with no option"), ("cut", "with temperature=0.7, top_k=4, top_p=0.9")):
-        probs, drawn = got["probs"][name][0], got[name][:, 1:]
-        shares = np.array([(drawn == token).mean() for token in range(len(probs))])
-        spread = np.sqrt(probs * (1 - probs) / drawn.size)  # of a share, if the draws are independent
+        probs, shares, size = got["probs"][name], got["shares"][name], int(np.prod(want["draws"][name]))
+        spread = np.sqrt(probs * (1 - probs) / size)  # of a share, if the draws are independent
         off = ~(np.abs(shares - probs) <= 6 * spread + 1e-9)
-        if (drawn == drawn[:1]).all():
+        if got["draws"][name] != want["draws"][name]:
+            yield f"{how}, 40 texts were to get 100 tokens each; without the prompts they are {got['draws'][name]}."
+        elif got["one text for all"][name]:
             yield f"{how}, 40 texts of one batch all get the same 100 tokens: how many tokens are drawn in a step?"
-        elif (drawn == drawn[:, :1]).all():
+        elif got["one token for a text"][name]:
             yield f"{how}, a text gets one token 100 times: is it drawn anew in each step?"
         elif off.any():
             token = int(np.flatnonzero(off)[0])
             yield (
                 f"{how}, a token to which your next_token_probs gives {probs[token]:.3f} makes up {shares[token]:.3f} "
-                f"of {drawn.size} draws."
+                f"of {size} draws."
             )
 
 
 @check("the generator decides, and it alone: the same state gives the same text", compare="structure")
 def test_generator(ex: Exercise, rng: Random):
-    model, ids = Die(torch.zeros(50)), torch.zeros(3, 1, dtype=torch.int64)
+    model, ids = Die(torch.zeros(50)), torch.tensor([[7], [0], [31]])  # by its prompt each text is known
     seed = rng.integers(0, 2**31)
     torch.manual_seed(1)
     first = ex.generate(model, ids, 20, generator=torch.Generator().manual_seed(seed))
@@ -378,8 +386,11 @@ def test_generator(ex: Exercise, rng: Random):
 
 @test_generator.explain
 def _(got, want):
-    if not all(((0 <= text) & (text < 50)).all() for text in (got["first"], got["further"], got["repeated"])):  # noqa: SIM300
+    texts = (got["first"], got["further"], *got["without"], got["repeated"])
+    if not all(((0 <= text) & (text < 50)).all() for text in texts):  # noqa: SIM300
         yield "some tokens are outside 0..V-1."
+    if any((text[:, 0] != want["first"][:, 0]).any() for text in texts):
+        yield "the prompts do not come back as they were."
     if (got["first"] != got["again"]).any():
         yield "two generators with the same seed give different texts: does the draw use the generator it was given?"
     if (got["again"] == got["further"]).all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -85,6 +86,20 @@ def skeleton(entry: Entry) -> str:
         return Source.read(path, "reference").text
     except OSError:
         raise GraderError(f"{path} is missing. Restore it: git checkout -- {SKELETONS}") from None
+
+
+@cache
+def attributes() -> dict[str, list[str]]:
+    """What the docstrings of the exercises list as attributes, by the name of the class."""
+    found = {}
+    for entry in load():
+        path = entry.solution if entry.solution.exists() else ROOT / SKELETONS / entry.solution.name
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for kind, docstring in re.findall(r'^class (\w+)[^\n]*:\n    """(.*?)"""', text, re.DOTALL | re.MULTILINE):
+            section = re.search(r"^    Attributes:\n(.*?)(?:\n\n|\Z)", docstring, re.DOTALL | re.MULTILINE)
+            listed = re.findall(r"^ {8}(\w+(?:, \w+)*):", section[1], re.MULTILINE) if section else []
+            found[kind] = [name for names in listed for name in names.split(", ")]
+    return {kind: names for kind, names in found.items() if names}
 
 
 def is_untouched(entry: Entry, text: str) -> bool:

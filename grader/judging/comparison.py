@@ -80,6 +80,10 @@ class Comparison:
         """The first difference in the values of two observations of one structure, in words."""
         return self._first_of(self._walk(got, want, "", "values"))
 
+    def exact(self, got: Any, want: Any, where: Sequence[str]) -> Mismatch | None:
+        """As `values`, at the entries alone that fit one of the patterns of paths."""
+        return self._first_of(self._exact(got, want, "", where))
+
     def _first_of(self, found: Iterator[str]) -> Mismatch | None:
         self._path, self._difference = "", None
         words = next(found, None)
@@ -172,6 +176,18 @@ class Comparison:
             numbers = [key for key in keys if isinstance(want[key], float) and isinstance(got[key], float)]
             if len(numbers) > 2 and len({got[key] for key in numbers}) == 1 < len({want[key] for key in numbers}):
                 yield f"all numbers of {name(path)} are the same; they should not be."
+
+    def _exact(self, got: Any, want: Any, path: str, where: Sequence[str]) -> Iterator[str]:
+        if any(fnmatchcase(path, pattern) for pattern in where):
+            yield from self._walk(got, want, path, "values")
+        elif self._is_free(path):
+            return
+        elif isinstance(want, dict):
+            for key in want:
+                yield from self._exact(got[key], want[key], f"{path}.{key}" if path else str(key), where)
+        elif isinstance(want, list):
+            for index, (one, other) in enumerate(zip(got, want, strict=True)):
+                yield from self._exact(one, other, f"{path}[{index}]", where)
 
     def _may_have_more(self, path: str) -> bool:
         """Whether a dict may hold further entries: it is free as to these."""

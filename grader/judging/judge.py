@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from grader.checks import Check
+from grader.checks import ATTRIBUTES, Check
 from grader.content.hints import hints_of
-from grader.content.stubs import generated
+from grader.content.stubs import attributes, generated
 from grader.content.syllabus import Entry, load
 from grader.files import shown
 from grader.judging.calls import CALLS_KEPT, Calls
@@ -67,6 +67,7 @@ class Judge:
         self.guard = guard
         self.owned = owned
         self.seen: dict[str, Seen] = {}  # by the check's name
+        ATTRIBUTES.update(attributes())
 
     def load(self, limit: float) -> Verdict:
         """Import the learner's module: the first rung of the ladder."""
@@ -165,7 +166,7 @@ class Judge:
             if found is not None and said is not None and said.startswith(UNJUDGED):
                 said = None
             if found is None and said is None:
-                found = comparison.alike(got, want)
+                found = comparison.alike(got, want) or comparison.exact(got, want, check.exact)
         return found if said is None else Mismatch(said, None, None if found is None else found.difference)
 
     def _explain(self, check: Check, got: Any, want: Any) -> str | None:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from grader.checks import Check
+from grader.checks import ATTRIBUTES, Check
+from grader.content.stubs import attributes
 from grader.content.syllabus import Entry, find
 from grader.errors import ReferenceBroken
 from grader.files import ROOT
@@ -79,6 +80,7 @@ class Code:
         self.memory = memory
         self.sources: Mapping[str, Source] = assembly.sources
         self._known: dict[tuple[str, str, int, bool], tuple[Any, Calls]] = {}
+        ATTRIBUTES.update(attributes())
 
     def __enter__(self) -> Self:
         self.assembly.__enter__()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bdb
 import os
 import random
+import signal
 import sys
 import time
 import traceback
@@ -195,6 +196,8 @@ def _kept_state() -> Iterator[None]:
             yield
     finally:
         os._exit = exit_now
+        if sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that is left behind would end what comes next
         os.chdir(folder)
         sys.setrecursionlimit(recursion)
         torch = loaded_torch()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from grader.checks import Check
+from grader.content.stubs import attributes
 from grader.content.suite import checks_of
 from grader.judging.comparison import Comparison, Mismatch
 from grader.judging.judge import Judge
@@ -149,6 +150,7 @@ class IsolatedJudge(Judge):
             "stem": self.stem,
             "sources": sources,
             "libraries": libraries().names,
+            "attributes": attributes(),
             "forbids": self.forbids,
             "operators": self.operators,
             "limit": limit,

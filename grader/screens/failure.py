@@ -243,8 +243,7 @@ class FailureScreen:
 
     def _make(self, entry: Entry, *options: str) -> str:
         options = (*options, *self._where(), *(("--seed", str(self.seed)) if self.seed else ()))
-        arguments = f' ARGS="{" ".join(options)}"' if len(options) > 1 else f" ARGS={options[0]}" if options else ""
-        return f"make test EX={entry.label[2:]}{arguments}"
+        return f"make test EX={entry.label[2:]}{for_make(options)}"
 
     def _pytest(self, entry: Entry, check: CheckResult) -> str:
         options = (*self._where(), *(("--seed", str(self.seed)) if self.seed else ()))
@@ -255,6 +254,15 @@ class FailureScreen:
     def _where(self) -> tuple[str, ...]:
         own = self.exercises.resolve() == ROOT / "exercises"
         return () if own else ("--exercises", shown(str(self.exercises)))
+
+
+def for_make(options: Sequence[str]) -> str:
+    """Options as an argument of make, to be typed into a shell: a path among them may hold anything."""
+    if not options:
+        return ""
+    arguments = shlex.join(options).replace("$", "$$")
+    plain = not set(arguments) & set('"$`\\!')
+    return f' ARGS="{arguments}"' if plain and " " in arguments else f" ARGS={shlex.quote(arguments)}"
 
 
 def known(misconception: Named | None) -> Iterator[str]:

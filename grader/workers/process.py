@@ -72,8 +72,7 @@ class WorkerProcess(Worker):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=os.environ
-            | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "MPLBACKEND": "Agg"},
+            env=os.environ | SETTINGS | {"PYTHONPATH": str(ROOT)},
             encoding="utf-8",
             start_new_session=True,  # a group of its own, which can be killed as a whole
         )

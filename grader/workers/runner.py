@@ -23,7 +23,7 @@ from grader.workers.libraries import SPOKEN
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
 
 IMPORT_LIMIT = 20.0
-TRIES = 2  # for a diagnosis
+TRIES = 2  # of a diagnosis, or of a check in a fresh worker, if the worker dies
 PATIENT = 2  # checks of an exercise that may run out of time before the others have less of it
 QUICK = 2.0  # seconds that a check then has, unless it is a slow one: a loop need not cost the time of all checks
 PATIENCE = 120.0  # on top of a check's own limit: importing torch, the reference's side, a slow machine
@@ -94,13 +94,14 @@ class Runner:
         """Run one check of the exercise that is open; reopen it first if the worker is gone.
 
         A worker that dies may do so for what an earlier check has left in it: then the check is run once more, in a
-        fresh one.
+        fresh one. So it is if it dies there, for a time that was set at the import and is up, say.
         """
         assert self._opened is not None
         limit = info.limit if limit is None else min(limit, info.limit)
         if self._timeouts >= PATIENT and not info.slow:
             limit = min(limit, QUICK)
         request = {"do": "check", "name": info.name, "limit": limit, "hidden": info.hidden}
+        fresh = 0  # workers in which it has died though nothing else had been run there
         while True:
             if self._worker is None:
                 verdict = self.open(*self._opened)
@@ -111,7 +112,8 @@ class Runner:
                 verdict = self._verdict(request, limit)
             except WorkerDied as death:
                 verdict = self._autopsy(death, limit, "the check")
-                if used and verdict.status != "timeout":
+                fresh += not used
+                if verdict.status != "timeout" and fresh < TRIES:
                     continue
             self._timeouts += verdict.status == "timeout"
             if verdict.status == "pass":
@@ -194,9 +196,7 @@ class Runner:
 
     def _why_absent(self, message: str) -> str:
         """A sentence about a module that could not be imported."""
-        found = re.match(
-            r"\w+: (?:No module named|cannot import name) '(\w+)'( from 'exercises'|$)", message, re.MULTILINE
-        )
+        found = re.match(ABSENT, message, re.MULTILINE)
         if found is None or self.entry is None:
             return ""
         name, stems = found[1], [entry.stem for entry in load()]

@@ -118,6 +118,9 @@ def test_the_tables_and_the_page_tell_the_same(graded):
         rows = list(csv.DictReader(file))
     for student, total in points(out).items():
         assert sum(int(row["points"]) for row in rows if row["student"] == student) == total
+    said = {row["check"]: row["words"] for row in rows if row["student"] == "wrong" and row["words"]}
+    assert all(row["words"] for row in rows if row["student"] == "wrong" and row["status"] == "fail")
+    assert len(said) >= 1
     page = (out / "report.html").read_text()
     assert "10 submissions, 8 graded, seed 7" in page
     assert "copy, loop, quits, right, the reference, wrong, zipped" in page

@@ -204,3 +204,15 @@ def test_what_is_all_the_same_and_should_not_be(values: dict[str, Any], says: st
     assert Comparison().alike(want, want) is None
     assert says in (Comparison().alike(want | freeze(values), want) or "")
     assert Comparison(free=(*values, "x")).alike(want | freeze(values), want) is None
+
+
+def test_values_are_compared_exactly_where_that_is_asked_for_and_nowhere_else():
+    want = freeze(
+        {"runs": [{"start": np.arange(3.0), "end": np.arange(3.0)}], "calls": [{"ids": np.arange(2)}], "n": 2}
+    )
+    moved = freeze({"runs": [{"start": np.arange(3.0), "end": np.ones(3)}], "calls": [], "n": 3})
+    comparison = Comparison(free=("calls",))
+    assert comparison.exact(moved, want, ()) is None
+    assert comparison.exact(moved, want, ("*.start",)) is None
+    assert (comparison.exact(moved, want, ("*.end",)) or "").startswith("`runs[0].end[0]` is 1; expected 0")
+    assert comparison.exact(moved, want, ("*.start", "n")) == "`n` is 3; expected 2."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from grader.content.syllabus import find
 from grader.grading import Grading
+from grader.probing.assembly import Assembly
+from grader.probing.outcome import attempt
 from grader.results import ExerciseResult
 from grader.store import Store
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
@@ -82,6 +85,19 @@ def test_a_death_between_two_requests_changes_nothing(
 ):
     """Something that an earlier check left behind (an alarm, a thread) ends the process later."""
     assert told(grade(mistaken, once(what, place))) == told(unharmed)
+
+
+def test_a_second_death_in_the_worker_that_takes_over_changes_nothing(mistaken: Folder, unharmed: ExerciseResult):
+    """An alarm that is set at the import comes again, the sooner the busier the machine is."""
+    count = iter(range(1000))
+    assert told(grade(mistaken, lambda request: request["do"] == "check" and next(count) in (1, 2))) == told(unharmed)
+
+
+def test_an_alarm_that_is_left_behind_ends_nothing_else():
+    with Assembly({}) as code:
+        outcome = attempt(lambda: signal.setitimer(signal.ITIMER_REAL, 60), code)
+    assert outcome.failure is None
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_a_diagnosis_that_always_dies_names_nothing(mistaken: Folder, unharmed: ExerciseResult):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from grader.probing.assembly import Assembly, Source
 from grader.probing.observation import freeze
 from grader.results import CheckResult, Evidence, ExerciseResult, Named, WrongTurn
 from grader.screens.console import Printer, hyperlinks
-from grader.screens.failure import FailureScreen
+from grader.screens.failure import FailureScreen, for_make
 from grader.screens.run import Report
 from grader.screens.watch import Course, Screen
 from grader.store import Store
@@ -340,3 +341,25 @@ def test_in_a_release_it_is_said_that_hidden_checks_are_still_to_come(
     monkeypatch.setattr("grader.screens.run.withheld", lambda _: 5)
     Report(Path("exercises"), plain=True).row(passed)
     assert "public checks passed; 5 hidden checks run when it is graded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options, typed",
+    [
+        ((), ""),
+        (("--all",), " ARGS=--all"),
+        (("--seed", "3"), ' ARGS="--seed 3"'),
+        (("--exercises", "my work"), """ ARGS="--exercises 'my work'\""""),
+        (("--exercises", "it's $5"), None),
+    ],
+)
+def test_options_with_a_path_that_holds_anything_can_be_typed_after_make(
+    options: tuple[str, ...], typed: str | None, tmp_path: Path
+):
+    if typed is not None:
+        assert for_make(options) == typed
+    (tmp_path / "Makefile").write_text("all:\n\t@printf '%s\\n' $(ARGS)\n")
+    done = subprocess.run(
+        f"make{for_make(options)}", shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert tuple(done.stdout.splitlines()) == (options or ("",))

@@ -21,6 +21,17 @@ def listed(x: torch.Tensor) -> torch.Tensor:
     return torch.tensor([[2 * item for item in row] for row in x.tolist()], device=x.device)
 
 
+def by_numpy(x: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(x.numpy() * 2).to(x.device)  # on meta a TypeError
+
+
+def refused_by_ones_own_words(x: torch.Tensor) -> torch.Tensor:
+    try:
+        return x * float(x.max())
+    except RuntimeError:
+        raise ValueError("x has no values") from None
+
+
 def listed_and_made_anywhere(x: torch.Tensor) -> torch.Tensor:
     return torch.tensor([[2 * item for item in row] for row in x.tolist()])
 
@@ -40,7 +51,7 @@ def written_into_one_made_anywhere(x: torch.Tensor) -> torch.Tensor:
     return torch.zeros(x.shape).scatter(-1, x.argmax(dim=-1, keepdim=True), 1.0)  # PyTorch lets it pass on meta
 
 
-@pytest.mark.parametrize("function", [half, guarded, listed])
+@pytest.mark.parametrize("function", [half, guarded, listed, by_numpy, refused_by_ones_own_words])
 def test_code_that_follows_its_inputs_has_no_strays_also_if_it_looks_at_values(function):
     x = torch.ones(3, 4)
     seen = on_meta(lambda device: [function(x.to(device))])

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from grader.checks import ATTRIBUTES
 from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Outcome, attempt, observe
 from grader.probing.stopwatch import stopwatch
@@ -51,9 +52,11 @@ class Child:
         operators: list[str],
         limit: float,
         libraries: list[str] | None = None,
+        attributes: dict[str, list[str]] | None = None,
     ) -> Outcome:
         """Build the assembly, take away what is forbidden, and import the exercise."""
         self.stem = stem
+        ATTRIBUTES.update(attributes or {})
         code = Assembly({name: source_of(name, *told) for name, told in sources.items()}, libraries)
         code.__enter__()
         self.code = code

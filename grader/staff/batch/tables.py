@@ -53,15 +53,15 @@ def exercises(records: Iterable[Record]) -> Iterator[Row]:
 
 
 def checks(records: Iterable[Record]) -> Iterator[Row]:
-    """Each check of each student; of who could not be graded one row, with the reason."""
-    yield ["student", "exercise", "check", "hidden", "status", "points", "max_points", "seconds", "message"]
+    """Each check of each student, with the submission's own words; one row, with the reason, of who was not graded."""
+    yield ["student", "exercise", "check", "hidden", "status", "points", "max_points", "seconds", "message", "words"]
     for record in records:
         for exercise in _exercises(record):
             for check in exercise.checks:
                 about = [check.name, check.hidden, check.status, check.points, check.max_points, check.seconds]
-                yield [record.student, exercise.stem, *about, check.message]
+                yield [record.student, exercise.stem, *about, check.message, check.words]
         if record.result is None:
-            yield [record.student, "", "", "", "not graded", 0, "", "", record.problem]
+            yield [record.student, "", "", "", "not graded", 0, "", "", record.problem, ""]
 
 
 def as_csv(rows: Iterable[Row]) -> str:
