@@ -157,7 +157,10 @@ class Judge:
             found = comparison.structure(got, want)
             if found is not None:
                 return found
-            said, found = self._explain(check, got, want), comparison.values(got, want)
+            found = comparison.values(got, want)
+            if found is None and not check.free:
+                return None  # an explanation has words for what is wrong; it has no say in what is
+            said = self._explain(check, got, want)
         else:
             found = comparison.outline(got, want)
             if found is not None and check.compare != "nothing":

@@ -22,7 +22,7 @@ REMOTES = ("upstream", "origin")  # the first that there is
 
 
 @dataclass
-class Plan:
+class Changes:
     """What an update would do, worked out before anything is changed."""
 
     commit: str
@@ -55,7 +55,7 @@ class Update:
         self.remote = chosen
         self.branch = branch
 
-    def plan(self, entries: Sequence[Entry], keep: Sequence[Entry] = ()) -> Plan | None:
+    def plan(self, entries: Sequence[Entry], keep: Sequence[Entry] = ()) -> Changes | None:
         """Fetch, and work out what is to be done; None if there is nothing new.
 
         Args:
@@ -76,13 +76,13 @@ class Update:
             raise GraderError(f"{self.remote} and this folder have no history in common. Is it the right remote?")
         if base == commit:
             return None
-        plan = Plan(commit, base, self._git("log", "--format=%s", f"{base}..{commit}").splitlines())
+        plan = Changes(commit, base, self._git("log", "--format=%s", f"{base}..{commit}").splitlines())
         kept = {self._name(entry.stub) for entry in keep}
         for entry in entries:
             self._plan_exercise(plan, entry.stub, kept)
         return plan
 
-    def apply(self, plan: Plan) -> list[Path]:
+    def apply(self, plan: Changes) -> list[Path]:
         """Carry out a plan without conflicts; the backups that were made.
 
         Raises:
@@ -108,7 +108,7 @@ class Update:
             write_atomically(self.root / name, text)
         return made
 
-    def keep_conflicts(self, plan: Plan) -> Path:
+    def keep_conflicts(self, plan: Changes) -> Path:
         """Write down, in a folder of backups, both sides of each conflict and what could be merged.
 
         Raises:
@@ -126,7 +126,7 @@ class Update:
             write_atomically(folder / f"{stem}.yours.py", (self.root / name).read_bytes().decode("utf-8", "replace"))
         return folder
 
-    def _plan_exercise(self, plan: Plan, path: Path, kept: set[str]) -> None:
+    def _plan_exercise(self, plan: Changes, path: Path, kept: set[str]) -> None:
         name = self._name(path)
         mine, base, theirs = self._read(self.root / name), self._show(plan.base, name), self._show(plan.commit, name)
         if mine is None or base == theirs or mine == base == self._show("HEAD", name):
@@ -140,7 +140,7 @@ class Update:
         else:
             plan.merged[name] = result.text
 
-    def _set_aside(self, plan: Plan) -> None:
+    def _set_aside(self, plan: Changes) -> None:
         """Bring the exercises that are merged here to what upstream had last, so that git has nothing to object to."""
         for name in plan.merged:
             committed = self._show("HEAD", name)
@@ -149,7 +149,7 @@ class Update:
             else:
                 self._git("checkout", "--quiet", "HEAD", "--", name)
 
-    def _merge(self, plan: Plan) -> None:
+    def _merge(self, plan: Changes) -> None:
         """Let git merge, and settle what it can't in exercises that are committed here: that has been worked out."""
         done = self._run(*self._identity(), "merge", "--no-edit", "-m", "Update from upstream", plan.commit)
         if done.returncode == 0:

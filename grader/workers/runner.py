@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from grader.content.suite import CheckInfo
 from grader.content.syllabus import Entry, load
@@ -47,7 +47,7 @@ class Runner:
         self._passed: set[str] = set()  # its checks that pass
         self.seen: dict[str, Any] = {}  # its failures, packed: they outlive the worker that saw them
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

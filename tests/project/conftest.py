@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 
 from grader.content.stubs import generated
 from grader.content.syllabus import find, load
+from grader.files import ROOT
 from grader.judging.reference import reference_assembly
 from grader.probing.assembly import Exercise, Source
 
@@ -27,6 +31,20 @@ def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "progress.json"
     monkeypatch.setenv("STUBFORMER_PROGRESS", str(path))
     return path
+
+
+def run(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m grader` in a process of its own, on a screen 100 columns wide."""
+    return subprocess.run(
+        [sys.executable, "-m", "grader", *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | environment,
+        timeout=300,
+        check=False,
+    )
 
 
 def marked(mark: str) -> int:

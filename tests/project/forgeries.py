@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ def forgeries(want: Any) -> Iterator[tuple[str, Any]]:
     yield "frozen dicts", _alike(want)
     yield "backwards", _backwards(want)
     for axis in (0, -1):
-        yield "rolled", filled(want, lambda leaf, axis=axis: _rolled(leaf, axis))
-        yield "repeated", filled(want, lambda leaf, axis=axis: _repeated(leaf, axis))
+        yield "rolled", filled(want, partial(_rolled, axis=axis))
+        yield "repeated", filled(want, partial(_repeated, axis=axis))
     for exchanged in itertools.islice(_exchanged(want), EXCHANGES):
         yield "exchanged", exchanged
 

@@ -173,7 +173,7 @@ def test_tar_archives_are_read_and_their_links_and_paths_do_no_harm(tmp_path: Pa
 
 
 def test_what_systems_leave_behind_does_not_count(tmp_path: Path):
-    files = {
+    files: dict[str, bytes | str] = {
         f"__MACOSX/._{STEM}.py": b"\x00\x05",
         f".ipynb_checkpoints/{STEM}.py": "old",
         f"__pycache__/{STEM}.cpython-311.pyc": b"\x00",
@@ -181,7 +181,7 @@ def test_what_systems_leave_behind_does_not_count(tmp_path: Path):
         f"work/{STEM}.py": CODE,
         "work/.venv/lib/ex02_tokenizers.py": "x",
     }
-    taken = take(zipped(tmp_path / "s.zip", dict(files)))
+    taken = take(zipped(tmp_path / "s.zip", files))
     assert {stem: source.text for stem, source in taken.sources.items()} == {STEM: CODE}
     assert taken.notes == []
 

@@ -18,22 +18,9 @@ from grader.content.syllabus import LEVELS, find, load
 from grader.errors import GraderError
 from grader.files import ROOT
 from grader.results import SCHEMA_FILE, STATUSES
-from tests.project.conftest import Folder
+from tests.project.conftest import Folder, run
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
-
-
-def run(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "grader", *map(str, arguments)],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | environment,
-        timeout=300,
-        check=False,
-    )
 
 
 def test_untouched_stubs_exit_0_and_say_where_to_begin(folder: Folder):
@@ -128,7 +115,7 @@ def test_plain_output_and_streams_that_are_not_utf8_stay_ascii(
     folder: Folder, options: list[str], environment: dict[str, str]
 ):
     folder.write("01", folder.solve("01").read_text().replace("### BEGIN SOLUTION", "return 'é'", 1))
-    done = run("test", "01", "--exercises", folder.path, *options, **environment)
+    done = run("test", "01", "--exercises", folder.path, *options, cwd=ROOT, **environment)
     assert done.returncode == 1
     assert done.stdout.isascii()
     assert "\x1b" not in done.stdout

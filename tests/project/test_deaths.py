@@ -26,7 +26,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
 
 
-class Mortal:
+class Mortal(Worker):
     """A worker that dies when it is asked for something for the n-th time."""
 
     def __init__(self, fatal: Callable[[dict[str, Any]], bool]) -> None:

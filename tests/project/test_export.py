@@ -20,7 +20,6 @@ import xmlschema
 from grader.cli.staff.publishing import FORMATS, VISIBILITIES
 from grader.content.syllabus import find
 from grader.errors import GraderError
-from grader.files import ROOT
 from grader.nb.feedback import LIMIT, feedback
 from grader.results import STATUSES, CheckResult, Evidence, ExerciseResult, Named, Result, Status, WrongTurn
 from grader.staff.exports.formats import read, written
@@ -28,6 +27,7 @@ from grader.staff.exports.gradescope import Visibility, gradescope, refusal
 from grader.staff.exports.junit import junit
 from grader.staff.exports.package import write_package
 from grader.staff.exports.prairielearn import prairielearn
+from tests.project.conftest import run
 
 SCHEMAS = Path(__file__).with_name("schemas")
 TURN = WrongTurn("no-scale", "the scores are not divided by sqrt(d)", "How large do they get?", ("Section 3.2.1",))
@@ -169,18 +169,6 @@ def test_csv_has_a_row_for_each_check(result: Result):
 
 
 # ---- the commands ---------------------------------------------------------------------------------------------------
-
-
-def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "grader", *map(str, arguments)],
-        capture_output=True,
-        encoding="utf-8",
-        cwd=ROOT,
-        env=os.environ | environment,
-        timeout=300,
-        check=False,
-    )
 
 
 def test_a_file_is_written_in_each_format_and_nothing_else_is_needed(result: Result, tmp_path: Path):

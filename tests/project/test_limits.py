@@ -132,7 +132,7 @@ def test_a_comparison_that_does_not_end_is_an_answer_about_that_check(monkeypatc
     judge = judging.IsolatedJudge.__new__(judging.IsolatedJudge)
     judge._patience = interruption
     for compare in ("values", "structure", "nothing"):
-        made = check("an example", compare=compare)(lambda ex, rng: None)  # type: ignore[arg-type]
+        made = check("an example", compare=compare)(lambda ex, rng: None)
         made.explanation = endless
         found = judge.compare(made, freeze({"a": np.zeros(3)}), freeze({"a": np.zeros(3)}))
         assert found == "What your code returned can't be compared with what is expected: TimeoutError."

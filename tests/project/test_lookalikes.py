@@ -32,7 +32,7 @@ PLAIN = (
 )
 
 
-def found(former: dict[str, str] | None = None, **texts: str) -> list[tuple[str, ...]]:
+def found(texts: dict[str, str], former: dict[str, str] | None = None) -> list[tuple[str, ...]]:
     """The groups among some answers."""
     students = {name: prints(text) for name, text in texts.items()}
     earlier = {name: prints(text) for name, text in (former or {}).items()}
@@ -41,23 +41,23 @@ def found(former: dict[str, str] | None = None, **texts: str) -> list[tuple[str,
 
 def test_odd_code_that_two_share_is_found_under_other_names_and_comments():
     disguised = ODD.replace("shifted", "z").replace("powers", "P") + "\n# all my own work\n"
-    assert found(anna=ODD, ben=disguised, cleo=PLAIN) == [("anna", "ben")]
+    assert found({"anna": ODD, "ben": disguised, "cleo": PLAIN}) == [("anna", "ben")]
 
 
 def test_what_many_write_is_no_sign():
-    assert found(**{f"s{i}": PLAIN for i in range(30)}) == []
-    assert found(anna=GIVEN, ben=GIVEN) == []
-    assert found(anna=ODD, ben=PLAIN) == []
-    assert found(anna="def softmax(:", ben="'''") == []
+    assert found({f"s{i}": PLAIN for i in range(30)}) == []
+    assert found({"anna": GIVEN, "ben": GIVEN}) == []
+    assert found({"anna": ODD, "ben": PLAIN}) == []
+    assert found({"anna": "def softmax(:", "ben": "'''"}) == []
 
 
 def test_those_who_share_one_text_are_found_however_many_they_are():
     five = {f"c{i}": ODD for i in range(5)}
-    assert found(**five, **{f"p{i}": PLAIN for i in range(4)}) == [tuple(sorted(five))]
+    assert found(five | {f"p{i}": PLAIN for i in range(4)}) == [tuple(sorted(five))]
     edited = {
         f"e{i:02}": ODD.replace("17 % 5", f"17 % {i} - {i}") for i in range(20)
     }  # and however each has changed it
-    assert found(**edited, p=PLAIN) == [tuple(sorted(edited))]
+    assert found(edited | {"p": PLAIN}) == [tuple(sorted(edited))]
 
 
 def test_a_copy_of_the_reference_is_found_and_not_those_who_share_its_idioms():
@@ -68,8 +68,8 @@ def test_a_copy_of_the_reference_is_found_and_not_those_who_share_its_idioms():
 
 
 def test_former_years_are_compared_with_and_not_among_each_other():
-    assert found({"2025/dora": ODD, "2025/emil": ODD}, anna=ODD) == [("2025/dora", "2025/emil", "anna")]
-    assert found({"2025/dora": ODD, "2025/emil": ODD}, anna=PLAIN) == []
+    assert found({"anna": ODD}, {"2025/dora": ODD, "2025/emil": ODD}) == [("2025/dora", "2025/emil", "anna")]
+    assert found({"anna": PLAIN}, {"2025/dora": ODD, "2025/emil": ODD}) == []
 
 
 @pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.label)

@@ -17,7 +17,7 @@ import pytest
 from grader.checks import Check, check
 from grader.content.suite import CheckInfo, checks_of
 from grader.content.syllabus import Entry, load
-from grader.judging.comparison import Comparison
+from grader.judging.comparison import Comparison, Mismatch
 from grader.judging.judge import Judge
 from grader.judging.reference import Code, reference_assembly
 from grader.probing.assembly import Assembly, Source
@@ -130,8 +130,9 @@ def test_code_without_content_gets_no_point(entry: Entry, code: Code):
 class Blind(Judge):
     """A judge as it would be if it asked `explain` alone."""
 
-    def compare(self, check: Any, got: Any, want: Any, hidden: bool = False) -> str | None:
-        return None if hidden else self._explain(check, got, want)
+    def compare(self, check: Any, got: Any, want: Any, hidden: bool = False) -> Mismatch | None:
+        said = None if hidden else self._explain(check, got, want)
+        return None if said is None else Mismatch(said)
 
 
 def rows_add_up() -> Check:

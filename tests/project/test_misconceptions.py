@@ -24,7 +24,7 @@ from grader.misconceptions.recordings import known_file
 from grader.probing.assembly import Source, read_folder
 from grader.probing.observation import Array, Opaque, Raised, freeze, pack, unpack
 from grader.probing.outcome import Failure, Outcome
-from grader.results import ExerciseResult
+from grader.results import ExerciseResult, Status
 from grader.staff.mutants.table import Tally
 from grader.staff.mutants.trials import VARIANTS, Bench, Candidate, Trial, as_begun, mistakes
 from grader.workers.here import import_suite
@@ -107,11 +107,11 @@ RIGHT_VALUE = [1.0, 0.0]
 
 def seen(value: float | None, message: str = "off") -> Seen:
     """A failure with one number, or a pass."""
-    status = "pass" if value is None else "fail"
+    status: Status = "pass" if value is None else "fail"
     return Seen(status, message, Outcome(freeze(np.array([1.0, value or 0.0]))))
 
 
-def parts(*values: float, status: str = "fail") -> Seen:
+def parts(*values: float, status: Status = "fail") -> Seen:
     """What a check sees that looks at several things, each of which should be 0."""
     return Seen(status, "off", Outcome({f"part {n}": value for n, value in enumerate(values)}))
 
@@ -151,7 +151,7 @@ def test_a_mistake_that_leaves_a_trace_the_learners_code_does_not_is_never_named
 
 
 @pytest.mark.parametrize("status", ["todo", "timeout", "gone"])
-def test_what_cannot_be_seen_is_neither_for_nor_against(named: Callable, status: str):
+def test_what_cannot_be_seen_is_neither_for_nor_against(named: Callable, status: Any):
     learner = {"a": seen(2.0), "b": Seen(status, "", Outcome())}
     if status == "gone":
         del learner["b"]  # it waits for another check, or is not there
@@ -365,7 +365,7 @@ def test_a_mistake_is_tried_with_what_comes_after_it_still_to_be_written():
 def test_both_situations_are_counted_and_what_cannot_be_seen_is_not_held_against_a_name():
     entry = find(["05"])[0]
 
-    def trial(name: str, unfinished: bool, status: str, *named: str) -> Trial:
+    def trial(name: str, unfinished: bool, status: Status, *named: str) -> Trial:
         candidate = Candidate(entry, name, REFERENCE[entry.stem], unfinished)
         diagnosis = {"check": Diagnosis("one of", named)} if named else {}
         return Trial(candidate, {"check": status}, {"check": ""}, 0.0, diagnosis)

@@ -84,7 +84,7 @@ def test_an_explanation_is_about_the_entries_that_it_looks_at():
     def whole(got: Any, want: Any) -> Any:
         yield got.items() + want["sum"]
 
-    assert concerned(one) == {"double", "sum"}
+    assert concerned(one) == frozenset({"double", "sum"})
     assert concerned(whole) is None
     EXAMPLES[0].explanation = one
     assert origin(EXAMPLES[0], ASKED, None) == "double"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from grader import progress
 from grader.content import stubs
 from grader.content.syllabus import find, load
 from grader.errors import GraderError
-from grader.files import BACKUPS, ROOT, write_atomically
+from grader.files import BACKUPS, ROOT, back_up, write_atomically
 from grader.progress import history as storage
 from grader.progress.history import Event, History, Newer, read
 from grader.progress.standing import prints, sources, survey, working_time
@@ -36,15 +37,13 @@ def history(own_progress: Path) -> History:
 @pytest.fixture
 def backups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder = tmp_path / "backups"
-    monkeypatch.setattr(storage, "back_up", lambda path: original(path, folder))
+    monkeypatch.setattr(storage, "back_up", lambda path: back_up(path, folder))
     return folder
 
 
-original = storage.back_up
-
-
 def hint(ex: str = ONE.stem, name: str = "softmax", tier: int = 1, at: datetime | None = None) -> Event:
-    return Event("hint", ex, {"names": [name], "tier": tier}, *([at] if at else []))
+    event = Event("hint", ex, {"names": [name], "tier": tier})
+    return replace(event, at=at) if at else event
 
 
 # ---- the file -------------------------------------------------------------------------------------------------------

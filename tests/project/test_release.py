@@ -24,7 +24,7 @@ from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
 from grader.probing.assembly import Source
 from grader.staff.release import build as building
-from grader.staff.release.build import Plan, build, check_free, write_files
+from grader.staff.release.build import Selection, build, check_free, write_files
 from grader.staff.release.leaks import leaks
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"  # found here in another way than by the engine
@@ -36,7 +36,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of the first exercises, with the solutions of two. Tests leave it as it is."""
     out = tmp_path_factory.mktemp("release") / "students"
-    build(out, Plan.of(UNTIL, SOLVED))
+    build(out, Selection.of(UNTIL, SOLVED))
     return out
 
 
@@ -73,7 +73,7 @@ def solve(clone: Path, *labels: str) -> None:
 
 
 def entries() -> tuple[Entry, ...]:
-    return Plan.of(UNTIL).entries
+    return Selection.of(UNTIL).entries
 
 
 # ---- what is in it --------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def test_make_knows_its_targets(clone: Path):
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All exercises, without recorded numbers."""
     root = tmp_path_factory.mktemp("files")
-    write_files(root, Plan.of())
+    write_files(root, Selection.of())
     return root
 
 
@@ -358,7 +358,7 @@ def test_a_hidden_check_and_an_edit_and_compiled_code_are_noticed(files: Path, p
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(GraderError, match="not empty, and nothing is ever written over"):
-        build(tmp_path, Plan.of("ex01"))
+        build(tmp_path, Selection.of("ex01"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     with pytest.raises(GraderError, match="is a file"):
         check_free(tmp_path / "mine.txt")
@@ -368,9 +368,9 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path):
 
 def test_nothing_is_left_behind_when_something_would_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(building, "record", lambda *_: None)
-    monkeypatch.setattr(building.cutting, "public_checks", lambda text: text)
+    monkeypatch.setattr("grader.staff.release.cutting.public_checks", lambda text: text)
     with pytest.raises(GraderError, match="something would leak"):
-        build(tmp_path / "out", Plan.of("ex01"))
+        build(tmp_path / "out", Selection.of("ex01"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -385,11 +385,11 @@ def test_nothing_is_left_behind_when_something_would_leak(tmp_path: Path, monkey
 )
 def test_a_plan_that_makes_no_sense_is_refused(until: str | None, solutions: str | None, says: str):
     with pytest.raises(GraderError, match=says):
-        Plan.of(until, solutions)
+        Selection.of(until, solutions)
 
 
 def test_one_solution_is_a_range_too():
-    assert Plan.of("ex03", "ex02").solved == {"ex02_tokenizers"}
+    assert Selection.of("ex03", "ex02").solved == {"ex02_tokenizers"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": 7}', '{"format": 1, "exercises": {"a": {}}}'])

@@ -13,7 +13,7 @@ def rules(text: str, asked: tuple[str, ...] = (), **others: str) -> Rules:
     return Rules("mine", {"mine": text, **others}, FORBIDS, asked)
 
 
-def violations(text: str, asked: tuple[str, ...] = (), **others: str) -> list[Violation]:
+def violations(text: str, *asked: str, **others: str) -> list[Violation]:
     return rules(text, asked, **others).violations()
 
 
@@ -140,10 +140,10 @@ def test_told_at_no_cost(text: str, idle: str):
 
 def test_a_name_that_is_asked_for_is_used():
     for text in ("from torch.nn import LayerNorm", "import torch\nLayerNorm = torch.nn.LayerNorm"):
-        (found,) = violations(text, ("LayerNorm",))
+        (found,) = violations(text, "LayerNorm")
         assert found.line == text.count("\n") + 1
     demo = "import torch\ndef norm():\n    return torch.nn.LayerNorm(4)\nif __name__ == '__main__':\n    norm()"
-    assert violations(demo, ("norm",))
+    assert violations(demo, "norm")
     assert not violations(demo)
 
 

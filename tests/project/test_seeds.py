@@ -10,7 +10,7 @@ from grader.content.syllabus import Entry, find
 from grader.probing.assembly import Source
 from grader.staff.mutants import seeds as trying
 from grader.staff.mutants.seeds import Lost, Seeds
-from grader.staff.mutants.trials import Bench, Candidate
+from grader.staff.mutants.trials import VARIANTS, Bench, Candidate
 
 UNLUCKY = """
 import numpy as np
@@ -37,7 +37,7 @@ def test_the_reference_and_every_variant_are_tried_at_each_seed():
     (entry,) = find(["00"])
     trials, lost = tried(entry, 3, 4)
     assert lost == []
-    styles = len(list((trying.variants.__globals__["VARIANTS"] / entry.stem).glob("*.py")))
+    styles = len(list((VARIANTS / entry.stem).glob("*.py")))
     assert (trials.total, trials.known) == (2 * (1 + styles), 0)
     again, lost = tried(entry, 3, 4, 5)
     assert lost == []

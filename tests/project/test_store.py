@@ -22,6 +22,12 @@ from grader.verdict_cache import VerdictCache
 
 Damage = Callable[[Path], object]
 
+
+def to_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGES: dict[str, Damage] = {
     "empty": lambda path: path.write_text(""),
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-20]),
@@ -30,7 +36,7 @@ DAMAGES: dict[str, Damage] = {
     "foreign": lambda path: path.write_text("{}"),
     "foreign and deep": lambda path: path.write_text("[" * 100_000),
     "another kind": lambda path: path.write_text('{"singles": 3, "pairs": null}'),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a folder": to_folder,
 }
 DAMAGED = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 
@@ -59,7 +65,8 @@ def test_a_damaged_or_foreign_file_is_as_good_as_none(tmp_path: Path, damage: Da
 
 def test_a_document_of_another_shape_is_as_good_as_none(tmp_path: Path):
     store = Store(tmp_path)
-    for document in (None, 3, [], {}, {"calls": 1}, {"singles": {}, "pairs": [[]], "rivals": [1]}):
+    documents: tuple[object, ...] = (None, 3, [], {}, {"calls": 1}, {"singles": {}, "pairs": [[]], "rivals": [1]})
+    for document in documents:
         store.write("observed/" + "0" * 32 + ".json", document)
         assert Memory(store).get("0" * 64, False) is None
         assert read_known(store.path("observed/" + "0" * 32 + ".json")) == Known({}, {})

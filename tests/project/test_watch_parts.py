@@ -107,7 +107,6 @@ def test_where_no_events_arrive_it_looks_by_itself(folder: Folder, monkeypatch: 
 def test_where_watching_is_not_possible_at_all_it_looks_by_itself(folder: Folder, monkeypatch: pytest.MonkeyPatch):
     def impossible(*_: object, **__: object) -> Iterator[set[object]]:
         raise OSError("No space left on device: the limit of watches is reached")
-        yield
 
     monkeypatch.setattr(files, "watch", impossible)
     seen = threading.Event()
@@ -209,7 +208,7 @@ def test_a_second_loop_is_the_last_that_has_all_its_time(
     monkeypatch.setattr("grader.grading.Store", lambda: Store(tmp_path / "store"))
     asked: list[float] = []
 
-    class Late:
+    class Late(Worker):
         def ask(self, request: dict[str, Any], _: float) -> dict[str, Any]:
             if request["do"] == "check":
                 asked.append(request["limit"])
@@ -220,7 +219,6 @@ def test_a_second_loop_is_the_last_that_has_all_its_time(
 
     folder.solve("01")
     with Grading(folder.path, launch=Late) as grading:
-        grading.standard.known = lambda *_: None  # type: ignore[method-assign]
         assert grading.grade(EX).status == "timeout"
     assert len(asked) > 4
     assert min(asked[:2]) > QUICK

@@ -17,7 +17,7 @@ from grader.staff.words import printable
 if TYPE_CHECKING:
     from grader.sandbox.levels import Level
     from grader.staff.batch.record import Record
-    from grader.staff.batch.run import Batch, Pool, Standing
+    from grader.staff.batch.run import Batch, Graders, Standing
 
 
 NAME = 80  # characters of a student's name on a terminal
@@ -74,7 +74,7 @@ def grade(
     entries = find(ex)
     budget = Budget(wall=seconds, cpu=seconds, memory=memory << 20)
     batch = Batch.begin(submissions, out, entries, seed=seed, budget=budget, resume=resume)
-    click.echo(f"Isolation: {level.name}. Seed: {batch.plan.seed}.", err=True)
+    click.echo(f"Isolation: {level.name}. Seed: {batch.terms.seed}.", err=True)
     with closing(_pool(jobs, cluster)) as pool:
         try:
             records = _with_progress(batch, pool, plain)
@@ -98,7 +98,7 @@ def _require(level: Level, allowed: bool) -> None:
         )
 
 
-def _pool(jobs: int | None, cluster: str | None) -> Pool:
+def _pool(jobs: int | None, cluster: str | None) -> Graders:
     if cluster is not None:
         from grader.staff.batch.cluster import ClusterPool
 
@@ -108,7 +108,7 @@ def _pool(jobs: int | None, cluster: str | None) -> Pool:
     return LocalPool(jobs or os.cpu_count() or 1)
 
 
-def _with_progress(batch: Batch, pool: Pool, plain: bool) -> list[Record]:
+def _with_progress(batch: Batch, pool: Graders, plain: bool) -> list[Record]:
     """Run the batch with a progress bar on a terminal, and with a line for each student elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -159,6 +159,6 @@ def _write(batch: Batch, records: list[Record], former: tuple[Path, ...]) -> Non
     from grader.staff.batch.tables import write_tables
     from grader.staff.lookalikes.search import lookalikes
 
-    entries = find(batch.plan.exercises)
-    write_tables(records, batch.plan.exercises, batch.out)
+    entries = find(batch.terms.exercises)
+    write_tables(records, batch.terms.exercises, batch.out)
     write_report(records, entries, batch, lookalikes(batch.folder, former, entries, batch.out))

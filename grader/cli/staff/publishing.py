@@ -42,9 +42,9 @@ def release(
 
     OUT must not exist yet, or be empty. It becomes a git repository of its own with one commit.
     """
-    from grader.staff.release.build import Plan, build
+    from grader.staff.release.build import Selection, build
 
-    manifest = build(out, Plan.of(until, solutions, seed, assistants), lambda line: click.echo(f"  {line}"))
+    manifest = build(out, Selection.of(until, solutions, seed, assistants), lambda line: click.echo(f"  {line}"))
     hidden = sum(part.hidden for part in manifest.exercises.values())
     solved = [stem.partition("_")[0] for stem, part in manifest.exercises.items() if part.solution]
     click.echo(f"{out}: {len(manifest.exercises)} exercises; {hidden} hidden checks stayed here.")

@@ -39,7 +39,7 @@ def write_report(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     page = environment.get_template("report.html.jinja").render(
-        plan=batch.plan,
+        terms=batch.terms,
         records=records,
         graded=[record for record in records if record.result is not None],
         isolation=sorted({record.result.isolation for record in records if record.result is not None}),

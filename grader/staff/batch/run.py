@@ -26,7 +26,7 @@ from grader.written import Written
 TRIES = 3  # for a unit whose judge died: a machine may fail, and a submission must not be able to stop the batch
 
 
-class Pool(Protocol):
+class Graders(Protocol):
     """Something that runs units of work, somewhere."""
 
     def submit(self, student: str, written: Written, task: Task, notes: Sequence[str]) -> Future[Record]:
@@ -66,7 +66,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Terms:
     """What a batch is: kept in `batch.json`, so that it can go on after an interruption."""
 
     seed: int
@@ -82,10 +82,10 @@ class Plan:
 class Batch:
     """Grades a folder of submissions into a folder of results."""
 
-    def __init__(self, folder: Folder, out: Path, plan: Plan) -> None:
+    def __init__(self, folder: Folder, out: Path, terms: Terms) -> None:
         self.folder = folder
         self.out = out
-        self.plan = plan
+        self.terms = terms
         self.standing = Standing()
 
     @classmethod
@@ -105,27 +105,27 @@ class Batch:
                 raise GraderError(
                     f"{out} holds the results of a batch. Go on with it: --resume. Or name another --out."
                 )
-            plan = _read_plan(path)
-            if plan.exercises != tuple(entry.stem for entry in entries):
-                raise GraderError(f"The batch in {out} grades {', '.join(plan.exercises)}: name the same exercises.")
-            if plan.suite != now:
+            terms = _read_terms(path)
+            if terms.exercises != tuple(entry.stem for entry in entries):
+                raise GraderError(f"The batch in {out} grades {', '.join(terms.exercises)}: name the same exercises.")
+            if terms.suite != now:
                 raise GraderError(
                     f"Checks or grader have changed since the batch in {out} began: grade anew, to another --out."
                 )
-            if seed is not None and seed != plan.seed:
+            if seed is not None and seed != terms.seed:
                 raise GraderError(
-                    f"The batch in {out} has the seed {plan.seed}: leave --seed out, or name another --out."
+                    f"The batch in {out} has the seed {terms.seed}: leave --seed out, or name another --out."
                 )
         else:
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise GraderError(f"{out} is not an empty folder: nothing there is overwritten. Name another --out.")
-            plan = Plan(fresh_seed() if seed is None else seed, tuple(entry.stem for entry in entries), budget, now)
+            terms = Terms(fresh_seed() if seed is None else seed, tuple(entry.stem for entry in entries), budget, now)
             private_folder(out)
-            write_atomically(path, json.dumps({"batch": VERSION, **asdict(plan)}, indent=1) + "\n", private=True)
+            write_atomically(path, json.dumps({"batch": VERSION, **asdict(terms)}, indent=1) + "\n", private=True)
         private_folder(out / "students")
-        return cls(folder, out, plan)
+        return cls(folder, out, terms)
 
-    def run(self, pool: Pool, begun: Callable[[Standing], None], done: Callable[[Record], None]) -> list[Record]:
+    def run(self, pool: Graders, begun: Callable[[Standing], None], done: Callable[[Record], None]) -> list[Record]:
         """Grade what is not graded yet; returns the records of all, in the order of their names.
 
         Args:
@@ -168,7 +168,7 @@ class Batch:
         """
         if handed.problem:
             raise Unusable(handed.problem)
-        return take(handed.parts, find(self.plan.exercises))
+        return take(handed.parts, find(self.terms.exercises))
 
     def _digest(self, handed: Handed) -> str:
         try:
@@ -176,7 +176,7 @@ class Batch:
         except Unusable as problem:
             return digest(None, handed.notes, str(problem))
 
-    def _graded(self, pool: Pool, submissions: Sequence[Handed]) -> Iterator[Record]:
+    def _graded(self, pool: Graders, submissions: Sequence[Handed]) -> Iterator[Record]:
         """Run the units, with only some of them in memory at a time; a unit whose judge dies is tried again."""
         waiting = iter(submissions)
         running: dict[Future[Record], tuple[Handed, Written, int]] = {}
@@ -189,7 +189,7 @@ class Batch:
                     why = str(problem)
                     yield Record(handed.student, digest(None, handed.notes, why), handed.notes, why)
                     continue
-                running[pool.submit(handed.student, written, self.plan.task, handed.notes)] = (handed, written, 1)
+                running[pool.submit(handed.student, written, self.terms.task, handed.notes)] = (handed, written, 1)
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -198,7 +198,7 @@ class Batch:
                     yield future.result()
                 except Exception as error:
                     if tries < TRIES:
-                        again = pool.submit(handed.student, written, self.plan.task, handed.notes)
+                        again = pool.submit(handed.student, written, self.terms.task, handed.notes)
                         running[again] = (handed, written, tries + 1)
                         continue
                     yield _ungraded(handed, written, error)
@@ -235,11 +235,11 @@ def suite_fingerprint(entries: Sequence[Entry]) -> str:
     return fingerprint(0, texts)[:16]
 
 
-def _read_plan(path: Path) -> Plan:
+def _read_terms(path: Path) -> Terms:
     try:
         data: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if data["batch"] != VERSION:
             raise GraderError(f"{path} was written by another version ({data['batch']}): grade anew, to another --out.")
-        return Plan(data["seed"], tuple(data["exercises"]), Budget(**data["budget"]), data["suite"])
+        return Terms(data["seed"], tuple(data["exercises"]), Budget(**data["budget"]), data["suite"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GraderError(f"{path} is damaged ({error}): grade anew, to another --out.") from None

@@ -25,7 +25,7 @@ def configure(c: Any) -> None:
     from grader.staff.nbgrader.steps.deadlines import Deadlines
     from grader.staff.nbgrader.steps.feedback import before_feedback
     from grader.staff.nbgrader.steps.gradebook import PrivateGradebook
-    from grader.staff.nbgrader.steps.judge import Judge
+    from grader.staff.nbgrader.steps.judge import JudgeSubmission
     from grader.staff.nbgrader.steps.kernel import NoKernel
     from grader.staff.nbgrader.steps.reading import SourceReader, SubmissionReader
     from grader.staff.nbgrader.steps.solutions import ClearOtherSolutions
@@ -40,7 +40,7 @@ def configure(c: Any) -> None:
     c.Autograde.exporter_class = SubmissionReader
     sanitizing = changed(traits["sanitize_preprocessors"], {})
     c.Autograde.sanitize_preprocessors = [PrivateGradebook, NoKernel, *sanitizing, Deadlines]
-    c.Autograde.autograde_preprocessors = changed(traits["autograde_preprocessors"], {"Execute": Judge})
+    c.Autograde.autograde_preprocessors = changed(traits["autograde_preprocessors"], {"Execute": JudgeSubmission})
     stock = GenerateAssignment.class_traits()["preprocessors"]
     c.GenerateAssignment.exporter_class = SourceReader
     generating = changed(stock, {"ClearSolutions": ClearOtherSolutions})

@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Selection:
     """What is to be released."""
 
     entries: tuple[Entry, ...]
@@ -58,8 +58,8 @@ class Plan:
         solutions: str | None = None,
         seed: int = 0,
         assistants: Assistants = "tutor",
-    ) -> Plan:
-        """A plan from what stands on a command line.
+    ) -> Selection:
+        """A selection from what stands on a command line.
 
         Args:
             until: the last exercise; None for all.
@@ -86,7 +86,7 @@ class Plan:
         return cls(entries, frozenset(entry.stem for entry in everything[start : stop + 1]), seed, assistants)
 
 
-def build(out: Path, plan: Plan, say: Say = lambda _: None) -> Manifest:
+def build(out: Path, selection: Selection, say: Say = lambda _: None) -> Manifest:
     """Write a release; the folder holds all of it in the end, or is left as it was.
 
     Raises:
@@ -101,10 +101,10 @@ def build(out: Path, plan: Plan, say: Say = lambda _: None) -> Manifest:
         raise GraderError(f"Can't write beside {out}: {error.strerror or error}.") from None
     try:
         work.chmod(0o755)
-        write_files(work, plan)
-        record(work, plan, say)
-        manifest = write_manifest(work, plan)
-        found = list(leaks(work, load(), plan.solved))
+        write_files(work, selection)
+        record(work, selection, say)
+        manifest = write_manifest(work, selection)
+        found = list(leaks(work, load(), selection.solved))
         if found:
             more = f"\n  and {len(found) - 5} more" if len(found) > 5 else ""
             raise GraderError("Nothing was released: something would leak.\n  " + "\n  ".join(found[:5]) + more)
@@ -137,14 +137,14 @@ def check_free(out: Path) -> None:
         raise GraderError(f"{out} lies inside this project. Name a folder outside of it, or one in build/.")
 
 
-def write_files(root: Path, plan: Plan) -> None:
+def write_files(root: Path, selection: Selection) -> None:
     """Everything but the recorded numbers and the manifest.
 
     Raises:
         GraderError: a marker has no match.
     """
     contents = read_toml(CONTENTS)
-    labels = [entry.label for entry in plan.entries]
+    labels = [entry.label for entry in selection.entries]
     with_exercises = [name for label, names in contents["with"].items() if label in labels for name in names]
     for path in chosen([*contents["copied"], *with_exercises], contents["left_out"]):
         target = root / path.relative_to(ROOT)
@@ -152,13 +152,13 @@ def write_files(root: Path, plan: Plan) -> None:
         shutil.copy(path, target)
     for name in contents["marked"]:
         put(root / name, cutting.marked((ROOT / name).read_text(encoding="utf-8"), labels, name))
-    tell_assistants(root, plan.assistants)
+    tell_assistants(root, selection.assistants)
     exercises = root / "exercises"
     whole = (ROOT / "exercises" / "syllabus.toml").read_text(encoding="utf-8")
-    put(exercises / "syllabus.toml", cutting.syllabus(whole, [entry.stem for entry in plan.entries]))
-    prints = {entry.stem: stub_fingerprint(generated(entry)) for entry in plan.entries}
+    put(exercises / "syllabus.toml", cutting.syllabus(whole, [entry.stem for entry in selection.entries]))
+    prints = {entry.stem: stub_fingerprint(generated(entry)) for entry in selection.entries}
     put(exercises / RECORD, recording.text(prints, depth=1))
-    for entry in plan.entries:
+    for entry in selection.entries:
         put(exercises / entry.stub.name, generated(entry))
         put(exercises / "hints" / entry.hints.name, entry.hints.read_text(encoding="utf-8"))
         if notebook_file(entry).exists():  # which groups of checks a notebook runs
@@ -168,7 +168,7 @@ def write_files(root: Path, plan: Plan) -> None:
         if catalogue(entry):
             named = cutting.named_misconceptions(catalogue(entry))
             put(root / "tests" / "misconceptions" / f"{entry.stem}.toml", named)
-        if entry.stem in plan.solved:
+        if entry.stem in selection.solved:
             put(root / "solutions" / entry.solution.name, entry.solution.read_text(encoding="utf-8"))
 
 
@@ -187,16 +187,16 @@ def tell_assistants(root: Path, assistants: Assistants) -> None:
         put(root / name, front + pointer)
 
 
-def record(root: Path, plan: Plan, say: Say) -> None:
+def record(root: Path, selection: Selection, say: Say) -> None:
     """What the reference and its known mistakes return from the public checks, as they stand in the release."""
     with without_bytecode(), Code(reference_assembly()) as reference:
-        suites = {entry: public(root / "tests" / entry.suite.name) for entry in plan.entries}
+        suites = {entry: public(root / "tests" / entry.suite.name) for entry in selection.entries}
         for entry, checks in suites.items():
-            numbers = recording.observations(entry.stem, checks, reference, plan.seed)
+            numbers = recording.observations(entry.stem, checks, reference, selection.seed)
             put(root / OBSERVATIONS / f"{entry.stem}.json", recording.text(numbers, depth=2))
         say(f"recorded what must come out of {sum(map(len, suites.values()))} public checks")
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            seen = pool.map(lambda entry: recording.traces(entry, suites[entry], reference, plan.seed), suites)
+            seen = pool.map(lambda entry: recording.traces(entry, suites[entry], reference, selection.seed), suites)
             for entry, traces in zip(suites, seen, strict=True):
                 if traces is not None:
                     put(root / TRACES / f"{entry.stem}.json", recording.text(traces, depth=3))
@@ -216,19 +216,19 @@ def public(suite: Path) -> dict[str, Check]:
     return {name: value for name, value in vars(module).items() if isinstance(value, Check)}
 
 
-def write_manifest(root: Path, plan: Plan) -> Manifest:
+def write_manifest(root: Path, selection: Selection) -> Manifest:
     """Write down what the release is, and what it leaves out."""
     parts = {}
-    for entry in plan.entries:
+    for entry in selection.entries:
         infos = checks_of(entry.suite)
         parts[entry.stem] = Part(
             hidden=sum(info.hidden for info in infos),
             points=sum(info.points for info in infos),
             checks=fingerprint(root / "tests" / entry.suite.name),
-            solution=entry.stem in plan.solved,
+            solution=entry.stem in selection.solved,
         )
     version = read_toml(ROOT / "pyproject.toml")["project"]["version"]
-    manifest = Manifest(version, plan.seed, plan.whole, parts)
+    manifest = Manifest(version, selection.seed, selection.whole, parts)
     put(root / FILE, manifest.text())
     return manifest
 

@@ -112,7 +112,7 @@ RATES: dict[str, Callable[..., Any]] = {
 }
 
 
-def written(got: Any, want: Any, row: str) -> tuple[list[int], list[int], list[int]]:
+def written(got: Any, want: Any, row: int | str) -> tuple[list[int], list[int], list[int]]:
     """A row as it was written, as it should have been, and where the padding begins."""
     length, most = want["lengths"][int(row)], want["max_len"]
     line = want["script"][int(row), : min(length + 1, most)].tolist()

@@ -27,7 +27,7 @@ from lab.loop import in_a_line
 from lab.pieces import open_pieces
 from lab.recipes import PRESETS
 from lab.scoreboard import scoreboard
-from lab.text import TextTask
+from lab.text import TextPlan, TextTask
 from lab.training import Training, load_weights
 
 TEXT = "ANNE:\nthe cat sat on the mat, and the dog sat on the cat.\n\n" * 40
@@ -440,7 +440,7 @@ def test_a_stream_that_can_t_show_every_character_will_do(encoding: str, tmp_pat
 def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo on a text that is learned in a few steps, without the grading."""
     monkeypatch.setattr(demo, "grade", lambda **_: True)
-    plan = demo.TextPlan
+    plan = TextPlan
     monkeypatch.setattr(demo, "TextPlan", lambda corpus, given: plan(corpus, {**PRESETS["tiny"], **given}))
     monkeypatch.setattr(corpora, "load", lambda: Corpus("cats", "cats", "abcdefghijklmnop qrstuvwxyz\n" * 400))
 

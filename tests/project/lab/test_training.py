@@ -240,7 +240,9 @@ def test_the_full_loss_counts_every_window_once(start: Callable[..., Training]) 
 
 def test_the_full_loss_leaves_the_model_s_mode(start: Callable[..., Training]) -> None:
     training = start(dropout=0.5)
-    losses = [full_loss(training.model, training.task.val_tokens) for _ in range(2)]
+    task = training.task
+    assert isinstance(task, TextTask)
+    losses = [full_loss(training.model, task.val_tokens) for _ in range(2)]
     assert losses[0] == losses[1]
     assert training.model.training
 

@@ -46,7 +46,7 @@ class Course:
         config.CourseDirectory.root = str(self.root)
         config.Exchange.root = str(self.root / "exchange")
         config.Exchange.cache = str(self.root / "cache")
-        config.Judge.seed, config.Judge.seconds = SEED, float(SECONDS)
+        config.JudgeSubmission.seed, config.JudgeSubmission.seconds = SEED, float(SECONDS)
         for section, values in settings.items():
             config[section].update(values)
         return NbGraderAPI(config=config)

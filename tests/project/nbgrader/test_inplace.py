@@ -38,7 +38,7 @@ class Kernel:
             if kind == "stream":
                 said.append(str(content["text"]))
             elif kind == "execute_result":
-                said.append(f"Out: {content['data']['text/plain']}")  # type: ignore[index]
+                said.append(f"Out: {content['data']['text/plain']}")
             elif kind == "error":
                 said.append("\n".join(content["traceback"]))  # type: ignore[arg-type]
 

@@ -94,7 +94,7 @@ def test_regrade_after_a_check_was_mended_and_one_was_added(tmp_path: Path) -> N
     project.run("grader", "notebooks", ENTRY.label, "--out", str(project.course))
     project.mend(RIGHT, WRONG)  # a check with a mistake in it is handed out
     config = project.course / "nbgrader_config.py"
-    config.write_text(config.read_text(encoding="utf-8") + f"c.Judge.seed = {SEED}\n", encoding="utf-8")
+    config.write_text(config.read_text(encoding="utf-8") + f"c.JudgeSubmission.seed = {SEED}\n", encoding="utf-8")
     project.run("nbgrader", "generate_assignment", ENTRY.stem)
     shutil.copytree(project.course / "release" / ENTRY.stem, project.course / "submitted" / "ada" / ENTRY.stem)
     handed_in = project.course / "submitted" / "ada" / ENTRY.stem / ENTRY.stub.name

@@ -16,6 +16,7 @@ from grader.content.suite import checks_of
 from grader.sandbox.levels import probe
 from grader.sandbox.runner import Budget, JudgeDied
 from grader.staff.batch.record import Record
+from grader.staff.batch.unit import close, grade_submission
 from grader.staff.nbgrader import judging
 from tests.project.nbgrader.conftest import ENTRY, Course, done, solution
 
@@ -92,12 +93,11 @@ def test_a_judge_that_dies_is_asked_again_and_then_nobody_gets_a_zero(
     deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter(range(deaths))
-    grade = judging.grade_submission
 
     def dying(*arguments: Any) -> Record:
         if next(left, None) is not None:
             raise JudgeDied("The judge ended.")
-        return grade(*arguments)
+        return grade_submission(*arguments)
 
     monkeypatch.setattr(judging, "grade_submission", dying)
     folder = tmp_path / "ada" / ENTRY.stem
@@ -105,7 +105,7 @@ def test_a_judge_that_dies_is_asked_again_and_then_nobody_gets_a_zero(
     shutil.copy(ENTRY.solution, folder / ENTRY.stub.name)
     request = {"submitted": str(tmp_path), "student": "ada", "assignment": ENTRY.stem, "stem": ENTRY.stem}
     told = judging.answer(request | {"seed": 7, "budget": asdict(Budget())})
-    judging.close()
+    close()
     if deaths < judging.TRIES:
         assert [exercise["status"] for exercise in told["record"]["result"]["exercises"]] == ["pass"]
     else:

@@ -28,7 +28,7 @@ def ex11(reference):
 
 def copied(ours: nn.Module, theirs: dict[str, torch.Tensor]) -> None:
     """Give our module PyTorch's weights, by name. Every parameter of ours is filled."""
-    state = {}
+    state: dict[str, torch.Tensor] = {}
     for name, tensor in theirs.items():
         for old, new in NAMES.items():
             name = name.replace(old, new)
@@ -61,7 +61,8 @@ def pytorchs(norm_first: bool, n_layers: int | None = None) -> nn.Module:
 
 
 def streams(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    return tuple(torch.randn(BATCH, n, WIDTH, dtype=dtype, requires_grad=True) for n in (TARGET, SOURCE))
+    target, source = (torch.randn(BATCH, n, WIDTH, dtype=dtype, requires_grad=True) for n in (TARGET, SOURCE))
+    return target, source
 
 
 def cases():

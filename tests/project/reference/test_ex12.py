@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -27,12 +28,12 @@ def rng() -> Random:
     return Random(12)
 
 
-def theirs(model: nn.Module, dtype: torch.dtype) -> nn.Transformer:
+def theirs(model: Any, dtype: torch.dtype) -> nn.Transformer:
     """PyTorch's transformer with the weights of ours, and without the final norms, which post-norm has no use for."""
     other = nn.Transformer(12, 3, 2, 2, 20, dropout=0.0, batch_first=True, dtype=dtype).eval()
     other.encoder.norm = other.decoder.norm = None
 
-    def attention(target: nn.MultiheadAttention, source: nn.Module) -> None:
+    def attention(target: nn.MultiheadAttention, source: Any) -> None:
         projections = [source.q_proj, source.k_proj, source.v_proj]
         target.in_proj_weight.copy_(torch.cat([projection.weight for projection in projections]))
         target.in_proj_bias.copy_(torch.cat([projection.bias for projection in projections]))
@@ -86,8 +87,8 @@ def test_the_loss_and_its_gradient_are_pytorch_s(
     logits, targets = rng.tensor(3, 5, 8, dtype=dtype, scale=4.0, grad=True), rng.ids(8, 3, 5)
     if ignore_index is not None:
         targets[0, 2:], targets[2, 4] = ignore_index, ignore_index
-    extra = {} if ignore_index is None else {"ignore_index": ignore_index}
-    expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=smoothing, **extra)
+    ignored = -100 if ignore_index is None else ignore_index  # PyTorch's own default
+    expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=smoothing, ignore_index=ignored)
     mine = ex12.label_smoothed_cross_entropy(logits, targets, smoothing, ignore_index)
     torch.testing.assert_close(mine, expected)
     for ours, other in zip(*(torch.autograd.grad(loss, logits) for loss in (mine, expected)), strict=True):

@@ -71,8 +71,8 @@ def test_adamw_goes_on_from_a_saved_state(ex, tmp_path):
         for one, its in ((model, optimizer), (other, resumed)):
             backward(one, step)
             its.step()
-    for one, two in zip(model.parameters(), other.parameters(), strict=True):
-        assert torch.equal(one, two)
+    for before, after in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(before, after)
 
 
 @pytest.mark.parametrize(("warmup", "decay"), [(0, 20), (5, 40), (7, 1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from grader.sandbox.levels import Layer
 from tests.project.sandbox.conftest import Arena, Attack, check_attack, table
 
 READS = {  # what returns the secret's text
@@ -86,7 +87,7 @@ WRITES = {  # what changes FOLDER
     "sets an extended attribute": "os.setxattr('SECRET', 'user.x', b'1')",
 }
 
-BOTH = ("landlock", "seccomp", "limits")
+BOTH: tuple[Layer, ...] = ("landlock", "seccomp", "limits")
 
 
 @pytest.mark.parametrize("how", READS)

@@ -9,11 +9,12 @@ import pytest
 from grader.probing.stopwatch import ran_out
 from grader.sandbox import levels
 from grader.sandbox.inside import limits
+from grader.sandbox.levels import Layer
 from tests.project.sandbox.conftest import Arena, Attack, Stopped, check_attack, table
 
 CALL = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
-SECCOMP = ("seccomp", "landlock")
-RIGHTS = ("seccomp", "landlock", "capabilities")
+SECCOMP: tuple[Layer, ...] = ("seccomp", "landlock")
+RIGHTS: tuple[Layer, ...] = ("seccomp", "landlock", "capabilities")
 
 PROCESSES = table(
     """

@@ -28,6 +28,7 @@ from grader.sandbox.probes import probe_source
 from grader.sandbox.process import Allowance
 from grader.sandbox.runner import Budget, IsolatedRunner
 from grader.workers.here import import_suite
+from grader.workers.libraries import libraries
 from grader.written import read_untrusted
 from tests.project.conftest import Folder
 from tests.project.sandbox.conftest import LEVEL
@@ -194,7 +195,7 @@ def test_modules_that_go_into_the_sandbox_import_nothing_else_of_the_grader():
 
 
 def test_it_can_import_the_libraries_and_nothing_that_is_installed_beside_them():
-    names = shipment.libraries().names
+    names = libraries().names
     assert {"torch", "numpy"} <= set(names)
     assert not {"grader", "lab", "pytest", "transformers", "stubformer", "click"} & set(names)
 
@@ -377,7 +378,7 @@ def test_without_any_layer_it_is_a_process_of_its_own(code: Code):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_runner_has_little_memory_of_its_own(best_server: ForkServer):
     process = best_server.launch(Allowance())
-    pid = process._handle.pid  # type: ignore[attr-defined]
+    pid = process._handle.pid
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except PermissionError:

@@ -110,7 +110,11 @@ def array(**changes: Any) -> dict[str, Any]:
     return {"array": list(described.values())}
 
 
-ARRAYS = {"a0": np.zeros((2, 3)), "whole": np.zeros((2, 3), np.int64), "small": np.zeros((2, 3), np.float32)}
+ARRAYS: dict[str, np.ndarray] = {
+    "a0": np.zeros((2, 3)),
+    "whole": np.zeros((2, 3), np.int64),
+    "small": np.zeros((2, 3), np.float32),
+}
 FALSE = {
     "an array without its numbers": array(name=None),
     "an array whose numbers are missing": array(name="a7"),
@@ -197,7 +201,7 @@ def test_a_forged_frame_is_refused_at_once(what: str):
         wire.read(reader(FORGED[what]))
 
 
-HEADS = {
+HEADS: dict[str, dict[str, object]] = {
     "nothing": {},
     "too much": {"value": 1, "failure": None, "printed": "", "verdict": "pass"},
     "prints that are no text": {"value": 1, "failure": None, "printed": 3},

@@ -32,7 +32,7 @@ RECORDS = "judged"  # the folder of the course with a result document for each s
 Groups = dict[str, tuple[Group, list[CheckResult]]]
 
 
-class Judge(NbGraderPreprocessor):
+class JudgeSubmission(NbGraderPreprocessor):
     """Grades what was handed in and writes it into the check cells: a report, and the points as nbgrader reads them.
 
     One judge process serves all submissions of a run, with the same inputs for all of them and, since the seed is kept

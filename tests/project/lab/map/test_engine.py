@@ -97,8 +97,8 @@ def case(name: str, made: Any, pieces: Pieces, texts: list[str], folder: Path) -
             }
         )
     prompt = texts[0]
-    ids = torch.tensor([task.tokenizer.encode(prompt)])
-    greedy = pieces.sampling.generate(model, ids, 200, temperature=0)[0].tolist()
+    start = torch.tensor([task.tokenizer.encode(prompt)])
+    greedy = pieces.sampling.generate(model, start, 200, temperature=0)[0].tolist()
     return {
         "name": name,
         "weights": file,
