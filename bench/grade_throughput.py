@@ -43,7 +43,7 @@ HOSTILE = (
 
 
 def written(kind: str, number: int, reference: Source) -> str:
-    """What one student hands in."""
+    """Return what one student hands in."""
     if kind == "right":
         styles = [reference.text, *(path.read_text() for path in sorted((ROOT / "tests/variants" / EX.stem).iterdir()))]
         return f"{styles[number % len(styles)]}\n# student {number}\n"

@@ -106,7 +106,7 @@ def chromium() -> Any:
 
 
 def timed(call: Any) -> float:
-    """How many seconds a call takes."""
+    """Return how many seconds a call takes."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

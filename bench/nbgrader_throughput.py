@@ -46,7 +46,7 @@ BLANK = (
 
 @dataclass(frozen=True)
 class Attack:
-    """What a wrong submission does to be graded better: cells that are added, code in the file, a file beside it."""
+    """A wrong submission's attempt to be graded better: cells that are added, code in the file, a file beside it."""
 
     name: str
     before: str = ""  # a cell in front of the first one of the notebook's code

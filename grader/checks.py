@@ -126,7 +126,7 @@ def check(
 
 
 def close(a: Any, b: Any, tolerance: float = 1e-5) -> bool:
-    """Whether all numbers of `a` and `b` agree within the tolerance, absolute or relative (for `explain`)."""
+    """Return whether all numbers of `a` and `b` agree within the tolerance, absolute or relative (for `explain`)."""
     return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
 
 

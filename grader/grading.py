@@ -166,7 +166,7 @@ class Grading:
         return list(itertools.takewhile(lambda stem: stem != entry.stem, self._entries))
 
     def passes(self, entry: Entry) -> bool:
-        """Whether the learner's exercise passes; it is graded now if that is not known yet."""
+        """Return whether the learner's exercise passes; it is graded now if that is not known yet."""
         if entry.stem not in self._passes:
             if entry.stem not in self.learner or stubs.is_untouched(entry, self.learner[entry.stem].text):
                 self._passes[entry.stem] = False
@@ -176,7 +176,7 @@ class Grading:
         return self._passes[entry.stem]
 
     def is_exercise(self, stem: str) -> bool:
-        """Whether a module is one of the exercises, and no helper of the learner's own."""
+        """Return whether a module is one of the exercises, and no helper of the learner's own."""
         return stem in self._entries
 
     def fingerprint(self, entry: Entry) -> str:

@@ -22,7 +22,7 @@ SEVERITY: tuple[Status, ...] = ("error", "timeout", "fail", "blocked", "todo", "
 
 @dataclass(frozen=True)
 class Evidence:
-    """What there is to look at when a check fails. A hidden check's inputs are never in it.
+    """The things to look at when a check fails. A hidden check's inputs are never in it.
 
     `spot` is the line to open (path:line), `name` the name of the exercise that is at fault, `inputs` what the check
     calls and with what, `beside` the learner's numbers beside the expected ones, `numbers` whether the message tells
@@ -65,7 +65,7 @@ class Named:
 
 @dataclass
 class CheckResult:
-    """What came of one check. `words` is the submission's own, which only instructors see."""
+    """The result of one check. `words` is the submission's own, which only instructors see."""
 
     id: str
     says: str
@@ -87,7 +87,7 @@ class CheckResult:
 
 @dataclass
 class ExerciseResult:
-    """What came of one exercise, with the pieces that were borrowed from the reference to grade it.
+    """The result of one exercise, with the pieces that were borrowed from the reference to grade it.
 
     `notes` are sentences on the sources that no check depends on, `printed` what they print when they are imported.
     """

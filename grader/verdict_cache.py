@@ -6,7 +6,7 @@ from grader.store import Store
 
 
 class VerdictCache:
-    """Whether something passes, by fingerprint. Losing it costs time, nothing else."""
+    """The verdicts that were given before, by fingerprint. Losing it costs time, nothing else."""
 
     def __init__(self, store: Store, name: str = "verdicts.json", size: int = 500) -> None:
         self._store = store

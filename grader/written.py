@@ -17,7 +17,7 @@ FILES_LIMIT = 200
 
 @dataclass
 class Written:
-    """What somebody has written: the sources by stem, why others can't be read, and what was odd about it."""
+    """Somebody's written work: the sources by stem, why others can't be read, and what was odd about it."""
 
     sources: dict[str, Source] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)

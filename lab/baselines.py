@@ -101,7 +101,7 @@ def _grams(codes: Codes, order: int, size: int) -> Codes:
 
 
 def _find(table: Codes, wanted: Codes) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Where each wanted number stands in the sorted table, and whether it does."""
+    """Return where each wanted number stands in the sorted table, and whether it does."""
     at = np.minimum(np.searchsorted(table, wanted), len(table) - 1)
     return at, table[at] == wanted
 

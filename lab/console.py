@@ -29,7 +29,7 @@ def prepare_streams() -> None:
 
 
 class Screen:
-    """Where the lines go, and whether something may move there."""
+    """The place where lines go, and whether something may move there."""
 
     def __init__(self, plain: bool = False, file: TextIO | None = None) -> None:
         self.console = Console(file=file, color_system=None if plain else "auto", highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from lab.errors import LabError
 
 @dataclass(frozen=True)
 class Pieces:
-    """What the lab needs of an assembly, and whose it is."""
+    """The modules of an assembly that the lab uses, and whose they are."""
 
     exercises: Path | None  # the learner's folder; None for the reference as a whole
     borrowed: tuple[str, ...]  # exercises that are the reference's since the learner's don't pass yet

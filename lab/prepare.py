@@ -81,7 +81,7 @@ def corpus_of(run: Run) -> Corpus:
 
 
 def remember(tokenizer: Any, corpus: Corpus) -> dict[str, Any]:
-    """What config.json says of a tokenizer: enough to build it again, and to see whether it is the same."""
+    """Return what config.json says of a tokenizer: enough to build it again, and to see whether it is the same."""
     known = {
         "vocab_size": tokenizer.vocab_size,
         "fingerprint": fingerprint(tokenizer, corpus.text),

@@ -49,7 +49,7 @@ def spell(ids: Sequence[int]) -> str:
 
 
 def reversed_targets(words: Tensor) -> Tensor:
-    """What is to be written for each row of ids: the letters backwards, and EOS. (B, 12) to (B, 13)."""
+    """Return what is to be written for each row of ids: the letters backwards, and EOS. (B, 12) to (B, 13)."""
     lengths = (words != PAD).sum(1, keepdim=True)  # (B, 1)
     places = torch.arange(LONGEST, device=words.device)  # (12,)
     backwards = words.gather(1, (lengths - 1 - places).clamp(min=0))  # (B, 12)
@@ -90,7 +90,7 @@ def checked_word(word: str) -> str:
 
 @dataclass(frozen=True)
 class ReverseOutcome(Outcome):
-    """How many of the held-out words the model reverses without a mistake."""
+    """The count of held-out words that the model reverses without a mistake."""
 
     right: int
     total: int
@@ -168,7 +168,7 @@ class ReverseTask(Task[ReverseOutcome]):
         return f"words of 1 to {LONGEST} letters, backwards"
 
     def introduction(self) -> str:
-        """Which words there are."""
+        """Return which words there are."""
         return (
             f"random words of 1 to {LONGEST} letters, to be written backwards; {len(self.held_out)} more are held out."
         )
@@ -262,7 +262,7 @@ class ReverseTask(Task[ReverseOutcome]):
         return f"{super().figures(row)}  exact {row['exact']:6.1%}"
 
     def levels(self) -> dict[str, float]:
-        """What a model that knows nothing has to lose, and what smoothing leaves to one that knows all."""
+        """Return what a model that knows nothing has to lose, and what smoothing leaves to one that knows all."""
         right, other = 1 - SMOOTHING + SMOOTHING / VOCAB, SMOOTHING / VOCAB
         least = -right * math.log(right) - (VOCAB - 1) * other * math.log(other)
         return {"knowing nothing": math.log(VOCAB), "knowing all": least}

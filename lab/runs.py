@@ -58,7 +58,7 @@ class Run:
         return str(self.config.get("task", "text"))  # the first runs knew no other
 
     def standing(self, step: int) -> str:
-        """Which model this is, to put above what it wrote."""
+        """Return which model this is, to put above what it wrote."""
         return f"{self.name}, after step {step:,} of {self.config['recipe']['steps']:,}:"
 
     def save(self, state: Mapping[str, Any]) -> None:

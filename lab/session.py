@@ -128,7 +128,7 @@ def announce_grading(screen: Screen, exercises: Path | None) -> None:
 
 
 def describe(task: Task[Any]) -> dict[str, Any]:
-    """What config.json says: all that it takes to do the run again."""
+    """Return what config.json says: all that it takes to do the run again."""
     pieces = task.pieces
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

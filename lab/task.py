@@ -29,16 +29,16 @@ class Outcome(ABC):
 
     @abstractmethod
     def table(self) -> str:
-        """How good the model is, to be read."""
+        """Return how good the model is, to be read."""
 
     @abstractmethod
     def results(self) -> dict[str, Any]:
-        """How good the model is, to be kept."""
+        """Return how good the model is, to be kept."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user wants to see of a trained model. Each task says what it makes of it, and what it has no use for."""
+    """The user's wishes about a trained model. Each task says what it makes of it, and what it has no use for."""
 
     prompt: str = ""
     seed: int = 0
@@ -52,7 +52,7 @@ Result = TypeVar("Result", bound=Outcome, covariant=True)
 
 
 class Task(ABC, Generic[Result]):
-    """What one run trains, made of the pieces of an assembly.
+    """The subject of one run, made of the pieces of an assembly.
 
     Args:
         pieces: what everything is made of.
@@ -102,7 +102,7 @@ class Task(ABC, Generic[Result]):
 
     @abstractmethod
     def introduction(self) -> str:
-        """What is learned, in a line."""
+        """Return what is learned, in a line."""
 
     @abstractmethod
     def new_model(self) -> nn.Module:
@@ -164,7 +164,7 @@ class Task(ABC, Generic[Result]):
 
 
 class Plan(ABC, Generic[Result]):
-    """What the user asks to be trained, before anything takes time.
+    """The user's plan for a run, before anything takes time.
 
     Attributes:
         task: what it will be.

@@ -14,7 +14,7 @@ TASKS: dict[str, type[Task[Any]]] = {task.name: task for task in (TextTask, Reve
 
 
 def task_of(run: Run) -> type[Task[Any]]:
-    """What a run is about.
+    """Return what a run is about.
 
     Raises:
         LabError: this lab knows no such task.

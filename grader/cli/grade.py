@@ -93,7 +93,7 @@ def next_after(last: Entry, exercises: Path) -> Entry | None:
 
 
 def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Written]:
-    """What it takes to grade a folder in the sandbox: a runner, and the sources, read with care."""
+    """Return what it takes to grade a folder in the sandbox: a runner, and the sources, read with care."""
     from grader.sandbox.runner import IsolatedRunner
     from grader.written import read_untrusted
 

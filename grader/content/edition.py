@@ -19,7 +19,7 @@ SKELETONS, OBSERVATIONS, TRACES = (f"{RECORDED}/{name}" for name in ("skeletons"
 
 @dataclass(frozen=True)
 class Part:
-    """What a release's manifest says of one exercise."""
+    """One exercise in a release's manifest."""
 
     hidden: int  # checks that run only when it is graded
     points: int  # of all its checks, hidden ones included
@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a release is."""
+    """The manifest of a release: its version, its seed and its exercises."""
 
     version: str
     seed: int  # what the recorded observations were drawn from
@@ -62,6 +62,6 @@ def manifest(root: Path = ROOT) -> Manifest | None:
 
 
 def part(stem: str) -> Part | None:
-    """What the manifest says of an exercise; None if this is no release."""
+    """Return what the manifest says of an exercise; None if this is no release."""
     found = manifest()
     return None if found is None else found.exercises.get(stem)

@@ -84,7 +84,7 @@ def without_markers(text: str, *kinds: str) -> str:
 
 
 def is_marker(line: str, *kinds: str) -> bool:
-    """Whether a line begins or ends a region of one of some kinds."""
+    """Return whether a line begins or ends a region of one of some kinds."""
     return _marker(line, kinds) is not None
 
 

@@ -103,7 +103,7 @@ def attributes() -> dict[str, list[str]]:
 
 
 def is_untouched(entry: Entry, text: str) -> bool:
-    """Whether a text is the exercise's stub as it was handed out."""
+    """Return whether a text is the exercise's stub as it was handed out."""
     return fingerprint(text) in (recorded().get(entry.stem), fingerprint(generated(entry)))
 
 
@@ -132,7 +132,7 @@ class Stub:
 
 
 def survey(folder: Path = FOLDER) -> list[Stub]:
-    """How each stub of a folder stands: current, missing, outdated (ours, but old) or edited by somebody."""
+    """Return how each stub of a folder stands: current, missing, outdated (ours, but old) or edited by somebody."""
     known = recorded(folder)
     found = []
     for entry in load():

@@ -19,7 +19,7 @@ DEFAULT_LIMIT = 20.0
 
 @dataclass(frozen=True)
 class CheckInfo:
-    """What is known of a check before it runs."""
+    """The facts about a check that are known before it runs."""
 
     name: str
     says: str

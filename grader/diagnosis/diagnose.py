@@ -33,7 +33,7 @@ PASSES = Seen("pass", "", Outcome())
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a failing check's observation equals: one misconception, one of several, or two at the same time."""
+    """The misconceptions that a failing check shows: one, one of several, or two at the same time."""
 
     kind: Kind
     ids: Ids
@@ -41,7 +41,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Known:
-    """What is recorded of an exercise's misconceptions.
+    """The recorded traces of an exercise's misconceptions.
 
     `singles` and `pairs` are the traces of one and of two at a time (where these meet in a check); `rivals` are pairs
     that change the same piece of code, so that nobody has made both.
@@ -54,7 +54,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Fit:
-    """How far a mistake explains what is seen: the marks that it explains, and whether it does so without exception."""
+    """The marks that a mistake explains, and whether it does so without exception."""
 
     explained: frozenset[Mark]
     full: bool
@@ -159,7 +159,7 @@ class Case:
         }
 
     def _is_as(self, name: str, theirs: Signs, place: str) -> bool:
-        """Whether the learner's result at a place is another one's, be it wrong or right."""
+        """Return whether the learner's result at a place is another one's, be it wrong or right."""
         mine = self._signs[name]
         return mine.like(theirs, place) == "same" if place in theirs.places else place not in mine.places
 

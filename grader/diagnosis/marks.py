@@ -19,7 +19,7 @@ WHOLE, WORDS = "", " in words"  # places that are no leaf: all of an observation
 
 
 class Signs:
-    """What is seen of one check of one source: what is wrong, and where.
+    """The signs that one check shows of one source: what is wrong, and where.
 
     Args:
         check: the check.

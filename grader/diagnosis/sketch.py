@@ -47,12 +47,12 @@ def sketch(frozen: Any) -> Any:
 
 
 def is_sketch(frozen: Any) -> bool:
-    """Whether this stands for a large array."""
+    """Return whether this stands for a large array."""
     return isinstance(frozen, dict) and "sums" in frozen and "not finite" in frozen
 
 
 def akin(mine: Any, theirs: Any) -> bool:
-    """Whether two sketches, or arrays, could be random results of one source, by what chance leaves alone.
+    """Return whether two sketches, or arrays, could be random results of one source, by what chance leaves alone.
 
     Many draws from few values give each of them sooner or later; many numbers have a spread that hardly moves.
     """

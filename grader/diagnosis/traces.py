@@ -18,7 +18,7 @@ NOTHING = Known({}, {})
 
 
 def read_known(path: Path) -> Known:
-    """What is recorded in a file of an exercise's misconceptions, by themselves and two at a time.
+    """Return what is recorded in a file of an exercise's misconceptions, by themselves and two at a time.
 
     The file is one that a store keeps, or came with a release. One that is damaged tells nothing.
     """

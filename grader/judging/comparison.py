@@ -23,7 +23,7 @@ Rung = Literal["structure", "outline", "values"]
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two arrays of one shape differ first."""
+    """The first place at which two arrays of one shape differ."""
 
     path: str
     index: tuple[int, ...]
@@ -32,7 +32,7 @@ class Difference:
 
 
 class Mismatch(str):
-    """What is wrong with an observation, in words; `path` says where, if it is told; `difference`, what differs."""
+    """A fault of an observation, in words; `path` says where, if it is told; `difference`, what differs."""
 
     path: str | None
     difference: Difference | None
@@ -44,7 +44,7 @@ class Mismatch(str):
 
 
 class Comparison:
-    """How one check compares: its tolerance and the names of its axes.
+    """One check's way of comparing: its tolerance and the names of its axes.
 
     `secret` is for hidden checks: messages leave out the values that a probe puts in. Below the entries in `free`
     (patterns of paths such as `layers.*`), the structure is not compared.
@@ -190,7 +190,7 @@ class Comparison:
                 yield from self._exact(one, other, f"{path}[{index}]", where)
 
     def _may_have_more(self, path: str) -> bool:
-        """Whether a dict may hold further entries: it is free as to these."""
+        """Return whether a dict may hold further entries: it is free as to these."""
         return self._is_free(f"{path}.+" if path else "+")
 
     def _numbers(self, got: float, want: float, path: str) -> Iterator[str]:
@@ -340,12 +340,12 @@ class Comparison:
 
 
 def _finite(value: float) -> bool:
-    """Whether a number is neither NaN nor infinite; a whole number never is, however large."""
+    """Return whether a number is neither NaN nor infinite; a whole number never is, however large."""
     return isinstance(value, int) or math.isfinite(value)
 
 
 def _numerous(*arrays: Array) -> bool:
-    """Whether all of these hold several numbers; of whole ones so many that they are alike by no accident."""
+    """Return whether all of these hold several numbers; of whole ones so many that they are alike by no accident."""
     return all(
         isinstance(each, Array)
         and each.values is not None
@@ -361,7 +361,7 @@ def _constant(array: Array) -> bool:
 
 
 def _repeats(array: Array, axis: int) -> bool:
-    """Whether an array is the same everywhere along an axis."""
+    """Return whether an array is the same everywhere along an axis."""
     assert array.values is not None
     return bool(
         np.array_equal(array.values, np.broadcast_to(array.values.take([0], axis), array.shape), equal_nan=True)
@@ -373,7 +373,7 @@ def _equal(one: Array, other: Array) -> bool:
 
 
 def name(path: str) -> str:
-    """How a message refers to a part of the observation."""
+    """Return how a message refers to a part of the observation."""
     return f"`{path}`" if path else "The result"
 
 
@@ -384,7 +384,7 @@ def number(value: float) -> str:
 
 
 def describe(value: Any) -> str:
-    """What a value is, for a message about a wrong type."""
+    """Return what a value is, for a message about a wrong type."""
     if isinstance(value, Array):
         return f"{'a tensor' if value.kind == 'tensor' else 'a NumPy array'} of shape {value.shape}"
     if isinstance(value, Opaque):

@@ -103,7 +103,7 @@ def _find(text: str, name: str) -> Definition | None:
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:
-    """What stands in a function, without what stands in functions inside of it."""
+    """Yield what stands in a function, without what stands in functions inside of it."""
     for inner in ast.iter_child_nodes(node):
         if not isinstance(inner, Definition | ast.Lambda):
             yield inner

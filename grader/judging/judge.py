@@ -134,7 +134,7 @@ class Judge:
         return observe(check.probe, exercise, self.seed_of(check))
 
     def seed_of(self, check: Check) -> int:
-        """What a check's inputs are drawn from: no two checks have the same."""
+        """Return what a check's inputs are drawn from: no two checks have the same."""
         return derive(self.seed, self.stem, check.__name__)
 
     def expected(self, check: Check) -> Any:
@@ -231,7 +231,7 @@ class Judge:
         return misfit(failure.message, self.learner.sources[self.stem].text, generated(self._entry))
 
     def _unusable(self, failure: Failure, kind: str, calls: Calls) -> str:
-        """What there is to say of an error that is raised where the check uses the exercise, not in its code."""
+        """Return what there is to say of an error that is raised where the check uses the exercise, not in its code."""
         found = self._misfit(failure)
         if found is not None:
             return str(found)

@@ -20,7 +20,7 @@ MANY = 500  # numbers: what is larger and not looked at is not written down
 
 
 class Memory:
-    """What probes that take long have returned from the reference, by a fingerprint of all that decides it.
+    """The reference's observations of probes that take long, by a fingerprint of all that decides them.
 
     Losing it costs time, nothing else.
     """
@@ -47,12 +47,12 @@ class Memory:
 
 
 def pack_observation(value: Any, calls: Calls) -> dict[str, Any]:
-    """What is recorded of one check, as JSON values."""
+    """Return what is recorded of one check, as JSON values."""
     return {"calls": {key: getattr(calls, key) for key in NOTED}, "returns": pack(value)}
 
 
 def unpack_observation(packed: Mapping[str, Any], hidden: bool = False) -> tuple[Any, Calls]:
-    """What `pack_observation` packed."""
+    """Return what `pack_observation` packed."""
     calls = Calls(secret=hidden)
     for key in NOTED:
         setattr(calls, key, packed["calls"][key])

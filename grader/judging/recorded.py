@@ -61,7 +61,7 @@ class Recorded:
         self._observations(stem)
 
     def observed(self, stem: str, check: Check, seed: int, hidden: bool) -> tuple[Any, Calls]:  # noqa: ARG002
-        """What was recorded; `ready` has seen to the seed."""
+        """Return what was recorded; `ready` has seen to the seed."""
         return unpack_observation(self._observations(stem)[check.__name__], hidden)
 
     def exercise(self, stem: str) -> Exercise | None:

@@ -25,7 +25,7 @@ from grader.store import Store, fingerprint
 
 
 class Reference(Protocol):
-    """What a judge compares with. Use it as a context manager before asking for observations."""
+    """The standard that a judge compares with. Use it as a context manager before asking for observations."""
 
     sources: Mapping[str, Source]  # what can be borrowed, by stem
     records: bool  # whether the traces of mistakes can be recorded with it

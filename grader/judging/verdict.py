@@ -14,7 +14,7 @@ from grader.results import Evidence, Status
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one check. Part of the message may be the learner's code's: it moves no cursor.
+    """The judge's word on one check. Part of the message may be the learner's code's: it moves no cursor.
 
     `words` is what the learner's code says itself, for the instructor alone, where the message must not repeat it.
     """
@@ -41,7 +41,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of one check, for a diagnosis: the status, what is wrong, the outcome, and what must come out."""
+    """The evidence from one check, for a diagnosis: the status, what is wrong, the outcome, and what must come out."""
 
     status: Status
     message: str

@@ -44,7 +44,7 @@ class Finding:
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
-    """Whether this Python is new enough."""
+    """Check whether this Python is new enough."""
     shown = ".".join(map(str, version))
     if version < OLDEST:
         wanted = ".".join(map(str, OLDEST))
@@ -55,7 +55,7 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
 
 
 def environment(prefix: str = sys.prefix, root: Path = ROOT) -> Finding:
-    """Whether this Python is the one of .venv."""
+    """Check whether this Python is the one of .venv."""
     own = root / ".venv"
     if Path(prefix).resolve() == own.resolve():
         return Finding(".venv", "ok", "in use")
@@ -65,7 +65,7 @@ def environment(prefix: str = sys.prefix, root: Path = ROOT) -> Finding:
 
 
 def packages(root: Path = ROOT) -> Iterator[Finding]:
-    """Whether what the project needs is installed, in the versions that constraints.txt pins."""
+    """Check whether what the project needs is installed, in the versions that constraints.txt pins."""
     mend = "make clean test (sets .venv up anew; your files stay)"
     needed = _needed(root)
     pins = _pins(root)
@@ -91,7 +91,7 @@ def packages(root: Path = ROOT) -> Iterator[Finding]:
 
 
 def torch() -> Finding:
-    """Whether PyTorch can be imported and computes, and on which devices."""
+    """Check whether PyTorch can be imported and computes, and on which devices."""
     try:
         import torch
 
@@ -109,7 +109,7 @@ def torch() -> Finding:
 
 
 def files(root: Path = ROOT) -> Iterator[Finding]:
-    """Whether the exercises are all there, and can be written to."""
+    """Check whether the exercises are all there, and can be written to."""
     try:
         import tomllib
 
@@ -138,7 +138,7 @@ def files(root: Path = ROOT) -> Iterator[Finding]:
 
 
 def disk(free: int | None = None, root: Path = ROOT) -> Finding:
-    """Whether there is room for checkpoints, progress and pictures."""
+    """Check whether there is room for checkpoints, progress and pictures."""
     mib = (shutil.disk_usage(root).free if free is None else free) >> 20
     if mib < NEEDED_MIB:
         return Finding("disk", "wrong", f"{mib} MiB free, {NEEDED_MIB} are needed", "Make room; old runs are in runs/")
@@ -146,7 +146,7 @@ def disk(free: int | None = None, root: Path = ROOT) -> Finding:
 
 
 def editor(variables: dict[str, str] | None = None) -> Finding:
-    """Whether the editor that is named can be found."""
+    """Check whether the editor that is named can be found."""
     known = os.environ if variables is None else variables
     for name in ("VISUAL", "EDITOR"):
         command = known.get(name, "").strip()
@@ -163,7 +163,7 @@ def editor(variables: dict[str, str] | None = None) -> Finding:
 
 
 def terminal(variables: dict[str, str] | None = None) -> Finding:
-    """What the output can show."""
+    """Check what the output can show."""
     known = os.environ if variables is None else variables
     size = shutil.get_terminal_size()
     where = "a terminal" if sys.stdout is not None and sys.stdout.isatty() else "no terminal (a pipe or a file)"
@@ -175,7 +175,7 @@ def terminal(variables: dict[str, str] | None = None) -> Finding:
 
 
 def encoding(stream: str | None = None) -> Finding:
-    """Whether what is printed may hold more than ASCII."""
+    """Check whether what is printed may hold more than ASCII."""
     name = stream or getattr(sys.stdout, "encoding", None) or "unknown"
     if not name.lower().replace("-", "").startswith("utf8"):
         says = f"{name}: marks are shown in ASCII"
@@ -186,7 +186,7 @@ def encoding(stream: str | None = None) -> Finding:
 
 
 def git(root: Path = ROOT) -> Finding:
-    """Whether git is there, and this folder is a clone that can be updated."""
+    """Check whether git is there, and this folder is a clone that can be updated."""
     if shutil.which("git") is None:
         return Finding("git", "note", "not installed: make update can't work", "https://git-scm.com/downloads")
     version = _git(root, "--version").removeprefix("git version ")
@@ -199,7 +199,7 @@ def git(root: Path = ROOT) -> Finding:
 
 
 def watching(root: Path = ROOT, patience: float = 3.0) -> Finding:
-    """Whether the system says when a file changes: a file is written, and the event awaited."""
+    """Check whether the system says when a file changes: a file is written, and the event awaited."""
     try:
         from watchfiles import watch
     except ImportError:
@@ -215,7 +215,7 @@ def watching(root: Path = ROOT, patience: float = 3.0) -> Finding:
 
 
 def progress() -> Finding:
-    """Whether the progress file can be read."""
+    """Check whether the progress file can be read."""
     try:
         from grader.errors import GraderError
         from grader.progress.history import default_path, read
@@ -295,7 +295,7 @@ def _writable(folder: Path) -> bool:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says, or '' where it fails."""
+    """Return what git says, or '' where it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments],

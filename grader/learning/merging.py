@@ -22,7 +22,7 @@ HERE = "# <<merging: the body of {}>>"
 
 @dataclass(frozen=True)
 class Merge:
-    """What came of a merge: its text, and whether there are conflicts in it (marked as git marks them)."""
+    """The outcome of a merge: its text, and whether there are conflicts in it (marked as git marks them)."""
 
     text: str
     conflicts: bool

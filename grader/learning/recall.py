@@ -26,7 +26,7 @@ IN_FULL = 3  # problems shown of one exercise
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be written from memory into one file: for each exercise the names, or None for the whole of it."""
+    """The names to write from memory into one file, by exercise; None stands for the whole of it."""
 
     name: str
     title: str
@@ -62,7 +62,7 @@ class Task:
         return "\n\n\n".join(pieces) + "\n"
 
     def is_untouched(self) -> bool:
-        """Whether the file is as it was handed out."""
+        """Return whether the file is as it was handed out."""
         return Source.read(self.path, "learner").text.strip() == self.start().strip()
 
     def begin(self) -> Path | None:
@@ -179,7 +179,7 @@ def names_used(suite: Path) -> dict[str, set[str]]:
 
 
 def problems(result: ExerciseResult) -> Iterator[str]:
-    """What does not pass, in words: each reason once, the first few in full."""
+    """Yield what does not pass, in words: each reason once, the first few in full."""
     reasons: dict[str, list[str]] = {}
     for check in result.checks:
         if check.status not in ("pass", "blocked", "todo"):
@@ -193,7 +193,7 @@ def problems(result: ExerciseResult) -> Iterator[str]:
 
 
 def began(events: list[Event], name: str) -> datetime | None:
-    """When the present attempt at a task began; None if there is none."""
+    """Return when the present attempt at a task began; None if there is none."""
     for event in reversed(events):
         if event.ex == name and event.what in ("recall_began", "recalled"):
             return event.at if event.what == "recall_began" else None

@@ -23,7 +23,7 @@ REMOTES = ("upstream", "origin")  # the first that there is
 
 @dataclass
 class Changes:
-    """What an update would do, worked out before anything is changed."""
+    """The changes that an update would make, worked out before anything is changed."""
 
     commit: str
     base: str

@@ -129,7 +129,7 @@ def traces_of(
     infos: list[CheckInfo],
     runner: Runner,
 ) -> dict[str, Any] | None:
-    """What fails in time, packed, with some mistakes in the reference; None if they don't go together."""
+    """Return what fails in time, packed, with some mistakes in the reference; None if they don't go together."""
     source = mistaken(reference[entry.stem], mistakes)
     if source is None:
         return None

@@ -55,7 +55,7 @@ def _without_commands(lines: list[str]) -> tuple[str, bool]:
 
 
 def is_command(line: str) -> bool:
-    """Whether a line at the beginning of a statement is a command of a notebook."""
+    """Return whether a line at the beginning of a statement is a command of a notebook."""
     if line.startswith(("%", "!", "?")):
         return True
     words = line.partition("#")[0].strip().rstrip(";")

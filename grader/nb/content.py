@@ -37,7 +37,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked in words, and marked by a person."""
+    """A question that is answered in words, and marked by a person."""
 
     text: str
     points: int
@@ -130,12 +130,12 @@ def grouped(entry: Entry, checks: Sequence[CheckResult]) -> dict[str, tuple[Grou
 
 
 def notebook_file(entry: Entry) -> Path:
-    """Where the content of an exercise's notebook stands."""
+    """Return where the content of an exercise's notebook stands."""
     return FOLDER / f"{entry.stem}.toml"
 
 
 def scheme(entry: Entry) -> str:
-    """How to mark the question; "" where nothing is said, as in a release for students."""
+    """Return how to mark the question; "" where nothing is said, as in a release for students."""
     path = MARKING / f"{entry.stem}.md"
     return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 

@@ -86,7 +86,7 @@ class Check:
         return assembly.exercise(self.entry.stem)
 
     def _waits(self, missing: Sequence[str]) -> str:
-        """What to say of earlier exercises that do not pass and can't be borrowed."""
+        """Return what to say of earlier exercises that do not pass and can't be borrowed."""
         return f"{built_on(self.entry, missing)} Go on with {missing[0]} first, in the folder beside this one."
 
     def _open(self, sources: Mapping[str, Source]) -> tuple[Assembly, list[str]]:
@@ -126,7 +126,7 @@ class Check:
         self._assembly = None  # it stays open as long as the notebook
 
     def _written(self) -> tuple[Written, Places]:
-        """What the learner has written: here, and earlier exercises in the folders beside this one."""
+        """Return what the learner has written: here, and earlier exercises in the folders beside this one."""
         written = read_written(self.folder)
         for earlier in takewhile(lambda entry: entry != self.entry, load()):
             if earlier.stem not in written.sources:

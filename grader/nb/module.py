@@ -64,7 +64,7 @@ def module_of_script(entry: Entry, text: str) -> Module:
 
 
 def answers(entry: Entry, sources: Mapping[str, str]) -> dict[str, str]:
-    """What stands in the cells of a course's notebook, by the name of the cell, as Python with as many lines."""
+    """Return what stands in the cells of a course's notebook, by the name of the cell, as Python with as many lines."""
     asked = [piece.grade_id for piece in pieces(entry) if piece.kind == "asked"]
     return {name: plain(sources[name])[0] for name in asked if name in sources}
 
@@ -111,7 +111,7 @@ def _defined(text: str) -> set[str]:
 
 
 def _any_defines(texts: Iterable[str], names: Iterable[str]) -> bool:
-    """Whether any of the texts defines one of the names, as far as that shows without parsing it."""
+    """Return whether any of the texts defines one of the names, as far as that shows without parsing it."""
     pattern = "|".join(map(re.escape, names))
     return bool(pattern) and any(
         re.search(rf"^[ \t]*(?:async[ \t]+def|def|class)[ \t]+(?:{pattern})\b", text, re.MULTILINE) for text in texts
@@ -134,7 +134,7 @@ def _asked(entry: Entry) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class _Scope:
-    """What a statement at the top level does to names there."""
+    """The names that a statement at the top level binds, changes and uses."""
 
     binds: frozenset[str] = frozenset()
     changes: frozenset[str] = frozenset()  # the objects that names stand for
@@ -210,7 +210,7 @@ def _with_futures(lines: list[str], features: Sequence[str]) -> str:
 
 
 def _scope(node: ast.stmt) -> _Scope:
-    """What a statement binds, changes and uses; nothing where Python itself can't tell."""
+    """Return what a statement binds, changes and uses; nothing where Python itself can't tell."""
     try:
         table = symtable.symtable(ast.unparse(node), "<cell>", "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -76,7 +76,7 @@ _one_at_a_time = threading.Lock()  # CPython 3.11 fails now and then when two th
 
 
 def _after_the_lesson(text: str) -> int:
-    """Where the docstring of a module ends; 0 if it has none, or is no Python."""
+    """Return where the docstring of a module ends; 0 if it has none, or is no Python."""
     try:
         with _one_at_a_time:
             first = ast.parse(text).body[0]
@@ -224,7 +224,7 @@ class Assembly:
         return name if beside else None
 
     def holds(self, stem: str) -> bool:
-        """Whether it has such a module."""
+        """Return whether it has such a module."""
         if stem not in self.sources and stem.isidentifier():
             found = self._more(stem)
             if found is not None:
@@ -232,7 +232,7 @@ class Assembly:
         return stem in self.sources
 
     def allows(self, name: str) -> bool:
-        """Whether its modules may import what has this absolute name."""
+        """Return whether its modules may import what has this absolute name."""
         top = name.partition(".")[0]
         return self.libraries is None or top in sys.stdlib_module_names or top in self.libraries
 

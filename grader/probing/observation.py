@@ -34,7 +34,7 @@ class Opaque:
 
 @dataclass(frozen=True)
 class Raised:
-    """What a call raised: the exception's type and its bases by name, or type None if nothing was raised."""
+    """The exception of a call: its type and bases by name, or type None if nothing was raised."""
 
     type: str | None
     bases: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Failure:
-    """How a call failed.
+    """The failure of a call.
 
     `kind` says in which way ("timeout" and "died" are found by whoever waits for the process); `type`, `bases` and
     `message` are the exception's, `places` the lines of the learner's own on the way to it, from the outside in. For a
@@ -72,7 +72,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a call: the frozen observation, or a failure; the first lines of what was printed; the time."""
+    """The outcome of a call: the frozen observation, or a failure; the first lines that it printed; the time."""
 
     value: Any = None
     failure: Failure | None = None

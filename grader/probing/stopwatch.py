@@ -76,7 +76,7 @@ def ran_out(code: int, trace: str) -> RanOut | None:
 
 
 class Rest:
-    """How long a process has been waiting for something other than a processor, as seen from outside."""
+    """The time that a process has waited for something other than a processor, as seen from outside."""
 
     def __init__(self, pid: int) -> None:
         self.seconds = 0.0

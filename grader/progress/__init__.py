@@ -72,7 +72,7 @@ def note(what: str, ex: str, **data: Any) -> list[str]:
 
 
 def standings() -> tuple[list[Standing], list[str]]:
-    """Where the learner stands, and what there is to say about the progress file.
+    """Return where the learner stands, and what there is to say about the progress file.
 
     Raises:
         GraderError: the progress file can't be read.

@@ -86,7 +86,7 @@ class Newer(GraderError):
 
 
 def default_path() -> Path:
-    """Where progress is kept: progress.json beside the Makefile, or what STUBFORMER_PROGRESS names."""
+    """Return where progress is kept: progress.json beside the Makefile, or what STUBFORMER_PROGRESS names."""
     named = os.environ.get("STUBFORMER_PROGRESS")
     return Path(named) if named else ROOT / "progress.json"
 

@@ -24,7 +24,7 @@ PAUSE = timedelta(minutes=15)  # a longer gap between two events is a break, not
 
 @dataclass(frozen=True)
 class Standing:
-    """How one exercise stands."""
+    """The state of one exercise."""
 
     stem: str
     state: State
@@ -61,7 +61,7 @@ def sources(folder: Path) -> dict[str, Source]:
 
 
 def survey(events: Sequence[Event], folder: Path = stubs.FOLDER) -> list[Standing]:
-    """How every exercise of the syllabus stands."""
+    """Return how every exercise of the syllabus stands."""
     learner = sources(folder)
     seconds = working_time(events)
     return [_standing(entry, [e for e in events if e.ex == entry.stem], learner, seconds) for entry in load()]
@@ -125,12 +125,12 @@ def _standing(
 
 
 def hints_taken(events: Iterable[Event]) -> set[tuple[str, int]]:
-    """Which hints were shown, each once: the name and the tier."""
+    """Return which hints were shown, each once: the name and the tier."""
     return {(str(name), event.data["tier"]) for event in events if event.what == "hint" for name in event.data["names"]}
 
 
 def _changed(entry: Entry, event: Event, now: Mapping[str, str]) -> str:
-    """What has changed since an exercise passed, in words."""
+    """Return what has changed since an exercise passed, in words."""
     before = event.data["prints"]
     changed = [name for name in now if before.get(name) != now[name]]
     if entry.stem in changed:

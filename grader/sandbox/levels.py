@@ -21,7 +21,7 @@ Layer = Literal["bubblewrap", "landlock", "seccomp", "limits", "user", "passing"
 
 @dataclass(frozen=True)
 class Level:
-    """What isolation there is.
+    """The isolation that this machine offers.
 
     `full` is Landlock, seccomp and limits that hold; `reduced` lacks one of them, `none` both filters. `layers` are
     all those that are put around code under test, `missing` says why the level is not full, `notes` what else is worth

@@ -70,7 +70,7 @@ def _bound_names(node: ast.stmt) -> list[str]:
 
 
 def _is_about(checks: set[str], node: ast.stmt) -> bool:
-    """Whether a statement is a check, its `explain`, or does something with checks: no affair of a probe's."""
+    """Return whether a statement is a check, its `explain`, or does something with checks: no affair of a probe's."""
     if isinstance(node, ast.FunctionDef):
         return node.name in checks or bool(_names(*node.decorator_list) & checks)
     return not isinstance(node, ast.ClassDef) and bool(_names(node) & checks)

@@ -26,7 +26,7 @@ TAIL = 64 << 10
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one process may use: seconds of processor time, bytes of memory on top of what it has at the start."""
+    """The allowance of one process: seconds of processor time, bytes of memory on top of what it has at the start."""
 
     cpu: float = 300.0
     memory: int = 1 << 30
@@ -133,7 +133,7 @@ class Process:
         return Gone(cause, code, self._tail.decode("utf-8", "replace"))
 
     def _receive(self, limit: float) -> wire.Frame | bytes:
-        """What it answers. It has a little more than its limit, so that it can itself say where it stands."""
+        """Return what it answers. It has a little more than its limit, so that it can itself say where it stands."""
         deadline = time.monotonic() + generous(limit) + GRACE
         watch, self.rest = Rest(self._handle.pid), 0.0
         while True:

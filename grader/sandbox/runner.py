@@ -27,7 +27,7 @@ class JudgeDied(GraderError):
 
 @dataclass(frozen=True)
 class Budget:
-    """What the code of one submission may use, all its exercises together; each check has a limit of its own as well.
+    """The limits of one submission, all its exercises together; each check has a limit of its own as well.
 
     Args:
         wall: seconds by the clock, without those in which it waits for a processor that others use.

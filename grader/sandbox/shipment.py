@@ -67,7 +67,7 @@ def module_file(name: str) -> Path:
 
 
 def standard_library() -> tuple[list[Path], list[Path]]:
-    """What of the standard library can be read, and which folders can be listed.
+    """Return what of the standard library can be read, and which folders can be listed.
 
     Installed packages can stand in a folder inside it; that one is left out.
     """

@@ -77,7 +77,7 @@ def not_imported(failure: Failure, sources: Mapping[str, Source]) -> tuple[str, 
 
 
 def words(text: str) -> str:
-    """What a submission says, cut."""
+    """Return what a submission says, cut."""
     text = clean(text)
     return text if len(text) <= WORDS_KEPT else f"{text[:WORDS_KEPT]} ... ({len(text)} characters in all)"
 

@@ -59,7 +59,7 @@ def learner(entry: Entry) -> dict[str, str]:
 
 
 def earned(entry: Entry) -> bool:
-    """Whether the learner has passed the exercise at some time, passes it now, or has given up on it."""
+    """Return whether the learner has passed the exercise at some time, passes it now, or has given up on it."""
     for event in History().events():
         if event.ex == entry.stem and (event.what == "gave_up" or event.data.get("status") == "pass"):
             return True

@@ -18,7 +18,7 @@ SPENT: dict[RanOut, Callable[[float], str]] = {
 
 
 def autopsy(trace: str, code: int, limit: float, what: str, files: Mapping[str, str], cause: RanOut | None) -> Failure:
-    """What ended a process that ran code under test, from what the interpreter wrote down last.
+    """Return what ended a process that ran code under test, from what the interpreter wrote down last.
 
     Args:
         trace: what it wrote.

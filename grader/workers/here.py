@@ -61,7 +61,7 @@ class Checker:
         raise ValueError(f"no request {request['do']!r}")
 
     def seen(self, name: str) -> dict[str, Any]:
-        """What was seen of a check that fails, packed, by its name."""
+        """Return what was seen of a check that fails, packed, by its name."""
         seen = self.judge.seen.get(name) if self.judge is not None else None
         return {} if seen is None else pack_traces({name: seen})
 

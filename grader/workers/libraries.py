@@ -15,7 +15,7 @@ SPOKEN = "the standard library, NumPy, PyTorch and Matplotlib"
 
 @dataclass(frozen=True)
 class Libraries:
-    """What of the installed packages code under test may use."""
+    """The installed packages that code under test may use."""
 
     folders: tuple[Path, ...]  # where they are installed
     names: tuple[str, ...]  # the top-level modules that can be imported

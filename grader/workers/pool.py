@@ -24,7 +24,7 @@ class WarmWorker(WorkerProcess):
         self._forks: bool | None = None
 
     def forks(self) -> bool:
-        """Whether it serves each run with a copy of itself; waits until it is warm.
+        """Return whether it serves each run with a copy of itself; waits until it is warm.
 
         Raises:
             WorkerDied: it ended before it was warm.

@@ -114,7 +114,7 @@ class WorkerProcess(Worker):
             raise self._death() from None
 
     def _next_line(self, deadline: float, rest: float | None) -> str | None:
-        """What it writes next; None if it ends instead, or is ended."""
+        """Return what it writes next; None if it ends instead, or is ended."""
         watch, stop = Rest(self.serving), time.monotonic() + deadline
         while (left := stop - time.monotonic()) > 0:
             with contextlib.suppress(queue.Empty):
@@ -128,7 +128,7 @@ class WorkerProcess(Worker):
         raise self._death("wall")
 
     def cause(self) -> RanOut | None:
-        """What we ended it for since the last call, if we did."""
+        """Return what we ended it for since the last call, if we did."""
         rested, self._rested = self._rested, False
         return "rest" if rested else None
 
@@ -139,7 +139,7 @@ class WorkerProcess(Worker):
             kill_group(self._process.pid)
 
     def trace(self) -> str:
-        """What the interpreter wrote to stderr since the last call; it is forgotten then."""
+        """Return what the interpreter wrote to stderr since the last call; it is forgotten then."""
         try:
             self._stderr.seek(0)
             text = self._stderr.read(1 << 20).decode("utf-8", "replace")

@@ -39,7 +39,7 @@ def warm_up(checker: Checker) -> None:
 
 
 def can_fork() -> bool:
-    """Whether a copy of this process is sure to work: on Linux, as long as it has a single thread."""
+    """Return whether a copy of this process is sure to work: on Linux, as long as it has a single thread."""
     return sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208
 
 

@@ -54,7 +54,7 @@ def bundle(main: str = MAIN) -> str:
 
 
 def vocabulary(packed: Packed) -> str:
-    """What can be typed, in a few words."""
+    """Return what can be typed, in a few words."""
     if packed.data["task"] != "text":
         return ""
     if packed.data["tokenizer"]["kind"] == "bytes":

@@ -93,7 +93,7 @@ class Rules:
         self.modules = {stem: self.modules[stem] for stem in trees}
 
     def _stars(self, module: str) -> Meaning:
-        """What `from MODULE import *` brings along: all of a neighbour, and of a library what is off limits."""
+        """Return what `from MODULE import *` brings along: all of a neighbour, and of a library what is off limits."""
         if module.startswith("."):
             known = self.modules.get(module[1:])
             return OWN if known is None else frozenset(f"{module}.{name}" for name in known.names if name[:1] != "_")
@@ -108,7 +108,7 @@ class Rules:
         return list(found)
 
     def _handed_out(self) -> Iterable[Violation]:
-        """What is asked of the exercise, and is somebody else's under its name."""
+        """Return what is asked of the exercise, and is somebody else's under its name."""
         module = self.modules.get(self.stem)
         for name in sorted(self._asked & (module.names.keys() if module else set())):
             assert module is not None

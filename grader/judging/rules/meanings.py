@@ -14,7 +14,7 @@ GETTERS = ("getattr", "builtins.getattr")
 
 
 class Scopes:
-    """What names stand for at one place of a source: the scopes there, from the module inwards.
+    """The scopes at one place of a source, from the module inwards, in which names get their meaning.
 
     A class's scope holds the name "" as well: a function inside does not see it.
     """

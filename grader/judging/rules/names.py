@@ -36,7 +36,7 @@ class Use:
 
 
 class Module:
-    """What one source mentions, and what its names stand for once it has been imported.
+    """The names of one source: those that it mentions, and what they stand for once it has been imported.
 
     `uses` are the mentions, `imports` the stems of its neighbours that it imports, in its order, `lines` where its
     names for other people's things are bound. A neighbour's name has a dot in front: `.ex13_gpt.GPT`.
@@ -248,7 +248,7 @@ class _Reader(Scopes):
             self._bind_value(target, value)
 
     def _is_alias(self, value: ast.expr) -> bool:
-        """Whether a value is other people's things as they are, which nothing is done with yet."""
+        """Return whether a value is other people's things as they are, which nothing is done with yet."""
         items = value.elts if isinstance(value, ast.Tuple | ast.List | ast.Set) else [value]
         return bool(items) and all(self._resolves(item) for item in items)
 
@@ -460,7 +460,7 @@ def _bound_inside(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
 
 @cache
 def _installed(name: str) -> bool:
-    """Whether an absolute import of a name finds something else than a neighbour."""
+    """Return whether an absolute import of a name finds something else than a neighbour."""
     try:
         return name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):

@@ -18,18 +18,18 @@ Key = tuple[str, str]  # an exercise's stem and a question's name
 
 @dataclass(frozen=True)
 class Place:
-    """Which box a question is in, and since when."""
+    """The box that a question is in, and since when."""
 
     box: int
     since: datetime
 
     def due(self, now: datetime) -> bool:
-        """Whether it should be asked. A clock that was set back makes nothing wait for longer."""
+        """Return whether it should be asked. A clock that was set back makes nothing wait for longer."""
         return now >= self.since + timedelta(days=DAYS[self.box]) or now < self.since
 
 
 def places(events: Iterable[Event]) -> dict[Key, Place]:
-    """Where each question that was ever answered stands, from the history in order."""
+    """Return where each question that was ever answered stands, from the history in order."""
     found: dict[Key, Place] = {}
     for event in events:
         if event.what != "answered":

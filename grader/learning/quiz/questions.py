@@ -74,7 +74,7 @@ def changed(ex: Exercise, *edits: tuple[str, str]) -> Iterator[Exercise]:
 
 
 def multiplications(call: Callable[[], object]) -> int:
-    """How many multiplications the matrix products of a call take, as PyTorch's own counter sees them."""
+    """Return how many multiplications the matrix products of a call take, as PyTorch's own counter sees them."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:

@@ -38,7 +38,7 @@ class Unreadable(Exception):
 
 
 def how(ask: Ask) -> str:
-    """How an answer to this question is written."""
+    """Return how an answer to this question is written."""
     answer = ask.answer
     if ask.choices:
         return f"a letter, {LETTERS[0]} to {LETTERS[len(ask.choices) - 1]}"
@@ -58,7 +58,7 @@ def how(ask: Ask) -> str:
 
 
 def is_right(ask: Ask, reply: str) -> bool:
-    """Whether a reply is the answer.
+    """Return whether a reply is the answer.
 
     Raises:
         Unreadable: it can't be read.

@@ -36,7 +36,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class Dropped:
-    """What was being done was interrupted: `stem` was being graded, or the exercise to begin with was looked for."""
+    """Some work was interrupted: `stem` was being graded, or the exercise to begin with was looked for."""
 
     stem: str = ""
 

@@ -84,7 +84,7 @@ class Saves:
             self._report(Crash(error))
 
     def _wakeups(self) -> Iterator[bool]:
-        """When to look: True after an event, False since it is time."""
+        """Yield when to look: True after an event, False since it is time."""
         if not self.poll:
             try:
                 for changes in watch(

@@ -114,7 +114,7 @@ class PosixKeys(Keys):
         return inbox.get(0)
 
     def _in_front(self) -> bool:
-        """Whether the terminal is ours at the moment: a background job that touches it is stopped."""
+        """Return whether the terminal is ours at the moment: a background job that touches it is stopped."""
         if sys.platform == "win32":
             return True
         with contextlib.suppress(OSError):

@@ -356,11 +356,11 @@ class Watch:
         return Course(sum(own.values()), len(entries), next(after, None))
 
     def _is_own(self) -> bool:
-        """Whether these are the learner's own exercises, whose progress is kept."""
+        """Return whether these are the learner's own exercises, whose progress is kept."""
         return self.exercises.resolve() == FOLDER.resolve()
 
     def _earned(self) -> bool:
-        """Whether the solution may be seen: after a pass, now or at some time, or after giving up."""
+        """Return whether the solution may be seen: after a pass, now or at some time, or after giving up."""
         stem = self._entry().stem
         if stem in self.given_up or (stem in self.results and self.results[stem].status == "pass"):
             return True

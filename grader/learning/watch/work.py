@@ -189,7 +189,7 @@ class Work:
 
 
 def _marks(patterns: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """What tells whether files of the project have changed."""
+    """Return what tells whether files of the project have changed."""
     marks = {}
     for path in (path for pattern in patterns for path in ROOT.glob(pattern)):
         with contextlib.suppress(OSError):  # deleted just now

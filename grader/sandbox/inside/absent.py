@@ -16,7 +16,7 @@ from grader.errors import OffLimits
 
 
 class Absent(type):
-    """What a stand-in has instead of a class or a function: it has parts of its own kind, and no instances."""
+    """A stand-in for a class or a function that is off limits: it has parts of its own kind, and no instances."""
 
     reason: str
 

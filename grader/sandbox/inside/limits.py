@@ -65,7 +65,7 @@ def limit_resources(memory: int, cpu: int, other_threads: int) -> None:
 
 
 def _address_space() -> int:
-    """How large the address space of this process is now, in bytes."""
+    """Return how large the address space of this process is now, in bytes."""
     if sys.platform != "linux":
         return 0
     with open("/proc/self/statm") as file:  # noqa: PTH123 - no pathlib: nothing may be left to garbage collection here

@@ -101,7 +101,7 @@ def program(machine: Machine, pid: int) -> list[Instruction]:
 
 
 def available() -> bool:
-    """Whether this kernel and machine can apply the filter."""
+    """Return whether this kernel and machine can apply the filter."""
     if this_machine() is None:
         return False
     try:

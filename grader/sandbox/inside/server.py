@@ -26,7 +26,7 @@ WIRE, RULES = 3, 4  # file descriptors of a child: the socket to the judge, and 
 
 
 class Server:
-    """What the children are made from."""
+    """The process from which the children are forked."""
 
     def __init__(self, readable: Sequence[str], listable: Sequence[str]) -> None:
         self.pid = os.getpid()

@@ -236,5 +236,5 @@ class _Watch:
 
 
 def _private(dotted: str) -> bool:
-    """Whether a name is a library's own affair, which it can't do without; its operators are taken instead."""
+    """Return whether a name is a library's own affair, which it can't do without; its operators are taken instead."""
     return any(part.startswith("_") for part in dotted.split(".")) or dotted.startswith("torch.ops")

@@ -40,11 +40,11 @@ Write = Callable[[bytes], None]
 
 
 class WireError(Exception):
-    """What came is no frame, or not one that is allowed."""
+    """The bytes that came are no frame, or not one that is allowed."""
 
 
 class TooLarge(WireError):
-    """What is to be sent is larger than a frame may be."""
+    """The content is larger than a frame may be."""
 
 
 class Frame(NamedTuple):
@@ -153,7 +153,7 @@ def encode(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def _weigh(value: Any, depth: int) -> tuple[int, int]:
-    """How much text and how many arrays an observation holds, roughly; it stops as soon as that is too much."""
+    """Return how much text and how many arrays an observation holds, roughly; it stops as soon as that is too much."""
     if depth > DEPTH_LIMIT:
         raise TooLarge(f"something that is nested more than {DEPTH_LIMIT} deep")
     if isinstance(value, Array):

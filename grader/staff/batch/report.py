@@ -56,7 +56,7 @@ def write_report(
 
 
 def histogram(records: Iterable[Record]) -> list[Bar]:
-    """How many students have which share of the points."""
+    """Return how many students have which share of the points."""
     counts = [0] * BINS
     for points, most in _points(records):
         counts[min(BINS - 1, int(BINS * points / most))] += 1

@@ -56,7 +56,7 @@ class LocalPool:
 
 @dataclass
 class Standing:
-    """How a folder of submissions stands to the results that are there: what is kept of these, and what is not."""
+    """The submissions of a folder beside the results that are there: which of these are kept, and which are not."""
 
     total: int = 0
     kept: dict[str, Record] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a batch is: kept in `batch.json`, so that it can go on after an interruption."""
+    """The terms of a batch: kept in `batch.json`, so that it can go on after an interruption."""
 
     seed: int
     exercises: tuple[str, ...]
@@ -229,7 +229,7 @@ def _ungraded(handed: Handed, written: Written, error: Exception) -> Record:
 
 
 def suite_fingerprint(entries: Sequence[Entry]) -> str:
-    """What decides all results: the checks and the references."""
+    """Return what decides all results: the checks and the references."""
     texts = [path.read_text(encoding="utf-8") for entry in entries for path in (entry.suite, entry.solution)]
     texts += [(ROOT / "exercises" / "syllabus.toml").read_text(encoding="utf-8")]
     return fingerprint(0, texts)[:16]

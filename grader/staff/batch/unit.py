@@ -18,7 +18,7 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class Task:
-    """What to grade a submission by: the seed of the batch, the exercises, the budget of each submission."""
+    """The terms for grading a submission: the seed of the batch, the exercises, the budget of each submission."""
 
     seed: int
     stems: tuple[str, ...]

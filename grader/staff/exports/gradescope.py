@@ -34,7 +34,7 @@ def gradescope(result: Result, hidden: Visibility = "after_published") -> dict[s
 
 
 def refusal(message: str) -> dict[str, Any]:
-    """What Gradescope shows of a submission that can't be graded."""
+    """Return what Gradescope shows of a submission that can't be graded."""
     return {"score": 0, "output": message, "output_format": "text", "stdout_visibility": "hidden", "tests": []}
 
 

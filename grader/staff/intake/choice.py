@@ -47,7 +47,7 @@ class Version:
         return *likely, len(path.parts), -meant.number, str(path)
 
     def emptiness(self, entry: Entry) -> int:
-        """How little there is in it: work, something that can't be read, the stub, a notebook without code."""
+        """Return how little there is in it: work, something that can't be read, the stub, a notebook without code."""
         if self.unreadable:
             return NO_CODE if self.unreadable.startswith(NO_CODE_WORDS) else UNREADABLE
         return STUB if stubs.is_untouched(entry, self.text) else WORK
@@ -89,7 +89,7 @@ def choose(files: Sequence[Found], notes: Iterable[str], wanted: Sequence[Entry]
 
 
 def told(files: Sequence[Found]) -> str:
-    """What was found, for a message."""
+    """Return what was found, for a message."""
     if not files:
         return "Nothing else is in it."
     likely = sorted(files, key=lambda found: (found.path.suffix.lower() not in (".py", ".ipynb"), str(found.path)))
@@ -178,7 +178,7 @@ def _help(written: Written, files: Iterable[Found], folders: set[object], left: 
 
 
 def _defines(entry: Entry, version: Version) -> bool:
-    """Whether a file whose name may mean something else defines anything that the exercise asks for."""
+    """Return whether a file whose name may mean something else defines anything that the exercise asks for."""
     return bool(version.unreadable) or _definition(entry).search(version.text) is not None
 
 

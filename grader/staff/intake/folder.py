@@ -39,7 +39,7 @@ class Folder:
 
 
 def find_submissions(folder: Path, results: Path | None = None) -> Folder:
-    """What lies in a folder of submissions: a folder, an archive or loose files for each student.
+    """Return what lies in a folder of submissions: a folder, an archive or loose files for each student.
 
     Args:
         folder: the folder.
@@ -85,7 +85,7 @@ def student_of(path: Path) -> str:
 
 
 def _problem(path: Path) -> str:
-    """Why a thing can't be a submission, if it can't."""
+    """Return why a thing can't be a submission, if it can't."""
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):

@@ -28,7 +28,7 @@ OTHER_WORDS = {  # such a file goes with the exercise, and is not the exercise
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a name means: an exercise, how sure that is, and the rest of the name."""
+    """The meaning of a file's name: an exercise, how sure that is, and the rest of the name."""
 
     stem: str
     doubt: int  # 0: the very name, 1: a spelling or a copy of it, 2: with words of another kind, 3: an old one
@@ -44,7 +44,7 @@ class Meaning:
 
 
 def meaning(name: str) -> Meaning | None:
-    """Which exercise a file's name means, if any."""
+    """Return which exercise a file's name means, if any."""
     base, ending = split(name)
     if not ending or len(name) > LONGEST:
         return None

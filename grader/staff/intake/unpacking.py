@@ -223,7 +223,7 @@ Member = tuple[str, str, int, Callable[[int], bytes]]  # of an archive: name, ki
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is meant to be an archive: by its ending, or, if it has none, by what it begins with."""
+    """Return whether a file is meant to be an archive: by its ending, or, if it has none, by what it begins with."""
     if path.name.lower().endswith(ENDINGS):
         return True
     if path.suffix:
@@ -293,7 +293,7 @@ def _is_tar(file: IO[bytes]) -> bool:
 
 
 def _checks_out(header: bytes) -> bool:
-    """Whether a header without a name of its format is one of an old tar: its checksum fits."""
+    """Return whether a header without a name of its format is one of an old tar: its checksum fits."""
     try:
         return int(header[148:156].strip(b" \0") or b"-1", 8) == sum(header) - sum(header[148:156]) + 8 * 32
     except ValueError:
@@ -315,7 +315,7 @@ def _left_behind(name: str) -> bool:
 
 
 def _of_project(path: PurePosixPath, roots: set[PurePosixPath]) -> bool:
-    """Whether a file is one of the project's own: somebody has handed in the whole of it."""
+    """Return whether a file is one of the project's own: somebody has handed in the whole of it."""
     return any(
         (parent.parent in roots and parent.name in PROJECT)
         or (parent.parent.name == "exercises" and parent.name == "backups")

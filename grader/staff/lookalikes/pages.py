@@ -20,7 +20,7 @@ LINES = 1500  # of a text
 
 @dataclass(frozen=True)
 class Answer:
-    """What somebody has written for an exercise, with its fingerprints."""
+    """Somebody's answer to an exercise, with its fingerprints."""
 
     text: str
     prints: Prints

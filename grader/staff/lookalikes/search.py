@@ -63,7 +63,7 @@ def _read(folder: Folder, entries: Sequence[Entry], prefix: str) -> Iterable[tup
 
 
 def _answers(read: Mapping[str, Mapping[str, str]], stem: str) -> dict[str, Answer]:
-    """What everybody has written for an exercise."""
+    """Return what everybody has written for an exercise."""
     found = {}
     for name, texts in read.items():
         if stem in texts:

@@ -46,7 +46,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """What the suite says of a candidate: the status of each check that ran, and what the diagnosis names."""
+    """The suite's word on a candidate: the status of each check that ran, and what the diagnosis names."""
 
     candidate: Candidate
     statuses: Mapping[str, Status]

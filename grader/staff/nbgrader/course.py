@@ -25,7 +25,7 @@ TEMPLATE = Path(__file__).with_name("nbgrader_config.py.txt")
 
 @dataclass(frozen=True)
 class Written:
-    """What came of it: the files that are there now, and those that were left alone since somebody has edited them."""
+    """The files of a course: those that are there now, and those left alone since somebody has edited them."""
 
     files: tuple[str, ...]
     edited: tuple[str, ...]
@@ -88,7 +88,7 @@ def _belongs(name: str, entries: Sequence[Entry]) -> bool:
 
 
 def _edited(path: Path, text: str, known: str | None) -> bool:
-    """Whether a file is somebody's own: neither what was written before nor what is to be written."""
+    """Return whether a file is somebody's own: neither what was written before nor what is to be written."""
     try:
         now = fingerprint(path.read_bytes().decode("utf-8", "replace"))
     except OSError:

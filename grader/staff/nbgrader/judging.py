@@ -32,7 +32,7 @@ TRIES = 2  # a machine may fail, but a submission must not be able to stop the r
 
 @dataclass(frozen=True)
 class Handed:
-    """Where something was handed in: nbgrader's folder of submissions, by whom, as which assignment."""
+    """The place where something was handed in: nbgrader's folder of submissions, by whom, as which assignment."""
 
     submitted: Path
     student: str
@@ -46,7 +46,7 @@ class Handed:
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of it: the record, as a batch keeps it, and the code, with the places of cells if it stood in those."""
+    """The outcome: the record, as a batch keeps it, and the code, with the places of cells if it stood in those."""
 
     record: Record
     code: str
@@ -120,7 +120,7 @@ def cool() -> None:
 
 
 def read(handed: Handed, entry: Entry) -> Written:
-    """What was handed in for an exercise, with the earlier exercises, which it may import.
+    """Return what was handed in for an exercise, with the earlier exercises, which it may import.
 
     Of those, what stands beside it counts before what was handed in for itself.
     """
@@ -145,7 +145,7 @@ def read(handed: Handed, entry: Entry) -> Written:
 
 
 def places_of(handed: Handed, entry: Entry, written: Written) -> Places:
-    """Where the cells of a notebook stand in the module that was made of them; nothing if there is a file."""
+    """Return where the cells of a notebook stand in the module that was made of them; nothing if there is a file."""
     try:
         found = cells_by_name(handed.folder / f"{entry.stem}.ipynb")
     except Unusable:

@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be released."""
+    """The exercises to release, with or without their solutions."""
 
     entries: tuple[Entry, ...]
     solved: frozenset[str] = frozenset()  # the stems of those whose solutions come along
@@ -188,7 +188,7 @@ def tell_assistants(root: Path, assistants: Assistants) -> None:
 
 
 def record(root: Path, selection: Selection, say: Say) -> None:
-    """What the reference and its known mistakes return from the public checks, as they stand in the release."""
+    """Show what the reference and its known mistakes return from the public checks, as they stand in the release."""
     with without_bytecode(), Code(reference_assembly()) as reference:
         suites = {entry: public(root / "tests" / entry.suite.name) for entry in selection.entries}
         for entry, checks in suites.items():

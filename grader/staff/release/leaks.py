@@ -20,7 +20,7 @@ RUN = 3  # lines in a row: two may be an idiom
 
 @dataclass(frozen=True)
 class Secrets:
-    """What must not show of one exercise: single lines in its own files, and several such lines in a row anywhere."""
+    """The lines of one exercise that must not show: single ones in its own files, several in a row anywhere."""
 
     entry: Entry
     lines: frozenset[str]

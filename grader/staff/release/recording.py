@@ -29,7 +29,7 @@ def observations(stem: str, checks: Mapping[str, Check], reference: Code, seed: 
 
 
 def traces(entry: Entry, checks: Mapping[str, Check], reference: Code, seed: int) -> dict[str, Any] | None:
-    """What some checks see of each misconception, and of each two that meet in a check; None if there are none.
+    """Return what some checks see of each misconception, and of each two that meet in a check; None if there are none.
 
     The whole project records pairs when it meets a riddle; a release can't, and so has them all.
     """

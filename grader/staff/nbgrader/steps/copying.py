@@ -31,7 +31,7 @@ def put_missing(source: str, assignment: str) -> None:
 
 
 def is_placeholder(path: Path) -> bool:
-    """Whether a notebook stands for one that was not handed in."""
+    """Return whether a notebook stands for one that was not handed in."""
     try:
         return path.stat().st_size < 1000 and bool(json.loads(path.read_text(encoding="utf-8"))["metadata"].get(MARK))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -73,7 +73,7 @@ def _means(path: Path, assignment: str) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a notebook has our cells."""
+    """Return whether a notebook has our cells."""
     try:
         return any(name.startswith((CHECK, PREFIX)) for name in cells_by_name(path))
     except Unusable:

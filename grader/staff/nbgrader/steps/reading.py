@@ -31,7 +31,7 @@ class SourceReader(NotebookExporter):
                 refuse(self.log, f"c.Deadlines.deadlines in nbgrader_config.py: {problem}")
 
     def _problem_of(self, assignment: str, deadline: Any) -> str:
-        """What is wrong with a deadline, if anything is."""
+        """Return what is wrong with a deadline, if anything is."""
         course = self.parent.coursedir
         source = Path(course.format_path(course.source_directory, ".", assignment))
         if assignment not in {entry.stem for entry in load()} and not source.is_dir():
