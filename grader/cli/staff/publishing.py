@@ -93,7 +93,7 @@ def gradescope_zip(out: Path, ex: tuple[str, ...], hidden: str, pip: str) -> Non
 @click.argument("ex", nargs=-1)
 @hidden_option
 def gradescope_grade(submission: Path, results: Path, ex: tuple[str, ...], hidden: str) -> None:
-    """Show what run_autograder calls: grade one submission in the sandbox and write results.json."""
+    """Grade one submission in the sandbox and write results.json: what run_autograder calls."""
     from grader.content.syllabus import find
     from grader.files import write_atomically
     from grader.staff.exports.autograder import grade

@@ -188,7 +188,7 @@ def tell_assistants(root: Path, assistants: Assistants) -> None:
 
 
 def record(root: Path, selection: Selection, say: Say) -> None:
-    """Show what the reference and its known mistakes return from the public checks, as they stand in the release."""
+    """Record what the reference and its known mistakes return from the public checks, as they stand in the release."""
     with without_bytecode(), Code(reference_assembly()) as reference:
         suites = {entry: public(root / "tests" / entry.suite.name) for entry in selection.entries}
         for entry, checks in suites.items():
