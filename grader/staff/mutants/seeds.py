@@ -39,11 +39,12 @@ class Seeds:
         kept = self.store.read(KEPT)
         self._known: set[str] = set(kept) if isinstance(kept, list) else set()
         self._fresh: set[str] = set()
-        self._jobs = {
-            self._digest(candidate, seed): (candidate, seed)
-            for candidate in right_solutions(entries, bench.reference)
-            for seed in seeds
-        }
+        solutions = right_solutions(entries, bench.reference)
+        jobs = [(candidate, seed) for candidate in solutions for seed in seeds]
+        jobs.sort(
+            key=lambda job: (job[0].entry.stem, job[1])
+        )  # a worker keeps the reference's observations at one seed
+        self._jobs = {self._digest(*job): job for job in jobs}
         self.total = len(self._jobs)
         self.known = len(self._jobs.keys() & self._known)
 
