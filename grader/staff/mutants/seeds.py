@@ -43,7 +43,7 @@ class Seeds:
         jobs = [(candidate, seed) for candidate in solutions for seed in seeds]
         jobs.sort(
             key=lambda job: (job[0].entry.stem, job[1])
-        )  # a worker keeps the reference's observations at one seed
+        )
         self._jobs = {self._digest(*job): job for job in jobs}
         self.total = len(self._jobs)
         self.known = len(self._jobs.keys() & self._known)
