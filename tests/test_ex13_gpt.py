@@ -41,17 +41,20 @@ def gpt2_state(rng: Random, config) -> dict[str, torch.Tensor]:
 
 
 def not_normal(name: str, values, deviation: float):
-    """Say what is wrong with a matrix that should be drawn from N(0, deviation): as a whole, by rows, by columns."""
-    spread = values.std()
-    if abs(spread / deviation - 1) > 0.1:
+    """Say what is wrong with a matrix that should be drawn from N(0, deviation): as a whole, by rows, by columns.
+
+    Each bound is seven standard errors wide: chance alone breaks one in ten billion.
+    """
+    spread, room = values.std(), 7 / math.sqrt(values.size)
+    if abs(spread / deviation - 1) > room / math.sqrt(2):
         yield f"`{name}` starts with a standard deviation of {spread:.4f}; expected {deviation:.4f}. Who draws it?"
-    elif abs(values.mean()) > 0.1 * deviation:
+    elif abs(values.mean()) > room * deviation:
         yield f"`{name}` starts with a mean of {values.mean():.4f}; expected 0."
-    elif not 0.025 < (beyond := np.mean(np.abs(values) > 2 * spread)) < 0.07:
+    elif abs((beyond := np.mean(np.abs(values) > 2 * spread)) - 0.0455) > 0.21 * room:
         yield f"{beyond:.1%} of `{name}` lies beyond two standard deviations; if it were normal, 4.6 % would."
     for axis, part in ((1, "row"), (0, "column")):
-        spreads = np.sqrt(np.mean(values**2, axis=axis))
-        for at in np.flatnonzero((spreads < 0.5 * deviation) | (spreads > 1.6 * deviation)):
+        spreads, bound = np.sqrt(np.mean(values**2, axis=axis)), 7 / math.sqrt(2 * values.shape[axis])
+        for at in np.flatnonzero(abs(spreads / deviation - 1) > bound):
             yield (
                 f"{part} {at} of `{name}` starts with numbers of a size of {spreads[at]:.4f}; expected "
                 f"{deviation:.4f}, as everywhere in it."
@@ -325,7 +328,7 @@ def _(got, want):
         expected = 0.02 / math.sqrt(2 * int(layers)) if writes else 0.02
         for i, values in enumerate(got[name]):
             deviation = values.std()
-            if abs(deviation / expected - 1) < 0.1:
+            if abs(deviation / expected - 1) < 7 / math.sqrt(2 * values.size):
                 yield from not_normal(f"blocks.{i}.{part}.weight", values, expected)
                 continue
             note = ""
