@@ -41,9 +41,7 @@ class Seeds:
         self._fresh: set[str] = set()
         solutions = right_solutions(entries, bench.reference)
         jobs = [(candidate, seed) for candidate in solutions for seed in seeds]
-        jobs.sort(
-            key=lambda job: (job[0].entry.stem, job[1])
-        )
+        jobs.sort(key=lambda job: (job[0].entry.stem, job[1]))
         self._jobs = {self._digest(*job): job for job in jobs}
         self.total = len(self._jobs)
         self.known = len(self._jobs.keys() & self._known)

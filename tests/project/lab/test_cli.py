@@ -310,7 +310,7 @@ def test_a_stream_is_what_one_call_would_give(train: Lab, lab: Lab) -> None:
     result = train("--name", "cats")
     assert result.exit_code == 0
     streamed = lab("sample", "--prompt", "the", "--tokens", 30, "--seed", 7, "--top-k", 12, "--top-p", 0.5).stdout
-    run = runs.find(Path(re.search(r"Everything is in (.+)/cats,", result.output)[1]))  # type: ignore[index]
+    run = runs.find(Path(re.search(r"Everything is in (.+)/cats,", result.output)[1]))
     with open_pieces(None) as pieces:
         task = TextTask.reopen(pieces, run, torch.device("cpu"))
         model = task.build_model()

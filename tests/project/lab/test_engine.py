@@ -97,7 +97,7 @@ def test_one_piece_at_a_time_is_in_memory(model: nn.Module, batch: tuple[Tensor,
 
 
 def test_a_piece_that_no_gradient_reaches_has_none(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
-    model.unused = nn.Parameter(torch.zeros(3))  # type: ignore[assignment]
+    model.unused = nn.Parameter(torch.zeros(3))
     engine = Engine(model, accumulate=2)
     gradients(engine, batch)
     assert model.unused.grad is None
@@ -107,7 +107,7 @@ def test_in_bfloat16_the_products_have_16_bits_and_the_weights_32(
     model: nn.Module, batch: tuple[Tensor, Tensor]
 ) -> None:
     seen: set[torch.dtype] = set()
-    model.blocks[0].feed_forward.up.register_forward_hook(lambda _module, _args, out: seen.add(out.dtype))  # type: ignore[union-attr, index]
+    model.blocks[0].feed_forward.up.register_forward_hook(lambda _module, _args, out: seen.add(out.dtype))
     _, loss = Engine(model, dtype="bfloat16")(*batch)
     loss.backward()
     assert seen == {torch.bfloat16}
@@ -149,7 +149,11 @@ def test_what_is_compiled_is_what_the_loop_calls(
     calls: list[Any] = []
 
     def compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args: calls.append(len(args[0])) or forward(*args)
+        def noted(*args: Any) -> Any:
+            calls.append(len(args[0]))
+            return forward(*args)
+
+        return noted
 
     monkeypatch.setattr(torch, "compile", compiled)
     engine = Engine(model, compile=True, accumulate=2)

@@ -21,6 +21,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from grader.files import ROOT
+from lab.errors import LabError
+from lab.map.frame import show
 from lab.map.pack import Packed, logits_of
 from lab.map.page import render
 
@@ -118,6 +120,23 @@ def test_logits_of_twenty_texts_are_those_of_pytorch(open_page: Callable[[Packed
         assert browser.execute_script("return map.ids") == ids
         mine = torch.tensor(browser.execute_script("return Array.from(map.now.logits)"))
         torch.testing.assert_close(mine, logits_of(model, torch.tensor([ids]))[0].flatten(), atol=1e-3, rtol=0)
+
+
+def test_in_a_notebook_it_lives_in_a_frame(browser: Any, made: Any, tmp_path: Path) -> None:
+    _, _, run, packed = made
+    run.checkpoint.touch()
+    with pytest.raises(LabError, match="make map RUN_NAME=cats"):
+        show(root=run.folder.parent)
+    run.map.write_text(render(packed), encoding="utf-8")
+    page = tmp_path / "notebook.html"
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8>{show(root=run.folder.parent)._repr_html_()}", encoding="utf-8"
+    )
+    browser.get(page.as_uri())
+    browser.switch_to.frame(0)
+    write(browser, "the cat sat")
+    assert browser.execute_script("return map.ids.length") == len("the cat sat")
+    browser.switch_to.default_content()
 
 
 def test_a_model_that_computes_something_else_is_told(open_page: Callable[[Packed], Any], made: Any) -> None:
