@@ -129,7 +129,8 @@ def test_in_a_notebook_it_lives_in_a_frame(browser: Any, made: Any, tmp_path: Pa
         show(root=run.folder.parent)
     run.map.write_text(render(packed), encoding="utf-8")
     page = tmp_path / "notebook.html"
-    page.write_text(
+    frame = show(root=run.folder.parent)._repr_html_()
+    page.write_text(f"<!doctype html><meta charset=utf-8>{frame}", encoding="utf-8")
         f"<!doctype html><meta charset=utf-8>{show(root=run.folder.parent)._repr_html_()}", encoding="utf-8"
     )
     browser.get(page.as_uri())
