@@ -131,8 +131,6 @@ def test_in_a_notebook_it_lives_in_a_frame(browser: Any, made: Any, tmp_path: Pa
     page = tmp_path / "notebook.html"
     frame = show(root=run.folder.parent)._repr_html_()
     page.write_text(f"<!doctype html><meta charset=utf-8>{frame}", encoding="utf-8")
-        f"<!doctype html><meta charset=utf-8>{show(root=run.folder.parent)._repr_html_()}", encoding="utf-8"
-    )
     browser.get(page.as_uri())
     browser.switch_to.frame(0)
     write(browser, "the cat sat")
