@@ -1,6 +1,6 @@
 # Targets that use what was built, once there is a whole model. The Makefile reads this file.
 
-.PHONY: train sample map gpt2
+.PHONY: train sample map gpt2 ablate
 
 # The prompt may hold several lines, so it goes by the environment and not through the shell's hands.
 export PROMPT
@@ -18,3 +18,6 @@ map: $(VENV)/.core ## [RUN_NAME=...] | its inside, live in a page;  ARGS=--open:
 
 gpt2: $(VENV)/.core ## PROMPT="..." | the published GPT-2 in your pieces;  ARGS="--text my.txt": its loss on that
 	@$(RUN) -m lab gpt2 $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
+
+ablate: $(VENV)/.core ## [ARGS="--seconds 20"] | one piece less at a time: what each of yours buys
+	@$(RUN) -m lab ablate $(ARGS)

@@ -361,6 +361,54 @@ def gpt2(
 
 
 @main.command()
+@click.option(
+    "--exercises",
+    type=click.Path(path_type=Path),
+    default=Path("exercises"),
+    show_default=True,
+    metavar="DIR",
+    help="Your files.",
+)
+@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@click.option("--corpus", type=click.Choice(list(corpora.NAMED)), default=corpora.DEFAULT, show_default=True)
+@click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Learn any text file (UTF-8) instead.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 100_000),
+    callback=finite,
+    default=90.0,
+    show_default=True,
+    help="About how long each training takes.",
+)
+@click.option("--steps", type=click.IntRange(1, 10_000_000), help="How many steps each takes, instead.")
+@device_option
+@seed_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=runs.RUNS / "ablation", metavar="DIR", help="Where to write."
+)
+@plain_option
+def ablate(
+    exercises: Path,
+    reference: bool,
+    corpus: str,
+    text: Path | None,
+    seconds: float,
+    steps: int | None,
+    device: str,
+    seed: int,
+    out: Path,
+    plain: bool,
+) -> None:
+    """Train with one piece less at a time, and see what each piece buys: a table and a picture."""
+    chosen = corpora.from_file(text) if text is not None else corpora.load(corpus)
+    from lab.ablate import ablate as run
+
+    given = {} if steps is None else {"steps": steps}
+    folder = None if reference else exercises
+    run(Screen(plain), out, chosen, given, seconds=seconds, seed=seed, device=device, exercises=folder)
+
+
+@main.command()
 @device_option
 @click.option(
     "--steps",

@@ -50,13 +50,13 @@ class Meter:
 
     LINES = 20  # how many plain lines a whole run prints
 
-    def __init__(self, screen: Screen, total: int, done: int, tokens_per_step: int) -> None:
+    def __init__(self, screen: Screen, total: int, done: int, tokens_per_step: int, lines: int = LINES) -> None:
         self.screen = screen
         self.total = total
         self.tokens_per_step = tokens_per_step
         self.pace = Pace()
         self.pace.note(done)
-        self._every = max(1, total // self.LINES)
+        self._every = max(1, total // lines) if lines else None
         self._bar: Progress | None = None
         if screen.animated:
             self._bar = Progress(
@@ -86,7 +86,7 @@ class Meter:
         self.pace.note(step)
         if self._bar is not None:
             self._bar.update(self._task, completed=step, figures=self._figures(step, loss))
-        elif step % self._every == 0 or step == self.total:
+        elif self._every is not None and (step % self._every == 0 or step == self.total):
             self.screen.say(f"step {step:>6,}/{self.total:,}  {self._figures(step, loss)}")
 
     def say(self, text: str, style: str = "") -> None:

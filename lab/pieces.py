@@ -22,6 +22,7 @@ class Pieces:
     exercises: Path | None  # the learner's folder; None for the reference as a whole
     borrowed: tuple[str, ...]  # exercises that are the reference's since the learner's don't pass yet
     tokenizers: Exercise
+    masks: Exercise
     transformer: Exercise
     gpt: Exercise
     training: Exercise
@@ -87,6 +88,7 @@ def open_pieces(exercises: Path | None, used: Sequence[str] = ()) -> Iterator[Pi
             exercises=exercises,
             borrowed=tuple(stem for stem in borrowed if stem in used),
             tokenizers=assembly.exercise("ex02_tokenizers"),
+            masks=assembly.exercise("ex06_masks"),
             transformer=assembly.exercise("ex12_transformer"),
             gpt=assembly.exercise("ex13_gpt"),
             training=assembly.exercise("ex14_training"),

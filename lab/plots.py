@@ -60,6 +60,50 @@ def loss_curve(
     _write(figure, target)
 
 
+def bars(target: Path, losses: Mapping[str, float], levels: Mapping[str, float], title: str) -> None:
+    """Draw losses as bars, one below the other, with levels to compare with; write a PNG.
+
+    Args:
+        target: the file to write.
+        losses: by name, the first on top; one that is infinite goes to the edge.
+        levels: losses by name; those that lie beyond the picture are left out.
+        title: what was measured.
+    """
+    from matplotlib.figure import Figure
+
+    known = [loss for loss in losses.values() if np.isfinite(loss)] or [1.0]
+    least, most = min(known), max(known)
+    edge = most + 0.15 * max(most - least, 0.1)
+    left = least - 0.15 * max(most - least, 0.1)
+    figure = Figure(figsize=(8, 1.2 + 0.36 * len(losses)), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for row, loss in enumerate(losses.values()):
+        finite = bool(np.isfinite(loss))
+        color = "tab:blue" if row == 0 else "tab:orange" if finite else "tab:red"
+        axes.barh(row, (loss if finite else edge) - left, left=left, color=color, alpha=0.8)
+        axes.annotate(
+            f"{loss:.3f}" if finite else "diverges",
+            xy=(loss if finite else edge, row),
+            xytext=(4 if finite else -4, 0),
+            textcoords="offset points",
+            ha="left" if finite else "right",
+            va="center",
+            fontsize=9,
+        )
+    for name, level in levels.items():
+        if left < level < edge:
+            axes.axvline(level, color="0.45", linestyle="--", linewidth=0.9)
+            axes.annotate(
+                name, xy=(level, 1.0), xycoords=("data", "axes fraction"), xytext=(3, -10), textcoords="offset points",
+                fontsize=8, color="0.35",
+            )  # fmt: skip
+    axes.set_yticks(range(len(losses)), list(losses))
+    axes.invert_yaxis()
+    axes.set(title=title, xlabel="loss on the held-out text (nats per character)")
+    axes.set_xlim(left, edge)
+    _write(figure, target)
+
+
 def attention_map(
     target: Path, maps: Sequence[np.ndarray], columns: Sequence[str], rows: Sequence[str], title: str
 ) -> None:
