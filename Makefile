@@ -30,7 +30,7 @@ SYSTEM = $(if $(wildcard $(subst $(space),\$(space),$(PYTHON))),$(call q,PYTHON)
 # A target's line comes from the comment beside it, "## VARIABLES | what it does"; "##@" is a heading.
 help:
 	@awk -F ' *## *' '/^##@/ { printf "\n%s:\n", substr($$0, 5) } \
-	  /^[a-z]+:.*## / { split($$1, name, ":"); split($$2, part, / *\| */); \
+	  /^[a-z0-9]+:.*## / { split($$1, name, ":"); split($$2, part, / *\| */); \
 	    printf "make %-34s %s\n", name[1] (part[1] == "" ? "" : " ") part[1], part[2] }' $(MAKEFILE_LIST)
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
