@@ -1,6 +1,6 @@
 # Targets that use what was built, once there is a whole model. The Makefile reads this file.
 
-.PHONY: train sample map gpt2 ablate
+.PHONY: train sample map certificate gpt2 ablate
 
 # The prompt may hold several lines, so it goes by the environment and not through the shell's hands.
 export PROMPT
@@ -15,6 +15,9 @@ sample: $(VENV)/.core ## PROMPT="..." | let it write
 
 map: $(VENV)/.core ## [RUN_NAME=...] | its inside, live in a page;  ARGS=--open: in your browser at once
 	@$(RUN) -m lab map $(call opt,TASK,task) $(call opt,RUN_NAME,run) $(ARGS)
+
+certificate: $(VENV)/.core ## [NAME="Ada"] [RUN_NAME=...] | what you built and what it writes, to show around
+	@$(RUN) -m lab certificate $(call opt,RUN_NAME,run) $(call opt,NAME,for) $(ARGS)
 
 gpt2: $(VENV)/.core ## PROMPT="..." | the published GPT-2 in your pieces;  ARGS="--text my.txt": its loss on that
 	@$(RUN) -m lab gpt2 $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)

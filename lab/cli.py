@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -311,6 +312,20 @@ def map_(name: str | None, task_name: str | None, exercises: Path | None, show: 
     click.echo(f"{runs.shown(path)} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser. It needs no network.")
     if show:
         click.launch(path.as_uri())
+
+
+@main.command()
+@click.option("--run", "name", metavar="RUN", help="Which run.  [default: the GPT trained last]")
+@click.option("--for", "owner", default="", metavar="NAME", help="Whose it is.")
+@runs_option
+def certificate(name: str | None, owner: str, root: Path) -> None:
+    """A page to show around, as SVG and PDF: what you built, and the figures and the text of a run of it."""
+    run = runs.find(root, name, "text")
+    from lab.certificate import facts, write
+    from lab.text import TextTask
+
+    for path in write(facts(run, TextTask.exercises), owner, date.today()):
+        click.echo(runs.shown(path))
 
 
 @main.command()

@@ -39,7 +39,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "notebooks": ("EX=01", "OUT=build/my course"),
 }
 FIRST: dict[str, str] = {"sample": "train", "map": "train"}  # what has to be there before
-APART = {"watch", "check", "nightly", "update"}  # they last, are run by themselves, or need a remote with something new
+APART = {"certificate", "watch", "check", "nightly", "update"}  # they last, run by themselves, or need a remote or a run of one's own
 
 
 def listed() -> list[str]:
