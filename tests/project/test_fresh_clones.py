@@ -39,7 +39,8 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "notebooks": ("EX=01", "OUT=build/my course"),
 }
 FIRST: dict[str, str] = {"sample": "train", "map": "train"}  # what has to be there before
-APART = {"certificate", "watch", "check", "nightly", "update"}  # they last, run by themselves, or need a remote or a run of one's own
+# They last, run by themselves, or need a remote with something new or a run of one's own pieces.
+APART = {"certificate", "watch", "check", "nightly", "update"}
 
 
 def listed() -> list[str]:
