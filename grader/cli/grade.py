@@ -106,16 +106,20 @@ def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Writte
 
 @main.command("list")
 def list_() -> None:
-    """The exercises: their points and checks, about how long each takes, and how steep it is."""
+    """The exercises by part: their points and checks, about how long each takes, and how steep it is."""
     from grader.content.edition import part
     from grader.content.suite import checks_of, withheld
     from grader.content.syllabus import load
 
+    part_of: str | None = None
     for entry in load():
+        if entry.part != part_of:
+            part_of = entry.part
+            click.echo(f"{part_of} (a bonus)" if entry.bonus else part_of)
         infos, released = checks_of(entry.suite), part(entry.stem)
         hidden = sum(info.hidden for info in infos) + withheld(entry)
         points = sum(info.points for info in infos) if released is None else released.points
         checks = len(infos) + withheld(entry)
         count = f"{checks} checks, {hidden} hidden"
-        click.echo(f"{entry.label}  {entry.title:<42}{points:>3} points  {count:<21}  {entry.effort}".rstrip())
+        click.echo(f"  {entry.label}  {entry.title:<42}{points:>3} points  {count:<21}  {entry.effort}".rstrip())
     click.echo("\nThe times are estimates, made from the length of lesson and code. Take yours.")

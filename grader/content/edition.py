@@ -33,7 +33,7 @@ class Manifest:
 
     version: str
     seed: int  # what the recorded observations were drawn from
-    whole: bool  # whether it has all exercises, not only those up to some date
+    whole: bool  # whether it has the course, with or without its bonus, and not only what comes up to some date
     exercises: Mapping[str, Part]
 
     def text(self) -> str:

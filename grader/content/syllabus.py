@@ -22,6 +22,7 @@ class Entry:
     stem: str
     title: str
     part: str
+    bonus: bool  # whether the course is complete without it
     summary: str
     needs: tuple[str, ...]  # direct and indirect, in syllabus order
     forbids: tuple[str, ...]  # its own and those of all earlier exercises
@@ -91,6 +92,7 @@ def load(path: Path = ROOT / "exercises" / "syllabus.toml") -> tuple[Entry, ...]
                 stem=stem,
                 title=item["title"],
                 part=item["part"],
+                bonus=item.get("bonus", False),
                 summary=item.get("summary", ""),
                 needs=tuple(needs[stem]),
                 forbids=(*forbidden, *item.get("forbids_here", [])),

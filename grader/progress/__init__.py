@@ -15,10 +15,10 @@ from grader.content.syllabus import load
 from grader.errors import GraderError
 from grader.probing.assembly import Source
 from grader.progress.history import Event, History
-from grader.progress.standing import Standing, following, prints, sources, survey
+from grader.progress.standing import Standing, complete, following, prints, sources, survey
 from grader.results import ExerciseResult
 
-__all__ = ["Event", "History", "Standing", "following", "note", "record", "standings", "survey"]
+__all__ = ["Event", "History", "Standing", "complete", "following", "note", "record", "standings", "survey"]
 
 
 def record(

@@ -27,6 +27,7 @@ class Standing:
     """The state of one exercise."""
 
     stem: str
+    bonus: bool
     state: State
     because: str  # why it is stale, or ""
     points: int
@@ -83,11 +84,19 @@ def working_time(events: Iterable[Event]) -> dict[str, float]:
 
 
 def following(standings: Sequence[Standing]) -> Standing | None:
-    """The next one: what was begun, then what comes after the last pass, then what was skipped; None if all pass."""
+    """The next one: what was begun, then what comes after the last pass, then what was skipped; None if all pass.
+
+    A bonus that was not begun comes after everything else.
+    """
     begun = [standing for standing in standings if standing.state in ("started", "stale")]
     last = max((place for place, standing in enumerate(standings) if standing.state == "passing"), default=-1)
     untouched = [standing for standing in [*standings[last + 1 :], *standings[:last]] if standing.state == "todo"]
-    return next(iter([*begun, *untouched]), None)
+    return next(iter([*begun, *sorted(untouched, key=lambda standing: standing.bonus)]), None)
+
+
+def complete(standings: Sequence[Standing]) -> bool:
+    """Whether the course is: everything passes that is no bonus."""
+    return all(standing.state == "passing" for standing in standings if not standing.bonus)
 
 
 def _standing(
@@ -113,6 +122,7 @@ def _standing(
     times = [event.data["seconds"] for event in events if event.what == "recalled" and event.data["seconds"]]
     return Standing(
         stem=entry.stem,
+        bonus=entry.bonus,
         state=state,
         because=because,
         points=shown[0].data["points"] if shown else 0,

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from grader.content.syllabus import Entry, load
 from grader.files import shown
-from grader.progress.standing import Standing, State, following
+from grader.progress.standing import Standing, State, complete, following
 from grader.screens.console import Printer
 
 MARKS: dict[State, tuple[str, str, str, str]] = {  # state -> (mark, the same in ASCII, word, style)
@@ -33,9 +33,8 @@ def show(standings: Sequence[Standing], plain: bool = False, named: Collection[s
     title = max(len(entry.title) for entry in entries.values())
     out.line(f"    {'':<6}{'':<{title}}  {'state':<9}{'points':>9}{'time':>12}{'hints':>7}", style="dim")
     for standing in standings:
-        if named is not None and standing.stem not in named:
-            continue
-        out.line(_row(standing, entries[standing.stem], title, out.ascii))
+        if named is None or standing.stem in named:
+            out.line(_row(standing, entries[standing.stem], title, out.ascii))
     out.line()
     out.line(_total(standings, out))
     for line in _stale(standings, entries):
@@ -62,6 +61,8 @@ def _row(standing: Standing, entry: Entry, title: int, ascii_only: bool) -> Text
     notes = []
     if standing.recalled is not None:
         notes.append(f"by heart in {clock(standing.recalled)}")
+    if standing.bonus:
+        notes.append("bonus")
     if standing.gave_up:
         notes.append("solution seen")
     if notes:
@@ -70,14 +71,22 @@ def _row(standing: Standing, entry: Entry, title: int, ascii_only: bool) -> Text
 
 
 def _total(standings: Sequence[Standing], out: Printer) -> Text:
-    passing = sum(standing.state == "passing" for standing in standings)
-    points, most = sum(s.points for s in standings), sum(s.max_points for s in standings)
+    course, bonus = ([s for s in standings if s.bonus is kind] for kind in (False, True))
+    points, most = sum(s.points for s in course), sum(s.max_points for s in course)
     share = points / most if most else 0.0
     line = Text("  ")
     if not out.plain:
         line.append_text(out.bar(share, BAR)).append("  ")
-    line.append(f"{passing} of {len(standings)} exercises", style="bold")
-    return line.append(f", {points} of {most} points ({int(100 * share)} %)")
+    line.append(f"{_passing(course)} of {len(course)} exercises", style="bold")
+    line.append(f", {points} of {most} points ({int(100 * share)} %)")
+    if bonus:
+        points, most = sum(s.points for s in bonus), sum(s.max_points for s in bonus)
+        line.append(f"; bonus: {_passing(bonus)} of {len(bonus)}, {points} of {most} points", style="dim")
+    return line
+
+
+def _passing(standings: Sequence[Standing]) -> int:
+    return sum(standing.state == "passing" for standing in standings)
 
 
 def _stale(standings: Sequence[Standing], entries: dict[str, Entry]) -> list[str]:
@@ -91,12 +100,16 @@ def _stale(standings: Sequence[Standing], entries: dict[str, Entry]) -> list[str
 
 def _next(standings: Sequence[Standing], entries: dict[str, Entry]) -> str:
     standing = following(standings)
+    train = "Train what you built: make train. Is it in your head, too? make recall EX=gpt"
     if standing is None:
-        return "  Everything passes. Train what you built: make train. Is it in your head, too? make recall EX=gpt"
+        return f"  Everything passes. {train}"
     entry = entries[standing.stem]
     number = entry.label[2:]
     path = shown(str(entry.stub))
     if standing.state == "stale":
-        return f"  Next: {entry.label}, {entry.title}: make test EX={number}"
-    begin = "begin" if standing.state == "todo" else "go on"
-    return f"  Next: {begin} with {path} (then make test EX={number}; when stuck, make hint EX={number})"
+        line = f"  Next: {entry.label}, {entry.title}: make test EX={number}"
+    else:
+        begin = "begin" if standing.state == "todo" else "go on"
+        what = "A bonus" if entry.bonus else "Next"
+        line = f"  {what}: {begin} with {path} (then make test EX={number}; when stuck, make hint EX={number})"
+    return f"  The course is complete. {train}\n{line}" if complete(standings) else line

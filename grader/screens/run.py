@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -86,20 +87,22 @@ class Report:
 
     def summary(self, result: Result, then: Entry | None = None) -> None:
         """The last lines: how many exercises pass, and what to do next: `then`, if all that was graded passes."""
-        total = len(result.exercises)
-        passing = sum(exercise.status == "pass" for exercise in result.exercises)
+        bonus = [exercise for exercise in result.exercises if self.entries[exercise.stem].bonus]
+        course = [exercise for exercise in result.exercises if exercise not in bonus]
         self.out.line()
-        exercises = "exercise" if total == 1 else "exercises"
-        line = Text(f"{passing} of {total} {exercises}", style="bold")
-        self.out.line(line.append(f", {result.points} of {result.max_points} points", style="not bold"))
-        open_ones = [exercise for exercise in result.exercises if exercise.status not in ("pass", "blocked")]
+        self.out.line(Text("; bonus: ").join(map(_count, filter(None, (course, bonus)))))
+        passing = {exercise.stem for exercise in result.exercises if exercise.status == "pass"}
         released = manifest()
+        open_ones = [exercise for exercise in (*course, *bonus) if exercise.status not in ("pass", "blocked")]
+        if passing >= {entry.stem for entry in self.entries.values() if not entry.bonus}:
+            everything = passing == self.entries.keys()
+            if released is None or released.whole:
+                what = "Everything passes" if everything else "The course is complete"
+                self.out.line(f"{what}. Train what you built: make train")
+            elif everything:
+                self.out.line("Everything passes that is released so far.")
         if open_ones:
             self._next(self.entries[open_ones[0].stem], open_ones[0])
-        elif passing == len(self.entries) and (released is None or released.whole):
-            self.out.line("Everything passes. Train what you built: make train")
-        elif passing == len(self.entries):
-            self.out.line("Everything passes that is released so far.")
         elif then is not None:
             path = shown(str(self.exercises / then.stub.name))
             self.out.line(Text(f"Next: {then.label} {then.title}, ").append_text(self.out.place(path)))
@@ -107,5 +110,14 @@ class Report:
     def _next(self, entry: Entry, result: ExerciseResult) -> None:
         path = shown(str(self.exercises / entry.stub.name))
         begin = "Begin with" if result.status == "todo" and not result.points else "Go on with"
+        begin = f"Bonus: {begin.lower()}" if entry.bonus else begin
         line = Text(f"{begin} ").append_text(self.out.place(path))
         self.out.line(line.append(f" (hints: make hint EX={entry.label[2:]})"))
+
+
+def _count(several: Sequence[ExerciseResult]) -> Text:
+    """How many of some exercises pass, and their points."""
+    passing, total = sum(one.status == "pass" for one in several), len(several)
+    points, most = sum(one.points for one in several), sum(one.max_points for one in several)
+    line = Text(f"{passing} of {total} {'exercise' if total == 1 else 'exercises'}", style="bold")
+    return line.append(f", {points} of {most} points", style="not bold")

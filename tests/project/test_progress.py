@@ -15,12 +15,12 @@ from filelock import FileLock
 
 from grader import progress
 from grader.content import stubs
-from grader.content.syllabus import find, load
+from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
 from grader.files import BACKUPS, ROOT, back_up, write_atomically
 from grader.progress import history as storage
 from grader.progress.history import Event, History, Newer, read
-from grader.progress.standing import prints, sources, survey, working_time
+from grader.progress.standing import Standing, State, prints, sources, survey, working_time
 from grader.results import ExerciseResult
 from grader.screens.progress import clock, show
 from tests.project.conftest import Folder
@@ -367,6 +367,34 @@ def test_the_next_one_is_what_was_begun_then_what_follows(exercises: Folder, his
     assert following() == find(["03"])[0].stem  # skipping is fine: it goes on where the learner is
     exercises.write("01", "# begun\n")
     assert following() == ONE.stem
+
+
+def standing(entry: Entry, state: State, points: int = 0) -> Standing:
+    return Standing(entry.stem, entry.bonus, state, "", points, 10, 0, 0, False, None)
+
+
+def test_the_course_is_complete_without_its_bonus_whose_points_stand_apart(capsys: pytest.CaptureFixture[str]):
+    course = [standing(entry, "passing", 10) for entry in load() if not entry.bonus]
+    bonus = [standing(entry, "todo") for entry in load() if entry.bonus]
+    assert course
+    assert bonus
+    assert progress.complete([*course, *bonus])
+    assert not progress.complete([replace(course[0], state="started"), *course[1:], *bonus])
+    show([*course, *bonus], plain=True)
+    out = capsys.readouterr().out
+    assert f"{len(course)} of {len(course)} exercises, {10 * len(course)} of {10 * len(course)} points (100 %)" in out
+    assert f"; bonus: 0 of {len(bonus)}, 0 of {10 * len(bonus)} points" in out
+    assert "The course is complete." in out
+    assert f"A bonus: begin with exercises/{bonus[0].stem}.py" in out
+
+
+def test_a_bonus_comes_after_what_was_skipped_unless_it_was_begun():
+    course = [standing(entry, "passing") for entry in load() if not entry.bonus]
+    bonus = [standing(entry, "todo") for entry in load() if entry.bonus]
+    skipped = [replace(course[0], state="todo"), *course[1:], *bonus]
+    assert progress.following(skipped) == skipped[0]
+    begun = [*skipped[:-1], replace(bonus[-1], state="started")]
+    assert progress.following(begun) == begun[-1]
 
 
 def test_the_screen_has_words_for_all_and_stays_ascii_when_plain(

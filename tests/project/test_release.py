@@ -388,6 +388,34 @@ def test_a_plan_that_makes_no_sense_is_refused(until: str | None, solutions: str
         Selection.of(until, solutions)
 
 
+def test_the_course_is_whole_without_its_bonus():
+    last = [entry for entry in load() if not entry.bonus][-1]
+    assert Selection.of(last.stem).whole
+    assert Selection.of().whole
+    assert not Selection.of(load()[load().index(last) - 1].stem).whole
+
+
+def test_one_part_comes_with_the_solutions_of_what_it_needs():
+    part = next(entry.part for entry in load() if entry.bonus)
+    chosen = Selection.of(only_part=part)
+    inside_ = [entry for entry in load() if entry.part == part]
+    needed = {stem for entry in inside_ for stem in entry.needs} - {entry.stem for entry in inside_}
+    assert needed
+    assert chosen.solved == needed
+    assert [entry.stem for entry in chosen.entries] == [
+        entry.stem for entry in load() if entry in inside_ or entry.stem in needed
+    ]
+    assert not chosen.whole
+    assert Selection.of(inside_[0].stem, only_part=part).entries[-1] == inside_[0]
+    for wrong, says in (
+        ({"only_part": "Part of nothing"}, "no part"),
+        ({"only_part": part, "until": "ex00"}, "up to"),
+        ({"only_part": part, "solutions": "ex01"}, "comes with"),
+    ):
+        with pytest.raises(GraderError, match=says):
+            Selection.of(**wrong)
+
+
 def test_one_solution_is_a_range_too():
     assert Selection.of("ex03", "ex02").solved == {"ex02_tokenizers"}
 

@@ -205,6 +205,7 @@ def test_the_syllabus_and_the_files_agree():
         "stem",
         "title",
         "part",
+        "bonus",
         "summary",
         "needs",
         "forbids",

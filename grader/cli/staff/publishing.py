@@ -26,6 +26,7 @@ hidden_option = click.option(
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--until", metavar="EX", help="The last exercise to release, such as ex09.  [default: all]")
+@click.option("--only-part", metavar="PART", help="Release one part of the syllabus, with the solutions that it needs.")
 @click.option("--with-solutions", "solutions", metavar="EX-EX", help="Release these solutions, too: ex01-ex04.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all inputs are drawn from.")
 @click.option(
@@ -36,7 +37,12 @@ hidden_option = click.option(
     help="What AI assistants read in the release: to teach and not to solve, to stay away, or nothing.",
 )
 def release(
-    out: Path, until: str | None, solutions: str | None, seed: int, assistants: Literal["tutor", "none", "free"]
+    out: Path,
+    until: str | None,
+    only_part: str | None,
+    solutions: str | None,
+    seed: int,
+    assistants: Literal["tutor", "none", "free"],
 ) -> None:
     """Write what students get: stubs, public checks, the grader and the lab, but no solution (for instructors).
 
@@ -44,7 +50,8 @@ def release(
     """
     from grader.staff.release.build import Selection, build
 
-    manifest = build(out, Selection.of(until, solutions, seed, assistants), lambda line: click.echo(f"  {line}"))
+    selection = Selection.of(until, solutions, seed, assistants, only_part)
+    manifest = build(out, selection, lambda line: click.echo(f"  {line}"))
     hidden = sum(part.hidden for part in manifest.exercises.values())
     solved = [stem.partition("_")[0] for stem, part in manifest.exercises.items() if part.solution]
     click.echo(f"{out}: {len(manifest.exercises)} exercises; {hidden} hidden checks stayed here.")

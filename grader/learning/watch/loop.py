@@ -237,7 +237,11 @@ class Watch:
             self.focus = self.focus or load()[0]
             self.screen.bar()
             return
-        self.focus, self.saved = self.entries[stem], False
+        entry = self.entries[stem]
+        if entry.bonus and (self.focus is None or not self.focus.bonus):
+            self.screen.say("The course is complete. Train what you built: make train", style="bold green")
+            self.screen.say("What follows is a bonus.")
+        self.focus, self.saved = entry, False
         self._queue([stem])
 
     def _list(self) -> None:

@@ -120,7 +120,10 @@ class Work:
         self.interrupt()
 
     def find_beginning(self, after: Entry | None) -> None:
-        """Look for the next exercise that does not pass, from the start again after the last; answered by `Begin`."""
+        """Look for the next exercise that does not pass, from the start again after the last; answered by `Begin`.
+
+        A bonus comes after all others, unless a bonus is where it goes on from.
+        """
         self._put(lambda job: self._beginning(job, after), Dropped())
 
     def grade(self, entry: Entry, anew: bool) -> None:
@@ -167,7 +170,10 @@ class Work:
         place = 0 if after is None else entries.index(after) + 1
         try:
             with self._grading(job) as grading:
-                found = next((e for e in (*entries[place:], *entries[:place]) if not grading.passes(e)), None)
+                order = [*entries[place:], *entries[:place]]
+                if after is None or not after.bonus:
+                    order.sort(key=lambda entry: entry.bonus)
+                found = next((entry for entry in order if not grading.passes(entry)), None)
         except GraderError as error:
             return Trouble(str(error))
         return Begin(found.stem if found is not None else "")

@@ -49,7 +49,7 @@ class Selection:
     whole: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "whole", len(self.entries) == len(load()))
+        object.__setattr__(self, "whole", all(entry in self.entries for entry in load() if not entry.bonus))
 
     @classmethod
     def of(
@@ -58,6 +58,7 @@ class Selection:
         solutions: str | None = None,
         seed: int = 0,
         assistants: Assistants = "tutor",
+        only_part: str | None = None,
     ) -> Selection:
         """A selection from what stands on a command line.
 
@@ -66,11 +67,15 @@ class Selection:
             solutions: a range of exercises whose solutions come along, such as `ex01-ex04`.
             seed: what the inputs of the checks are drawn from.
             assistants: what AI assistants are told that they may do.
+            only_part: one part of the syllabus, up to `until`: its exercises, and those that they need with their
+                solutions, which the others borrow from.
 
         Raises:
-            GraderError: an exercise is unknown, or the range is empty or reaches beyond the release.
+            GraderError: an exercise or a part is unknown, or the range is empty or reaches beyond the release.
         """
         everything = load()
+        if only_part is not None:
+            return cls._of_part(only_part, until, solutions, seed, assistants)
         last = find([until])[0] if until else everything[-1]
         entries = everything[: everything.index(last) + 1]
         if not solutions:
@@ -84,6 +89,24 @@ class Selection:
                 f"The release ends with {last.label}, so it can't have the solution of {everything[stop].label}."
             )
         return cls(entries, frozenset(entry.stem for entry in everything[start : stop + 1]), seed, assistants)
+
+    @classmethod
+    def _of_part(
+        cls, part: str, until: str | None, solutions: str | None, seed: int, assistants: Assistants
+    ) -> Selection:
+        if solutions:
+            raise GraderError("A part alone comes with the solutions of what it needs. Name no others.")
+        everything = load()
+        parts = dict.fromkeys(entry.part for entry in everything)
+        if part not in parts:
+            raise GraderError(f"{part!r} is no part of the syllabus. There are: {'; '.join(parts)}.")
+        last = everything.index(find([until])[0]) if until else len(everything)
+        chosen_ones = [entry for place, entry in enumerate(everything) if entry.part == part and place <= last]
+        if not chosen_ones:
+            raise GraderError(f"No exercise of the part {part!r} comes up to {until}.")
+        needed = {stem for entry in chosen_ones for stem in entry.needs} - {entry.stem for entry in chosen_ones}
+        entries = tuple(entry for entry in everything if entry in chosen_ones or entry.stem in needed)
+        return cls(entries, frozenset(needed), seed, assistants)
 
 
 def build(out: Path, selection: Selection, say: Say = lambda _: None) -> Manifest:
