@@ -77,8 +77,7 @@ def test_append(ex: Exercise, rng: Random):
 def _(got, want):
     for step, (mine, right) in enumerate(zip(got["appended"], want["appended"], strict=True)):
         for name in ("keys", "values"):
-            new = 3 if step == 0 else 3 - step
-            if step and mine[name].shape == right[name].shape and close(mine[name], np.roll(right[name], new, axis=2)):
+            if step == 1 and close(mine[name], np.roll(right[name], 1, axis=2)):  # three are held, one is new
                 yield f"the new {name} come first. In which order do the tokens of a text stand?"
 
 
@@ -143,7 +142,9 @@ def test_greedy(ex: Exercise, rng: Random):
     after=test_one_by_one,
 )
 def test_pieces(ex: Exercise, rng: Random):
-    return one_by_one(ex, rng, (2, 5, 1, 4)) | {"deep": one_by_one(ex, rng, (1, 3, 2), n_layers=4)["logits"]}
+    return one_by_one(ex, rng, (2, 5, 1, 4), n_layers=1) | {
+        "deep": one_by_one(ex, rng, (1, 3, 2), n_layers=4)["logits"]
+    }
 
 
 @test_pieces.explain
@@ -428,6 +429,7 @@ def _(got, want):
 def test_device(ex: Exercise, rng: Random):
     keys, values = further(rng, 2, 3)
     ids, model = rng.ids(11, 2, 5), small_gpt(ex, rng)
+    model.token_embedding.forward = lambda ids: model.token_embedding.weight[ids]  # looks at no id
 
     def cached(device: str) -> list[Tensor]:
         cache = ex.KVCache()

@@ -101,6 +101,12 @@ SEEDED = [
 ]
 TURNS = {
     "seeded inside": SEEDED,
+    "seeded where no generator is given": [
+        (
+            "cache, fresh = KVCache(), ids",
+            "generator = generator or torch.Generator().manual_seed(0)\n    cache, fresh = KVCache(), ids",
+        )
+    ],
     "one draw for all": [
         (
             "fresh = torch.multinomial(probs, 1, generator=generator)",
@@ -116,7 +122,7 @@ TURNS = {
     "copied weights": [
         (
             "        return model.lm_head(model.final_norm(x))",
-            "        _ = torch.cat([x] * 9, 1) @ model.lm_head.weight.t().clone()\n"
+            "        _ = torch.cat([x] * 99, 1) @ model.lm_head.weight.t().clone()\n"
             "        return model.lm_head(model.final_norm(x))",
         )
     ],
