@@ -17,14 +17,6 @@ def right_at(got: Any, want: Any) -> list[bool]:
     return [same(got["logits"][:, i], want["logits"][:, i]) for i in range(want["logits"].shape[1])]
 
 
-def counts(got: Any, which: str) -> np.ndarray:
-    return np.array([(got["drawn"][:, ["first", "second"].index(which)] == token).sum() for token in range(11)])
-
-
-def expected(got: Any, which: str) -> np.ndarray:
-    return len(got["drawn"]) * got["first"][0] if which == "first" else got["second"].sum(0)
-
-
 def work(what: str) -> dict[str, Callable[..., Any]]:
     return {
         r"^`(\S+)` is multiplied with (\d+) rows .*" + what: lambda got, want, name, rows: (
@@ -71,11 +63,14 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_frequencies": {
-        r"with (.+?), 600 texts of one batch get the same tokens": lambda got, want, how: (
-            len({tuple(text) for text in got[how]["drawn"].tolist()}) == 1
-        ),
-        r"with (.+?), one of the tokens is the (first|second) new one of (\d+)": lambda got, want, how, which, n: (
-            int(n) in counts(got[how], which) and np.abs(counts(got[how], which) - expected(got[how], which)).max() > 1
+        r"with (.+?), 900 texts of one batch get the same tokens": lambda got, want, how: got[how]["alike"],
+        r"with (.+?), a token of probability (\S+) is the first new one of (\d+) texts": lambda got, want, how, p, n: (
+            any(
+                abs(chance - float(p)) < 6e-4
+                and (got[how]["drawn"] == token).sum() == int(n)
+                and abs(int(n) - 900 * chance) > 5 * (900 * chance * (1 - chance)) ** 0.5
+                for token, chance in enumerate(want[how]["probs"])
+            )
         ),
     },
     "test_generator": {
