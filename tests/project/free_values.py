@@ -22,5 +22,4 @@ FREE: dict[str, tuple[str, tuple[str, ...]]] = {
     "ex15 test_frequencies": ("shares are held against one's own probabilities, which others compare", ("rolled",)),
     "ex16 test_reproducible": ("with another seed, any losses may come in any order", ("exchanged",)),
     "ex16 test_who_reads_what": (DRAWS, ("exchanged",)),
-    "ex17 test_frequencies": ("texts that go on from one prompt may stand in any order", ("rolled",)),
 }
