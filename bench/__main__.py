@@ -16,6 +16,7 @@ from bench.measure import Row
 BENCHMARKS = {  # by name: the module that measures it, which is imported when its turn comes
     "train-step": "train_step",
     "recipe": "recipe",
+    "flash": "flash",
     "cold-test": "cold_test",
     "watch-latency": "watch_latency",
     "grade-throughput": "grade_throughput",

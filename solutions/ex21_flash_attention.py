@@ -1,0 +1,406 @@
+"""Exercise 21: flash attention, the same numbers without the T x T table.
+
+The picture
+-----------
+Exercise 5 makes a table with a place for every pair of a query and a key, and keeps it until the
+backward pass is done. Flash attention cuts the table into tiles. It makes one tile at a time, takes
+from it what the answer needs, and throws it away::
+
+                 keys, in blocks of b
+                 k0    k1    k2    k3
+               .-----.-----.-----.-----.
+      q0       |  *  |     |     |     |     *  half of the tile is hidden by the causal mask
+               |-----+-----+-----+-----|     #  all of it is seen
+      q1       |  #  |  *  |     |     |        nothing of it is seen: it is never made
+               |-----+-----+-----+-----|
+      q2       |  #  | [#] |  *  |     |     [#] one tile (b, b), the only one there is right now
+               |-----+-----+-----+-----|
+      q3       |  #  |  #  |  #  |  *  |
+      blocks   '-----'-----'-----'-----'
+      of b
+
+    Of each query three things stay between two tiles, none of which knows how many keys there are:
+
+      top    (T_q, 1)     the largest score so far
+      total  (T_q, 1)     the sum of exp(score - top) so far
+      mix    (T_q, d_v)   the sum of exp(score - top) times the value so far
+
+    After the last tile the answer is mix / total.
+
+The intuition
+-------------
+*What is in the way?* Twice as long a text makes four times as many scores. The multiplications take
+time, but it is the table that stops you first. A model with 12 heads that reads 32,768 tokens has
+this many bytes of scores in one layer, at two bytes each, for one single text:
+
+>>> 12 * 32768**2 * 2
+25769803776
+
+That is 26 GB, of which the answer needs no number twice. Nor is it only the space. A processor
+computes on what lies close to it, in a small and fast memory; everything else has to be fetched
+from a large and slow one. The table is too large for the fast one, so it is written out and read
+back for the mask, for the softmax, for the product with the values, and again on the way back. On a
+GPU, ordinary attention spends most of its time waiting for those trips, not multiplying (Dao et al.
+2022, section 2.1). A tile fits into the fast memory. It is made there, used there, and forgotten
+there.
+
+*Is that possible?* For the scores, yes: a tile of scores needs a block of queries and a block of
+keys, nothing else. The softmax is the obstacle. A weight is exp(score) over the sum of *all* exps
+of its row, and with the first tile in hand nobody knows the others. Two observations get around it:
+
+- The sum is the same for the whole row, so it can wait. Add up exp(score) times the value on one
+  side and exp(score) on the other, and divide once, at the end.
+- exp(score) alone overflows, which is why a softmax subtracts the largest score of the row. That
+  one is not known either. So subtract the largest score *so far*, and when a larger one turns up,
+  correct the sums: everything in them was made with the old top, so multiply it by exp(old top -
+  new top).
+
+This is called an *online softmax* (Milakov & Gimelshein 2018). It is exact. Flash attention is not
+an approximation of attention; it is the same sum, in another order.
+
+*And backward?* Autograd would keep every tile for the backward pass, and all tiles together are the
+table. So we write the backward pass ourselves, and there we make each tile a second time from q and
+k. That costs one more product of matrices per tile and saves the table. To do more work and be
+faster because of it: that is the surprising part, and it is the slow memory that explains it. The
+same trade for whole layers is known as *checkpointing*.
+
+The mathematics
+---------------
+*Forward.* For one query, with scores s_j = q . k_j / sqrt(d) and the keys in blocks. For each
+block, m is the largest score up to and including it::
+
+    fade   =  exp(top - m)                         1 if the top stays, less if it rises
+    total  =  fade * total  +  sum_j exp(s_j - m)
+    mix    =  fade * mix    +  sum_j exp(s_j - m) v_j
+    top    =  m
+
+Whenever you stop, total is the sum of exp(s_j - top) over all keys so far, and mix / total is
+exactly the attention over these keys alone. Where to start? total and mix at 0, and top at a number
+that every score beats. -inf looks natural, but a block of which a query sees nothing has the
+largest score -inf as well, and exp(-inf - (-inf)) is NaN. The lowest *finite* number
+(`torch.finfo(dtype).min`) has no such trouble.
+
+*What to keep.* q, k, v, the output, and one number for each query, which stands for top and total::
+
+    L  =  top + ln(total)  =  ln sum_j exp(s_j)          so that  P_j = exp(s_j - L)
+
+is the finished probability, for any tile, without a second look at the others. (Dao 2023, section
+3.1)
+
+*Backward.* dO is the gradient of the output. Through `O = P V` and through the softmax it goes as
+in exercise 1::
+
+    dV    =  P^T dO
+    dP    =  dO V^T
+    dS_ij =  P_ij (dP_ij - D_i)         D_i = sum_j P_ij dP_ij
+    dQ    =  dS K / sqrt(d)             dK = dS^T Q / sqrt(d)
+
+D_i sums over a whole row again. But look at what it is: `sum_j P_ij (dO_i . v_j)`, and the sum can
+be taken inside the dot product. So it is `dO_i . O_i`, known before the first tile (Dao et al.
+2022, section 3.1 and appendix B.2)::
+
+    D_i  =  dO_i . sum_j P_ij v_j  =  dO_i . O_i
+
+After that each tile stands alone: make P from q, k and L; add to the rows of dV and dK that belong
+to its keys, and to those of dQ that belong to its queries; forget it.
+
+*The mask.* With `causal`, query i sees the keys j <= i + T_k - T_q: the last query sees all keys,
+also when there are more keys than queries (as with a cache, where the earlier tokens have keys and
+no queries). A tile is then of one of three kinds: seen in full (no mask needed), not at all (skip
+it: half of the work), or cut by the diagonal. Only these last ones need a mask, and theirs has b x
+b entries, too.
+
+*A query that sees nothing.* With more queries than keys, the first T_q - T_k see no key. Their
+total is 0, and 0 / 0 is NaN. We give them zeros, as exercise 6 does, and L = +inf: then exp(s - L)
+is 0 in the backward pass, and so are all gradients through them.
+
+By hand
+-------
+*One query, two blocks.* Three keys with the scores 0, ln 2 and ln 4, so that the exps are 1, 2 and
+4, and the values 10, 20 and 30. The answer is (1*10 + 2*20 + 4*30) / 7:
+
+>>> round((1 * 10 + 2 * 20 + 4 * 30) / 7, 4)
+24.2857
+
+The first block holds the first two keys. Its top is ln 2, so the exps are 1/2 and 1:
+
+>>> top = math.log(2)
+>>> total = 1 / 2 + 1
+>>> mix = 1 / 2 * 10 + 1 * 20
+>>> total, mix
+(1.5, 25.0)
+
+The second block raises the top to ln 4. What there is was made with ln 2, twice too large by now:
+
+>>> fade = math.exp(math.log(2) - math.log(4))
+>>> total = fade * total + 1
+>>> mix = fade * mix + 1 * 30
+>>> round(fade, 4), round(total, 4), round(mix, 4), round(mix / total, 4)
+(0.5, 1.75, 42.5, 24.2857)
+
+And L = ln 4 + ln 1.75 is the logarithm of 1 + 2 + 4:
+
+>>> round(math.exp(math.log(4) + math.log(total)), 4)
+7.0
+
+Your function has a head width d of 1 here, the query 1, and blocks of two:
+
+>>> q = torch.ones(1, 1, dtype=torch.float64)  # (T_q, d)
+>>> k = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64).log()  # (T_k, d)
+>>> v = torch.tensor([[10.0], [20.0], [30.0]], dtype=torch.float64)  # (T_k, d_v)
+>>> flash_attention(q, k, v, block_size=2)
+tensor([[24.2857]], dtype=torch.float64)
+
+*Backward, the same numbers.* P is (1, 2, 4) / 7. With dO = 1, dP is just the values, and D is the
+output:
+
+>>> P, dP = torch.tensor([1.0, 2.0, 4.0]) / 7, torch.tensor([10.0, 20.0, 30.0])
+>>> dS = P * (dP - 170 / 7)
+>>> dS
+tensor([-2.0408, -1.2245,  3.2653])
+
+They add up to 0, as the gradient of a softmax does. Here q = 1 and sqrt(d) = 1, so dK is dS, and dV
+is P:
+
+>>> _ = k.requires_grad_(), v.requires_grad_()
+>>> flash_attention(q, k, v, block_size=2).backward()
+>>> k.grad.T
+tensor([[-2.0408, -1.2245,  3.2653]], dtype=torch.float64)
+>>> v.grad.T
+tensor([[0.1429, 0.2857, 0.5714]], dtype=torch.float64)
+
+*A backward pass of your own.* `torch.autograd.Function` takes both directions from you. `forward`
+gets the tensors without a graph, and a `ctx` that lives until `backward`, which gets the gradient
+of the output and returns one for each argument of `forward` (None for those that have none). As an
+example, x^3:
+
+>>> class Cube(torch.autograd.Function):
+...     @staticmethod
+...     def forward(ctx, x, times):
+...         ctx.save_for_backward(x)  # tensors go here
+...         ctx.times = times  # anything else is an attribute
+...         return times * x**3
+...     @staticmethod
+...     def backward(ctx, grad):
+...         (x,) = ctx.saved_tensors
+...         return grad * ctx.times * 3 * x**2, None
+>>> x = torch.tensor(2.0, requires_grad=True)
+>>> y = Cube.apply(x, 10)
+>>> y.backward()
+>>> y.item(), x.grad.item()
+(80.0, 120.0)
+
+What it buys
+------------
+*Memory.* PyTorch says what it keeps for the backward pass to whoever asks. Here is the number of
+bytes for one head of width 64, with exercise 5's function and a causal mask, and with yours:
+
+>>> from .ex05_attention import scaled_dot_product_attention
+>>> from .ex06_masks import causal_mask
+>>> def plain(q, k, v):
+...     return scaled_dot_product_attention(q, k, v, causal_mask(q.size(-2)))[0]
+>>> def flash(q, k, v):
+...     return flash_attention(q, k, v, causal=True)
+>>> def kept(attention, T):
+...     sizes = {}
+...     def note(tensor):
+...         memory = tensor.untyped_storage()
+...         sizes[memory.data_ptr()] = memory.nbytes()  # a tensor that is kept twice counts once
+...         return tensor
+...     q, k, v = (torch.randn(1, T, 64, requires_grad=True) for _ in range(3))
+...     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+...         attention(q, k, v)
+...     return sum(sizes.values())
+>>> for T in (256, 512, 1024):
+...     print(f"{T:5} {kept(plain, T):8} {kept(flash, T):8}")
+  256   524288   263168
+  512  1703936   526336
+ 1024  6029312  1052672
+
+The mask costs one byte a pair, the probabilities four. Twice the length makes 3.5 times as much here,
+and the longer the text, the closer to four times. In tiles it doubles.
+
+*Time.* On one core of a CPU, forward and backward with a causal mask, the straightforward formula
+of exercise 5 falls behind PyTorch's fused kernel more and more as T grows, since its table no
+longer fits into the fast memory. Yours stays close to the kernel, although it is written in Python.
+`make look EX=21` measures it on your machine. On ours it took this many times the kernel's CPU time,
+with about a thousand tokens in all (one text of 2048), 4 heads of width 32, and blocks of 64 and 128::
+
+       T     exercise 5    in tiles
+      64        1.2           1.8
+     512        2.4           1.2
+    2048        6.4           1.3
+
+For short texts a table is small and fits anyway; then plain attention is as good, and simpler.
+
+Going deeper
+------------
+*Why queries outside?* The first paper ran over the keys in the outer loop and over the queries in
+the inner one, the second turned it around: a block of queries then finishes its sums without ever
+writing them out, and different blocks can run on different parts of the chip (Dao 2023, section
+3.2).
+
+*How large a block?* Large enough that a product of matrices is worth its call, small enough that
+the tile stays in the fast memory. On a GPU that is some 64 to 128 rows and is counted in bytes of
+shared memory. Here it is the cache of the CPU, and you can try it: `block_size` is yours to choose.
+
+*Other masks.* Since tiles that are hidden in full are skipped, a mask with a structure makes
+attention cheaper. With a sliding window, where a token sees the last w tokens, the tiles that
+remain are a band along the diagonal, and the work grows as T.
+
+*Without the trick of L.* Rabe & Staats (2021) found the same forward pass a little earlier and let
+autograd do the backward pass, with a checkpoint around each block. That is a few lines of Python
+and also right.
+
+Stretch
+-------
+Give `flash_attention` a `window`, and measure how its time grows with T. Or put it into the `Block`
+of exercise 13 instead of exercise 5's formula and train with a context of 1024.
+
+What to build
+-------------
+`flash_attention`, in this order:
+
+1. No mask, `block_size` at least as large as both lengths: one tile, ordinary attention.
+2. More than one block of keys: the online softmax. Then more than one block of queries.
+3. The causal mask: which tiles are skipped, which are cut.
+4. The backward pass, in a `torch.autograd.Function`. Before that, autograd gives the right
+   gradients and keeps too much.
+
+A loop over tiles in Python is meant. Helpers and classes are yours to name.
+
+Off limits: still `F.scaled_dot_product_attention`, `nn.MultiheadAttention` and
+`torch.nn.attention`.
+
+See it again
+------------
+- The Illustrated Transformer (Jay Alammar), "Matrix Calculation of Self-Attention": the table that is
+  never made here
+- FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness (Dao et al. 2022),
+  sections 2.1 and 3.1, algorithm 1; appendix B for the backward pass
+- FlashAttention-2 (Dao 2023), section 3.1: what we build here, L included
+- Online normalizer calculation for softmax (Milakov & Gimelshein 2018), section 3
+- Self-attention Does Not Need O(n^2) Memory (Rabe & Staats 2021)
+- Training Deep Nets with Sublinear Memory Cost (Chen et al. 2016): checkpointing"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+### BEGIN SOLUTION
+def _blocks(size: int, *tensors: Tensor) -> list[list[Tensor]]:
+    """Cut each (N, T, width) into pieces of `size` rows, each of them contiguous."""
+    return [[piece.contiguous() for piece in tensor.split(size, dim=1)] for tensor in tensors]
+
+
+def _tiles(q: Tensor, k: Tensor, causal: bool, size: int) -> Iterator[tuple[int, int, Tensor | None]]:
+    """The tiles that anybody looks at: block of queries, block of keys, what to add to the scores."""
+    t_q, t_k = q.size(1), k.size(1)
+    queries = torch.arange(t_k - t_q, t_k, device=q.device)  # (T_q,) the last key each one sees
+    keys = torch.arange(t_k, device=q.device)  # (T_k,)
+    for i, first in enumerate(range(0, t_q, size)):
+        last = t_k - t_q + min(first + size, t_q) - 1  # the last key that anybody in it sees
+        for j, key in enumerate(range(0, last + 1 if causal else t_k, size)):
+            if key >= t_k:
+                break
+            if not causal or key + size - 1 <= t_k - t_q + first:
+                yield i, j, None
+            else:  # (b, 1) < (b,) -> (b, b); adding a mask is ten times as fast as filling by one
+                hidden = queries[first : first + size, None] < keys[key : key + size]
+                yield i, j, q.new_zeros(hidden.shape).masked_fill_(hidden, -math.inf)
+
+
+class _Flash(torch.autograd.Function):
+    """Attention, tile by tile, on tensors with one leading axis; backward makes each tile again."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, causal: bool, size: int) -> Tensor:
+        qs, ks, vs = _blocks(size, q * q.size(-1) ** -0.5, k, v)  # lists of (N, b, d)
+        tops = [x.new_full((*x.shape[:2], 1), torch.finfo(x.dtype).min) for x in qs]  # (N, b, 1)
+        totals = [torch.zeros_like(top) for top in tops]  # (N, b, 1)
+        mixes = [x.new_zeros(*x.shape[:2], v.size(-1)) for x in qs]  # (N, b, d_v)
+        for i, j, mask in _tiles(q, k, causal, size):
+            scores = torch.bmm(qs[i], ks[j].mT)  # (N, b, d) @ (N, d, b) -> (N, b, b)
+            if mask is not None:
+                scores.add_(mask)
+            top = torch.maximum(tops[i], scores.amax(-1, keepdim=True))  # (N, b, 1)
+            weights = scores.sub_(top).exp_()  # (N, b, b)
+            fade = tops[i].sub_(top).exp_()  # (N, b, 1) what the new top makes of the old sums
+            totals[i].mul_(fade).add_(weights.sum(-1, keepdim=True))
+            mixes[i].mul_(fade).baddbmm_(weights, vs[j])
+            tops[i] = top
+        top, total, mix = (torch.cat(pieces, dim=1) for pieces in (tops, totals, mixes))
+        sees = total > 0  # (N, T_q, 1)
+        out = mix / total.where(sees, 1.0)
+        log_total = (top + total.log()).where(sees, math.inf)  # where it is inf, exp(s - L) is 0
+        ctx.save_for_backward(q, k, v, out, log_total)
+        ctx.causal, ctx.size = causal, size
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, out, log_total = ctx.saved_tensors
+        scale = q.size(-1) ** -0.5
+        mean = (grad * out).sum(-1, keepdim=True)  # (N, T_q, 1) sum_j P_ij dP_ij
+        qs, ks, vs, grads, logs, means = _blocks(ctx.size, q * scale, k, v, grad, log_total, mean)
+        dqs, dks, dvs = ([torch.zeros_like(x) for x in blocks] for blocks in (qs, ks, vs))
+        for i, j, mask in _tiles(q, k, ctx.causal, ctx.size):
+            scores = torch.bmm(qs[i], ks[j].mT)  # (N, b, b) once more
+            if mask is not None:
+                scores.add_(mask)
+            weights = scores.sub_(logs[i]).exp_()  # (N, b, b) the probabilities
+            dvs[j].baddbmm_(weights.mT, grads[i])
+            slopes = torch.bmm(grads[i], vs[j].mT).sub_(means[i]).mul_(weights)  # (N, b, b)
+            dqs[i].baddbmm_(slopes, ks[j])
+            dks[j].baddbmm_(slopes.mT, qs[i])
+        dq, dk, dv = (torch.cat(pieces, dim=1) for pieces in (dqs, dks, dvs))
+        return dq.mul_(scale), dk, dv, None, None
+
+
+### END SOLUTION
+
+
+def flash_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, block_size: int = 64) -> Tensor:
+    """Attention as in exercise 5, made tile by tile: softmax(q k^T / sqrt(d)) v, for every block size.
+
+    Whatever has a place for every pair of a query and a key (scores, probabilities, their gradients,
+    masks) comes in tensors of at most block_size**2 entries for each leading index, forward and
+    backward. What is as large as q, k, v or the output is free. What is kept for the backward pass grows
+    as T, not as T^2.
+
+    Args:
+        q: (..., T_q, d) queries. The arguments need not be contiguous (`split_heads` returns such
+            views); none of them is changed.
+        k: (..., T_k, d) keys, with the same leading axes, of which there may be none.
+        v: (..., T_k, d_v) values.
+        causal: whether query i sees only the keys j <= i + T_k - T_q. A query that sees none gets
+            zeros, and all gradients stay finite. What stands at a key or a value that a query does
+            not see has no influence on its answer.
+        block_size: the number of queries, and of keys, in a tile; it need not divide the lengths and
+            may be larger than both.
+
+    Returns:
+        (..., T_q, d_v) the answers, for finite scores of any size, in the inputs' dtype and on their
+        device. The gradients of q, k and v are those of exercise 5; second derivatives are left open.
+
+    Raises:
+        ValueError: block_size is less than 1; the message says which came.
+
+    Source: Dao et al. 2022, algorithm 1; Dao 2023, section 3.1; Milakov & Gimelshein 2018, algorithm 3.
+    """
+    ### BEGIN SOLUTION
+    if block_size < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size}")
+    wide = torch.promote_types(q.dtype, torch.float32)  # sums of many small numbers
+    flat = (x.reshape(q.shape[:-2].numel(), *x.shape[-2:]).to(wide) for x in (q, k, v))  # (N, T, d)
+    out: Tensor = _Flash.apply(*flat, causal, block_size)  # (N, T_q, d_v)
+    return out.reshape(*q.shape[:-1], v.size(-1)).to(q.dtype)
+    ### END SOLUTION
