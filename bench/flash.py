@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -51,9 +52,7 @@ def rows(runs: int) -> Iterator[Row]:
 
             for name, ours, note in (("flash", tiles, f"; at most {most}x"), ("plain", table, "")):
                 mine, other = in_turn(
-                    lambda ours=ours, inputs=inputs, grad=grad, times=times: seconds(ours, inputs, grad, times),
-                    lambda inputs=inputs, grad=grad, times=times: seconds(fused, inputs, grad, times),
-                    3 * runs,
+                    partial(seconds, ours, inputs, grad, times), partial(seconds, fused, inputs, grad, times), 3 * runs
                 )
                 yield Row(
                     f"{name} {length}",
