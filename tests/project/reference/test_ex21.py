@@ -21,9 +21,9 @@ def drawn(lead: tuple[int, ...], queries: int, keys: int, width: int, values: in
 @pytest.mark.parametrize("size", [*range(1, 20), 64])
 def test_the_fused_kernel_agrees_for_every_block_size(reference, size: int, causal: bool):
     torch.manual_seed(size)
-    inputs = drawn((2, 3), 17, 17, 4, 4)
-    mine = reference("ex21_flash_attention").flash_attention(*inputs, causal=causal, block_size=size)
-    theirs = F.scaled_dot_product_attention(*inputs, is_causal=causal)
+    q, k, v = inputs = drawn((2, 3), 17, 17, 4, 4)
+    mine = reference("ex21_flash_attention").flash_attention(q, k, v, causal=causal, block_size=size)
+    theirs = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     torch.testing.assert_close(mine, theirs)
     weights = torch.randn_like(mine)
     for one, other in zip(*(torch.autograd.grad(out, inputs, weights) for out in (mine, theirs)), strict=True):
