@@ -59,23 +59,29 @@ def _(got, want):
         )
 
 
-@check("byte pairs: encode gives bytes where nothing is merged, and decode gives the text back", points=1)
-def test_encode_and_decode(ex: Exercise, rng: Random):
+@check("byte pairs: encode gives bytes where nothing is merged", points=1)
+def test_pairs_encode(ex: Exercise, rng: Random):
     plain, merged = ex.BPETokenizer.train("", 256), ex.BPETokenizer.train("shoshosh", 257)  # one merge: sh
     text = rng.text(12, "she al") + " né €"
-    return {
-        "bytes": plain.encode(text),
-        "ids": merged.encode(text),
-        "decoded": [plain.decode(list(text.encode())), merged.decode([256, 101, 256, *text.encode()])],
-        "text": text,
-    }
+    return {"bytes": plain.encode(text), "ids": merged.encode(text), "text": text}
 
 
-@test_encode_and_decode.explain
+@test_pairs_encode.explain
 def _(got, want):
     if got["bytes"] == [ord(character) for character in want["text"]]:
         yield "without merges, your ids are code points: the euro sign is one of those, and how many bytes in UTF-8?"
-    elif "\ufffd" in got["decoded"][0] or "\ufffd" in got["decoded"][1]:
+
+
+@check("byte pairs: decode gives the text back", points=1)
+def test_pairs_decode(ex: Exercise, rng: Random):
+    plain, merged = ex.BPETokenizer.train("", 256), ex.BPETokenizer.train("shoshosh", 257)
+    text = rng.text(12, "she al") + " né €"
+    return {"decoded": [plain.decode(list(text.encode())), merged.decode([256, 101, 256, *text.encode()])]}
+
+
+@test_pairs_decode.explain
+def _(got, want):
+    if "\ufffd" in got["decoded"][0] or "\ufffd" in got["decoded"][1]:
         yield "decoding shows U+FFFD where a letter of two or three bytes should stand: when do bytes become text?"
 
 
@@ -97,14 +103,21 @@ def test_characters_of_all_kinds(ex: Exercise, rng: Random):
     }
 
 
-@check("an id outside the vocabulary is a ValueError when decoding, a negative one too", points=1)
-def test_ids_out_of_range(ex: Exercise, rng: Random):
-    characters, pairs = ex.CharTokenizer("abcdef"), ex.BPETokenizer.train("abab", 257)
+@check("characters: an id outside the vocabulary is a ValueError when decoding, a negative one too", points=1)
+def test_character_ids_out_of_range(ex: Exercise, rng: Random):
+    tokenizer = ex.CharTokenizer("abcdef")
     return {
-        "characters, too high": raised(lambda: characters.decode([0, 6]), mentions=[6]),
-        "characters, negative": raised(lambda: characters.decode([2, -1]), mentions=[-1]),
-        "pairs, too high": raised(lambda: pairs.decode([256, 257]), mentions=[257]),
-        "pairs, negative": raised(lambda: pairs.decode([-2, 98]), mentions=[-2]),
+        "too high": raised(lambda: tokenizer.decode([0, 6]), mentions=[6]),
+        "negative": raised(lambda: tokenizer.decode([2, -1]), mentions=[-1]),
+    }
+
+
+@check("byte pairs: an id outside the vocabulary is a ValueError when decoding, a negative one too", points=1)
+def test_pair_ids_out_of_range(ex: Exercise, rng: Random):
+    tokenizer = ex.BPETokenizer.train("abab", 257)
+    return {
+        "too high": raised(lambda: tokenizer.decode([256, 257]), mentions=[257]),
+        "negative": raised(lambda: tokenizer.decode([-2, 98]), mentions=[-2]),
     }
 
 
@@ -149,7 +162,7 @@ def _(got, want):
         yield "a text in which no pair occurs twice gives merges: what does a token gain that is used once?"
 
 
-@check("encode applies the merges in the order in which they were learned", points=2, after=test_encode_and_decode)
+@check("encode applies the merges in the order in which they were learned", points=2, after=test_pairs_encode)
 def test_order_of_merges(ex: Exercise, rng: Random):
     first = ex.BPETokenizer.train("yz,yz;yz:xy?xy!", 300)
     second = ex.BPETokenizer.train("klm1klm2klm3kl4mno5mno6no7no8no9", 300)
@@ -203,7 +216,7 @@ def test_invalid_bytes(ex: Exercise, rng: Random):
 @check(
     "nothing is shared or changed: two tokenizers, the merges, the caller's list of ids",
     points=1,
-    after=test_encode_and_decode,
+    after=test_pairs_decode,
 )
 def test_nothing_changed(ex: Exercise, rng: Random):
     first = ex.BPETokenizer.train("ab,ab;ab", 257)  # one pair that occurs twice, and no tie

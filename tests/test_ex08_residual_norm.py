@@ -37,15 +37,20 @@ def _(got, want):
 @check("at first the scale is one and the shift zero, and both can be learned", points=1)
 def test_norm_starts_neutral(ex: Exercise, rng: Random):
     (d_model,) = rng.sizes(1, 3, 9)
-    alone, framed = ex.LayerNorm(d_model), ex.Residual(d_model).norm
+    norm = ex.LayerNorm(d_model)
     return {
-        "weight": alone.weight,
-        "bias": alone.bias,
-        "norm.weight of a Residual": framed.weight,
-        "norm.bias of a Residual": framed.bias,
-        "weight is a parameter": isinstance(alone.weight, nn.Parameter),
-        "bias is a parameter": isinstance(alone.bias, nn.Parameter),
+        "weight": norm.weight,
+        "bias": norm.bias,
+        "weight is a parameter": isinstance(norm.weight, nn.Parameter),
+        "bias is a parameter": isinstance(norm.bias, nn.Parameter),
     }
+
+
+@check("a frame has a norm of its own, with a scale of one and a shift of zero", points=1)
+def test_norm_of_a_frame(ex: Exercise, rng: Random):
+    (d_model,) = rng.sizes(1, 3, 9)
+    one, another = ex.Residual(d_model).norm, ex.Residual(d_model).norm
+    return {"weight": one.weight, "bias": one.bias, "one norm for two frames": one is another}
 
 
 @check("every token comes out with mean 0 and variance 1", points=1, after=test_norm_values)

@@ -419,6 +419,12 @@ def _(got, want):
             yield f"`{name}` holds something else after the call: is there an `+=`, or a method that ends in `_`?"
 
 
+@check("a stack has a norm of its own in pre-norm, and none in post-norm", points=1)
+def test_norm_of_the_stack(ex: Exercise, rng: Random):
+    post, pre = (ex.Encoder(2, **SIZES, norm_first=first).norm for first in (False, True))
+    return {"post-norm": post is None, "pre-norm": None if pre is None else [pre.weight, pre.bias]}
+
+
 @check("every layer of a stack follows norm_first", points=1, after=test_chain)
 def test_stack_norm_first(ex: Exercise, rng: Random):
     x = rng.tensor(*rng.sizes(2, 5, 9), 12, dtype=torch.float64)
@@ -504,6 +510,30 @@ def _(got, want):
             "tokens in another order come out as other vectors, although no mask was given and nothing told the "
             "encoder where they stand. Does it hide or add something by itself?"
         )
+
+
+class Single(nn.Module):
+    """A stack of one layer, without a norm at its end."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([layer])
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.layers[0](*inputs)
+
+
+@check("dropout acts in all four parts of a layer, and nowhere else", after=test_post_norm)
+def test_dropout_of_a_layer(ex: Exercise, rng: Random):
+    x = rng.tensor(*rng.sizes(2, 5, 9), 12, dtype=torch.float64)
+    seen = {}
+    for order, first in {"post-norm": False, "pre-norm": True}.items():
+        layer = ex.EncoderLayer(**SIZES, dropout=ALL, norm_first=first)
+        seen[order] = dropping_all(filled(Single(layer), rng, dtype=torch.float64), x)
+    return seen
+
+
+test_dropout_of_a_layer.explain(judge_dropping)
 
 
 @check("dropout acts in all four parts of every layer, and nowhere else", after=test_encoder)

@@ -591,6 +591,12 @@ def _(got, want):
         )
 
 
+@check("a stack has a norm of its own in pre-norm, and none in post-norm", points=1)
+def test_norm_of_the_stack(ex: Exercise, rng: Random):
+    post, pre = (ex.Decoder(2, **SIZES, norm_first=first).norm for first in (False, True))
+    return {"post-norm": post is None, "pre-norm": None if pre is None else [pre.weight, pre.bias]}
+
+
 @check("every layer of a stack follows norm_first", points=1, after=test_chain)
 def test_stack_norm_first(ex: Exercise, rng: Random):
     x, _ = streams(rng, dtype=torch.float64)
@@ -657,6 +663,30 @@ def test_gradients(ex: Exercise, rng: Random):
     wanted = {name: decoder.get_parameter(name) for name in (*names(2), "norm.weight", "norm.bias")}
     out = decoder(x, memory, *masks(rng, x, memory))
     return gradients(out, {"x": x, "memory": memory} | wanted, rng)
+
+
+class Single(nn.Module):
+    """A stack of one layer, without a norm at its end."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([layer])
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.layers[0](*inputs)
+
+
+@check("dropout acts in all six parts of a layer, and nowhere else", after=test_post_norm)
+def test_dropout_of_a_layer(ex: Exercise, rng: Random):
+    x, memory = streams(rng, dtype=torch.float64)
+    seen = {}
+    for order, first in {"post-norm": False, "pre-norm": True}.items():
+        layer = ex.DecoderLayer(**SIZES, dropout=ALL, norm_first=first)
+        seen[order] = dropping_all(filled(Single(layer), rng, dtype=torch.float64), x, memory)
+    return seen
+
+
+test_dropout_of_a_layer.explain(judge_dropping)
 
 
 @check("dropout acts in all six parts of every layer, and nowhere else", after=test_decoder)

@@ -150,6 +150,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_permutation": {
         r"tokens in another order come out as other vectors": lambda got, want: not near(got["out"][:, got["order"]], got["reordered"]),
     },
+    "test_dropout_of_a_layer": DROPOUT,
     "test_dropout_everywhere": DROPOUT,
     "test_dropout_share": {
         r"`(\S+)` drops a share of (\S+)\.": lambda got, want, frame, share: (

@@ -116,6 +116,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"words in another order come out as other vectors": lambda got, want: not near(got["out"][:, got["order"]], got["reordered"]),
     },
     "test_final_norm": FINAL,
+    "test_dropout_of_a_layer": DROPOUT,
     "test_dropout_everywhere": DROPOUT,
     "test_dropout_share": {
         r"`(\S+)` drops a share of (\S+)\.": lambda got, want, frame, share: (
