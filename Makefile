@@ -24,6 +24,10 @@ each = $(foreach one,$($1),'$(subst ','\'',$(one))')
 space := $(subst ,, )
 SYSTEM = $(if $(wildcard $(subst $(space),\$(space),$(PYTHON))),$(call q,PYTHON),$(PYTHON))
 
+# Exit code 1 is a result (a check fails, a question was answered with no), and make need not call it an error. Where a script
+# reads it, STRICT=1 lets it through, and so does CI, which continuous integration sets.
+RESULT = $(if $(STRICT)$(filter-out false 0,$(CI)),,|| { code=$$?; [ $$code -eq 1 ] || exit $$code; })
+
 .PHONY: help test watch list look try shell hint progress reset solution recall update doctor clean
 .DEFAULT_GOAL := help
 
@@ -47,7 +51,7 @@ $(VENV)/.core: pyproject.toml constraints.txt lab/corpus-requirements.txt
 # ---- for learners -----------------------------------------------------------------------------------------------------
 
 test: $(VENV)/.core ## [EX=05] | grade what you wrote
-	@$(RUN) -m grader test $(call each,EX) $(ARGS)
+	@$(RUN) -m grader test $(call each,EX) $(ARGS) $(RESULT)
 
 watch: $(VENV)/.core ## [EX=05] | grade at each save, with hints and more at a key
 	@$(RUN) -m grader watch $(call each,EX) $(ARGS)
@@ -71,20 +75,20 @@ progress: $(VENV)/.core ## | where you stand, and what is next
 	@$(RUN) -m grader progress $(ARGS)
 
 solution: $(VENV)/.core ## EX=05 [NAME=attend] | after a pass, or when you give up;  ARGS=--diff: beside yours
-	@$(RUN) -m grader solution $(call each,EX) $(if $(NAME),$(call q,NAME)) $(ARGS)
+	@$(RUN) -m grader solution $(call each,EX) $(if $(NAME),$(call q,NAME)) $(ARGS) $(RESULT)
 
 reset: $(VENV)/.core ## EX=05 | start over; a backup of yours is kept
-	@$(RUN) -m grader reset $(call each,EX) $(ARGS)
+	@$(RUN) -m grader reset $(call each,EX) $(ARGS) $(RESULT)
 
 recall: $(VENV)/.core ## EX=05 | closed book, against the clock;  EX=gpt: the whole model from an empty file
-	@$(RUN) -m grader recall $(call each,EX) $(ARGS)
+	@$(RUN) -m grader recall $(call each,EX) $(ARGS) $(RESULT)
 
 update: $(VENV)/.core ## | new lessons and checks; what you wrote stays
 	@$(RUN) -m grader update $(foreach ex,$(KEEP),--keep $(ex)) $(ARGS)
 
 # It has to run on a machine where nothing else does, so it sets nothing up.
 doctor: ## | what this machine lacks, and how to mend it
-	@$(if $(wildcard $(RUN)*),$(RUN),$(SYSTEM)) -m grader.learning.doctor
+	@$(if $(wildcard $(RUN)*),$(RUN),$(SYSTEM)) -m grader.learning.doctor $(RESULT)
 
 clean:
 	rm -rf $(VENV) .stubformer .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -46,6 +46,7 @@ class Grading:
         launch: Callable[[], Worker] = WorkerProcess,
         runner: Runner | None = None,
         written: Written | None = None,
+        noticed: Callable[[CheckResult], None] = lambda _: None,
     ) -> None:
         """
         Args:
@@ -54,6 +55,7 @@ class Grading:
             launch: starts the process in which checks run.
             runner: runs the checks, with its own seed; it is not closed at the end, and serves the next folder, too.
             written: what stands in the folder, if it was read already.
+            noticed: called with the first check of an exercise that runs out of time, while the others go on.
 
         Raises:
             GraderError: the folder does not exist or holds none of the exercises.
@@ -69,6 +71,7 @@ class Grading:
         self.launch = launch
         self.runner = runner or Runner(seed, launch)
         self._lent = runner is not None
+        self.noticed = noticed
         self.standard = here()
         self.reference = self.standard.sources
         self._entries = {entry.stem: entry for entry in load()}
@@ -165,13 +168,15 @@ class Grading:
     def _before(self, entry: Entry) -> list[str]:
         return list(itertools.takewhile(lambda stem: stem != entry.stem, self._entries))
 
-    def passes(self, entry: Entry) -> bool:
-        """Return whether the learner's exercise passes; it is graded now if that is not known yet."""
+    def passes(self, entry: Entry, look: Callable[[Entry], None] = lambda _: None) -> bool:
+        """Return whether the learner's exercise passes; graded now, after `look` was told, if that is not known."""
         if entry.stem not in self._passes:
             if entry.stem not in self.learner or stubs.is_untouched(entry, self.learner[entry.stem].text):
                 self._passes[entry.stem] = False
             else:
                 known = None if self._verdicts is None else self._verdicts.get(self.fingerprint(entry))
+                if known is None:
+                    look(entry)
                 self._passes[entry.stem] = self.grade(entry).status == "pass" if known is None else known
         return self._passes[entry.stem]
 
@@ -209,6 +214,7 @@ class Attempt:
         self._results: dict[str, CheckResult] = {}
         self._obstacle: Verdict | None = None
         self._climbed = False
+        self._late = False  # whether a check has run out of time
 
     @cached_property
     def chosen(self) -> Chosen:
@@ -237,6 +243,9 @@ class Attempt:
                 seconds=round(verdict.seconds, 4),
                 evidence=verdict.evidence,
             )
+            if verdict.status == "timeout" and not self._late:
+                self._late = True
+                self.grading.noticed(self._results[info.name])
         return self._results[info.name]
 
     def _verdict(self, info: CheckInfo) -> Verdict:
@@ -320,14 +329,22 @@ class Assembled:
     missing: list[str]  # exercises that do not pass and can't be borrowed
 
 
-def assemble(exercises: Path, seed: int = 0) -> Assembled:
+def assemble(exercises: Path, seed: int = 0, look: Callable[[Entry], None] = lambda _: None) -> Assembled:
     """Assemble everything that a learner has written and that passes; the reference fills the gaps.
+
+    Args:
+        exercises: the folder with the learner's files.
+        seed: what all inputs are drawn from.
+        look: called with each exercise that has to be graded for it, before it is.
 
     Raises:
         GraderError: the folder does not exist or holds none of the exercises.
     """
     with Grading(exercises, seed) as grading:
-        failing = [entry.stem for entry in load() if not grading.passes(entry)]
+        failing = []
+        for entry in load():
+            if not grading.passes(entry, look):
+                failing.append(entry.stem)
         own = {stem: source for stem, source in grading.learner.items() if stem not in failing}
         borrowed = [stem for stem in failing if stem in grading.reference]
         missing = [stem for stem in failing if stem not in grading.reference]

@@ -1,13 +1,19 @@
 """Makes every check a plain pytest test: `pytest tests/test_ex05_attention.py`, with -k, -x, --pdb, xdist and the rest.
 
-Checks run in a worker process, where a limit can stop anything. Under --pdb and --trace they run in this one.
+Checks run in a worker process, where a limit can stop anything. Under --pdb and --trace they run in this one, and, at a
+terminal, wherever the code calls a debugger or asks for an input.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
 import inspect
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import pytest
@@ -20,13 +26,15 @@ from grader.grading import Grading
 from grader.judging.judge import Judge
 from grader.judging.reference import here
 from grader.judging.verdict import Verdict
-from grader.probing.assembly import Assembly, Exercise
+from grader.probing.assembly import Assembly, Exercise, Source
+from grader.probing.observation import thaw
 from grader.probing.outcome import Probe, observe
 from grader.probing.prints import marked
 from grader.probing.random import Random
 from grader.results import CheckResult
 
 GRADING = pytest.StashKey[Grading]()
+TERMINAL = pytest.StashKey[bool]()  # whether somebody sits at one
 
 
 class CheckFailed(Exception):
@@ -49,11 +57,13 @@ class CheckItem(pytest.Item):
     def runtest(self) -> None:
         grading = self.config.stash[GRADING]
         attempt = grading.attempt(self.entry)
-        if self.config.getoption("usepdb") or self.config.getoption("trace"):
+        asked = self.config.getoption("usepdb") or self.config.getoption("trace")
+        if asked or (self.config.stash[TERMINAL] and any(map(talks, attempt.chosen.sources.values()))):
             obstacle = attempt.first_rungs()
             if obstacle is not None and obstacle.status == "todo":
                 pytest.skip(obstacle.message)
-            self._run_in_this_process(attempt.chosen.sources, grading.seed)
+            with _at_the_terminal(self.config):
+                self._run_in_this_process(attempt.chosen.sources, grading.seed)
             return
         result = attempt.check(self.info)
         self.user_properties += [("says", result.says), ("points", result.points), ("max_points", result.max_points)]
@@ -69,14 +79,15 @@ class CheckItem(pytest.Item):
         with here(remember=True) as reference, Assembly(sources) as learner:
             judge = Judge(self.entry.stem, learner, reference, seed)
             want = judge.expected(self.check)
+            watched = Watched(stepped(self.check.probe) if self.config.getoption("trace") else self.check.probe)
             try:
-                probe = stepped(self.check.probe) if self.config.getoption("trace") else self.check.probe
-                got = observe(probe, learner.exercise(self.entry.stem), judge.seed_of(self.check))
+                got = observe(watched, learner.exercise(self.entry.stem), judge.seed_of(self.check))
             except NotImplementedError as error:
                 pytest.skip(f"Not written yet: {error}")
             message = judge.compare(self.check, got, want)
             if message is not None:
-                raise CheckFailed(self._result(Verdict("fail", message)))
+                failed = CheckFailed(self._result(Verdict("fail", message)))
+                raise failed.with_traceback(watched.stopped({"yours": thaw(got), "expected": thaw(want)}))
 
     def _result(self, verdict: Verdict) -> CheckResult:
         info = self.info
@@ -99,9 +110,66 @@ class CheckItem(pytest.Item):
         return self.path, inspect.getsourcelines(self.check.probe)[1] - 1, f"{self.entry.label}: {self.info.says}"
 
 
+class Watched:
+    """A probe whose last line can still be looked at when it is over, with what it had in its variables."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._frame: FrameType | None = None
+
+    def __call__(self, exercise: Exercise, rng: Random) -> Any:
+        before = sys.getprofile()
+        sys.setprofile(self._note)
+        try:
+            return self._probe(exercise, rng)
+        finally:
+            sys.setprofile(before)
+
+    def _note(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is inspect.unwrap(self._probe).__code__:
+            self._frame = frame
+
+    def stopped(self, more: Mapping[str, Any]) -> TracebackType | None:
+        """A traceback that ends where the probe did, with more variables there: what a debugger shows (`--pdb`)."""
+        frame = self._frame
+        if frame is None:
+            return None
+        frame.f_locals.update(more)
+        return TracebackType(None, frame, frame.f_lasti, frame.f_lineno)
+
+
+TALKING = ("breakpoint", "input", "set_trace")  # what needs somebody at a terminal
+
+
+def talks(source: Source) -> bool:
+    """Whether a file of the learner's own calls a debugger, or asks for an input."""
+    if source.origin == "reference" or not any(name in source.text for name in TALKING):
+        return False
+    try:
+        calls = [node.func for node in ast.walk(ast.parse(source.text)) if isinstance(node, ast.Call)]
+    except SyntaxError:
+        return False
+    return any(getattr(call, "id", getattr(call, "attr", "")) in TALKING for call in calls)
+
+
+@contextmanager
+def _at_the_terminal(config: pytest.Config) -> Iterator[None]:
+    """Let what runs print, read and stop as it does in any program; pytest captures nothing meanwhile."""
+    manager = config.pluginmanager.getplugin("capturemanager")
+    if manager is None:
+        yield
+        return
+    manager.suspend(in_=True)
+    try:
+        yield
+    finally:
+        manager.resume()
+
+
 def stepped(probe: Probe) -> Probe:
     """A probe that a debugger stops in front of (`--trace`)."""
 
+    @functools.wraps(probe)
     def stopped(exercise: Exercise, rng: Random) -> Any:
         pytest.set_trace(header="s steps into the check and into your code, n goes on a line, p NAME shows a value")
         return probe(exercise, rng)
@@ -134,6 +202,8 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
         grading = Grading(folder, session.config.getoption("seed"))
     except GraderError as error:
         raise pytest.UsageError(str(error)) from None
+    with _at_the_terminal(session.config):
+        session.config.stash[TERMINAL] = sys.stdin is not None and sys.stdin.isatty()
     with grading:
         session.config.stash[GRADING] = grading
         return (yield)

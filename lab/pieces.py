@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.content.syllabus import load
+from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.grading import assemble
 from grader.judging.reference import reference_assembly
@@ -60,12 +60,15 @@ def require(used: Sequence[str], exercises: Path | None) -> None:
 
 
 @contextmanager
-def open_pieces(exercises: Path | None, used: Sequence[str] = ()) -> Iterator[Pieces]:
+def open_pieces(
+    exercises: Path | None, used: Sequence[str] = (), look: Callable[[Entry], None] = lambda _: None
+) -> Iterator[Pieces]:
     """Assemble the pieces for as long as the context lasts.
 
     Args:
         exercises: the folder with the learner's files; None takes the reference as a whole.
         used: the exercises that will be used; only of these it is said that they were borrowed.
+        look: called with each exercise that has to be graded first.
 
     Raises:
         LabError: the folder does not exist or holds none of the exercises; a piece is missing.
@@ -75,7 +78,7 @@ def open_pieces(exercises: Path | None, used: Sequence[str] = ()) -> Iterator[Pi
         if exercises is None:
             assembly, borrowed = reference_assembly(), []
         else:
-            assembled = assemble(exercises)
+            assembled = assemble(exercises, look=look)
             assembly, borrowed = assembled.assembly, assembled.borrowed
             missing = [stem for stem in assembled.missing if stem in used]
             if missing:

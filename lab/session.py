@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from grader.content.syllabus import Entry
 from lab import runs
 from lab.console import Screen
 from lab.devices import choose_device, repeatable
@@ -46,8 +47,8 @@ def new_run(
     plan.check(where)
     if plan.note:
         screen.say(plan.note)
-    announce_grading(screen, exercises)
-    with open_pieces(exercises, plan.task.exercises) as pieces:
+    look = announce_grading(screen, exercises)
+    with open_pieces(exercises, plan.task.exercises, look) as pieces:
         screen.say(pieces.describe())
         task = plan.begin(pieces, seed, where)
         training = Training(task, task.build_model())
@@ -113,18 +114,19 @@ def pieces_of(screen: Screen, run: Run, exercises: Path | None) -> Iterator[Piec
     about = run.config["pieces"]
     if exercises is None and about["exercises"] is not None:
         exercises = runs.ROOT / about["exercises"]
-    announce_grading(screen, exercises)
-    with open_pieces(exercises, task_of(run).exercises) as pieces:
+    look = announce_grading(screen, exercises)
+    with open_pieces(exercises, task_of(run).exercises, look) as pieces:
         screen.say(pieces.describe())
         if sorted(pieces.borrowed) != sorted(about["borrowed"]):
             screen.say(f"When the run began, it borrowed other ones: {', '.join(about['borrowed']) or 'none'}.")
         yield pieces
 
 
-def announce_grading(screen: Screen, exercises: Path | None) -> None:
-    """Say what takes long."""
+def announce_grading(screen: Screen, exercises: Path | None) -> Callable[[Entry], None]:
+    """Say what takes long; returns what says it of each exercise."""
     if exercises is not None:
         screen.say("Looking which of your exercises pass (seconds if they were graded before, else up to a minute) ...")
+    return lambda entry: screen.say(f"  grading {entry.label} {entry.title} ...")
 
 
 def describe(task: Task[Any]) -> dict[str, Any]:

@@ -32,7 +32,11 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Grade exercises, and everything around it."""
+    """Grade exercises, and everything around it.
+
+    Exit code 0: all is well. 1: a result that is not (a check fails, a question was answered with no). 2: the command
+    can't do what it is asked to, and says why. 130: interrupted.
+    """
 
 
 def own_exercises() -> Path:

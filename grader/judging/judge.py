@@ -32,7 +32,7 @@ from grader.probing.prints import clean
 from grader.probing.random import derive
 from grader.results import Evidence, Status
 
-STEPPING = "Take the call out; to step through a check, run it by pytest with --trace, as its screen says."
+STEPPING = "There is no terminal here to stop at: make test ARGS=--debug has one."
 UNJUDGED = "What your code returned can't be judged"
 
 

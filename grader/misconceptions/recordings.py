@@ -14,7 +14,7 @@ from grader.judging.reference import Reference
 from grader.misconceptions.catalogue import Misconception, catalogue, mistaken
 from grader.probing.assembly import Source
 from grader.store import Store, fingerprint, read_document
-from grader.workers.process import Worker, WorkerProcess
+from grader.workers.process import Interrupted, Worker, WorkerProcess
 from grader.workers.runner import Runner
 
 PAIRS = 40  # that are tried for one puzzle
@@ -54,8 +54,17 @@ def known_file(
     document = read_document(path)
     if document is not None and puzzle is None:
         return path
+    begun = f"begun/{entry.stem}-{_digest(entry, seed, reference)[:16]}.json"
     with Runner(seed, launch) as runner:
-        found = document or record(entry, reference, runner)
+        found = document
+        if found is None:
+            traces = store.read(begun) or {}
+            try:
+                found = record(entry, reference, runner, traces)
+            except Interrupted:
+                store.write(begun, traces)
+                raise
+            store.keep_youngest(f"begun/{entry.stem}-*.json", 0)
         added = puzzle is not None and _add_pairs(found, puzzle, entry, reference, runner)
     if not added and document is not None:
         return path
@@ -78,21 +87,32 @@ class Puzzle:
     unexplained: frozenset[str]
 
 
-def record(entry: Entry, reference: Mapping[str, Source], runner: Runner) -> dict[str, Any]:
+def record(
+    entry: Entry, reference: Mapping[str, Source], runner: Runner, traces: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Run the quick checks on the reference with each mistake in it.
+
+    Args:
+        entry: the exercise.
+        reference: the reference's sources.
+        runner: runs the checks.
+        traces: what is recorded already, by the mistake's id; the rest is added one by one, in case of an interruption.
 
     Returns:
         `singles`: what fails, packed, by the mistake's id; `pairs`, none yet; and `rivals`: pairs of mistakes that
         change the same piece of code.
     """
     mistakes = catalogue(entry)
-    traces = {each.id: traces_of(entry, reference, [each], quick_checks(entry), runner) for each in mistakes}
+    traces = {} if traces is None else traces
+    for each in mistakes:
+        if each.id not in traces:
+            traces[each.id] = traces_of(entry, reference, [each], quick_checks(entry), runner)
     rivals = [
         [one.id, other.id]
         for one, other in combinations(mistakes, 2)
         if mistaken(reference[entry.stem], [one, other]) is None
     ]
-    singles = {id: found for id, found in traces.items() if found is not None}
+    singles = {each.id: traces[each.id] for each in mistakes if traces[each.id] is not None}
     return {"singles": singles, "pairs": [], "rivals": rivals}
 
 

@@ -217,7 +217,7 @@ class IsolatedJudge(Judge):
         if gone.cause in WORDS:
             return Failure("died", "", message=f"{WORDS[gone.cause]} ({what}).")
         cause = RAN_OUT.get(gone.cause) or ran_out(gone.code, gone.trace)
-        files = {str(TOP / f"{stem}.py"): self.learner.filename(stem) for stem in self._own}
+        files = {str(TOP / f"{stem}.py"): self.learner.sources[stem] for stem in self._own}
         return autopsy(gone.trace, gone.code, limit, what, files, cause)
 
 

@@ -50,6 +50,10 @@ class Report:
             checks = f"{more} hidden {'check runs' if more == 1 else 'checks run'}"
             self.out.line(f"    {entry.label}: public checks passed; {checks} when it is graded.")
 
+    def notice(self, entry: Entry, message: str) -> None:
+        """What is known of an exercise while its other checks go on."""
+        self.out.block(f"{entry.label}: {message} (The other checks go on.)", 2, "yellow")
+
     def details(self, result: ExerciseResult, everything: bool = False) -> None:
         """What does not pass in one exercise: the first reason, or each one with all that there is to see."""
         self.out.line()

@@ -84,6 +84,10 @@ class Screen:
         else:
             self.report.failure.show(entry, result)
 
+    def notice(self, entry: Entry, message: str) -> None:
+        """What is known while the other checks go on."""
+        self.report.notice(entry, message)
+
     def inside(self, entry: Entry, result: ExerciseResult) -> None:
         """What the screen of a failure leaves out."""
         self.out.line()

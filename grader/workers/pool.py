@@ -23,6 +23,11 @@ class WarmWorker(WorkerProcess):
         super().__init__("grader.workers.warm", *([ONCE] if once else []))
         self._forks: bool | None = None
 
+    @property
+    def warming(self) -> bool:
+        """Whether it is still importing, as far as anybody has looked."""
+        return self._forks is None
+
     def forks(self) -> bool:
         """Return whether it serves each run with a copy of itself; waits until it is warm.
 
@@ -43,7 +48,7 @@ class Fork(Worker):
         self._lock = threading.Lock()
         self._begun = False  # the copy is made with the first request
         self._copy = 0  # its process, while it runs
-        self._killed = False
+        self.killed = False
         self.alive = True
 
     def ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
@@ -53,7 +58,7 @@ class Fork(Worker):
             self._begun = True
             with self._lock:
                 self._copy = self._parent.serving = answer["copy"]
-            if self._killed:
+            if self.killed:
                 self.kill()
             answer = self._parent.receive(deadline, request.get("limit"))
         if "ended" in answer:
@@ -65,7 +70,7 @@ class Fork(Worker):
 
     def kill(self) -> None:
         """End the copy from any thread; whoever waits for its answer gets `WorkerDied`."""
-        self._killed = True
+        self.killed = True
         with self._lock:
             if self._copy:
                 kill_group(self._copy)
@@ -90,6 +95,8 @@ class Pool:
         self._spare: WarmWorker | None = None
         self._lent: WarmWorker | None = None
         self._fork: Fork | None = None
+        self._aside: WarmWorker | None = None  # for what runs beside a run: the known mistakes, recorded once
+        self._beside: Fork | None = None
         self._closed = False
 
     def __enter__(self) -> Pool:
@@ -99,13 +106,19 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._closed = True
-            for worker in (self._spare, self._lent):
+            for worker in (self._spare, self._lent, self._aside):
                 if worker is not None:
                     worker.close()
 
     def refill(self) -> None:
-        """Start the next spare worker unless there is one: after a run, so that it does not slow the run down."""
+        """Start the next spare worker unless there is one: after a run, so that it does not slow the run down.
+
+        The one aside goes when it is done. One whose run was interrupted stays: it is not to import everything again.
+        """
         with self._lock:
+            if self._aside is not None and self._beside is not None and not self._beside.killed:
+                self._aside.close()
+                self._aside = self._beside = None
             if not self._closed and (self._spare is None or not self._spare.alive):
                 self._spare = WarmWorker(self._once)
 
@@ -118,13 +131,13 @@ class Pool:
         self.refill()
 
     def take(self) -> WorkerProcess | Fork:
-        """A worker that nobody has used before: a cold one while the warm one serves another run, or has served one.
+        """A worker that nobody has used before: another one while the warm one serves a run, or has served one.
 
         Raises:
             GraderError: no worker can be warmed up.
         """
         if self._fork is not None and self._fork.alive:
-            return WorkerProcess()
+            return self._take_aside()
         if self._spare is not None and not self._spare.alive:
             self.refill()
         spare = self._spare
@@ -141,3 +154,25 @@ class Pool:
         with self._lock:
             self._spare, self._lent = None, spare
         return spare
+
+    @property
+    def warming(self) -> bool:
+        """Whether the next run has to wait until everything is imported."""
+        spare = self._spare
+        return spare is not None and spare.warming
+
+    def _take_aside(self) -> WorkerProcess | Fork:
+        """A copy of another warm worker, whose import goes on when whoever wants it is interrupted."""
+        if self._once or (self._beside is not None and self._beside.alive):
+            return WorkerProcess()
+        with self._lock:
+            if self._aside is None or not self._aside.alive:
+                self._aside = WarmWorker()
+            aside = self._aside
+        try:
+            if not aside.forks():
+                return WorkerProcess()
+        except WorkerDied:
+            return WorkerProcess()
+        self._beside = Fork(aside)
+        return self._beside

@@ -14,10 +14,12 @@ from grader.content.suite import CheckInfo
 from grader.content.syllabus import Entry, load
 from grader.diagnosis.diagnose import Diagnosis
 from grader.errors import GraderError, ReferenceBroken
+from grader.files import shown
+from grader.judging.definitions import around
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
 from grader.probing.stopwatch import generous
-from grader.results import Isolation
+from grader.results import Evidence, Isolation
 from grader.workers.autopsy import autopsy
 from grader.workers.libraries import SPOKEN
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
@@ -209,10 +211,16 @@ class Runner:
 
     def _autopsy(self, death: WorkerDied, limit: float, what: str) -> Verdict:
         assert self._opened is not None
-        paths = [str(source.path.resolve()) for source in self._opened[1].values() if source.origin != "reference"]
-        files = dict(zip(paths, paths, strict=True))
+        entry, sources = self._opened
+        files = {str(each.path.resolve()): each for each in sources.values() if each.origin != "reference"}
         found = autopsy(death.trace, death.code, limit, what, files, death.cause)
-        return Verdict("timeout", found.message, limit) if found.kind == "timeout" else Verdict("error", found.message)
+        evidence = Evidence()
+        for place in found.places:
+            name = around(sources[place.stem].text, place.line) if place.stem == entry.stem else ""
+            evidence = Evidence(f"{shown(str(sources[place.stem].path))}:{place.line}", name)
+        if found.kind == "timeout":
+            return Verdict("timeout", found.message, limit, evidence)
+        return Verdict("error", found.message, evidence=evidence)
 
     def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
         if self._worker is None:

@@ -55,8 +55,8 @@ def show(
     else:
         weights, merges = published.from_folder(screen, folder)
     require_memory(2 * weights.stat().st_size, where)
-    announce_grading(screen, exercises)
-    with open_pieces(exercises, EXERCISES) as pieces:
+    look = announce_grading(screen, exercises)
+    with open_pieces(exercises, EXERCISES, look) as pieces:
         screen.say(pieces.describe())
         tokenizer = PublishedTokenizer(pieces, read_merges(merges))
         model = build(pieces, published.read_weights(weights), tokenizer).to(where).eval()

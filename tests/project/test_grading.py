@@ -151,8 +151,38 @@ def test_prints_are_shown_beside_a_failure_without_control_characters(folder: Fo
     source = folder.solve("01").read_text()
     at = source.index("### BEGIN SOLUTION")
     folder.write("01", source[:at] + "print('look: \\x1b[31mred'); return x\n    " + source[at:])
-    message = first(grade(folder, "01")[0]).message
-    assert "| look: ?[31mred" in message
+    assert first(grade(folder, "01")[0]).evidence.printed == ["look: ?[31mred"]
+
+
+HELPED = """def busy(n):
+    for step in range(n):
+        pass
+    return n
+
+
+def softmax(x, axis=-1):
+    while True:
+        busy(100_000_000)
+"""
+
+
+def test_an_endless_loop_is_named_as_soon_as_one_check_has_run_out_of_time(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+):
+    """... and it is the loop that does not end, though the time was spent in what it calls."""
+    path = folder.write("01", HELPED)
+    few = checks_of(find(["01"])[0].suite)[:3]
+    quick = [type(info)(**{**vars(info), "limit": 1.0}) for info in few]
+    monkeypatch.setattr("grader.grading.checks_of", lambda suite: quick if "ex01" in suite.name else checks_of(suite))
+    noticed: list[CheckResult] = []
+    with Grading(folder.path, noticed=noticed.append) as grading:
+        result = grading.grade(find(["01"])[0])
+    assert [check.status for check in result.checks] == ["timeout"] * 3
+    assert noticed == [result.checks[0]]
+    told = result.checks[0].message
+    assert f"called in the loop that begins at {path}:{line_of(path, 'while True:')} (`while True:`)" in told
+    assert result.checks[0].evidence.spot == f"{path}:{line_of(path, 'while True:')}"
+    assert result.checks[0].evidence.name == "softmax"
 
 
 def test_what_is_forbidden_is_reported_with_its_line_and_counts_nothing(folder: Folder):

@@ -82,6 +82,32 @@ def test_a_prompt_reaches_the_model_as_it_is(there: Path, text: str):
     assert given(there, "sample", f"PROMPT={text}") == (["-m", "lab", "sample", "--prompt", text], text)
 
 
+@pytest.mark.parametrize(
+    ("code", "extra", "failed"),
+    [
+        (0, [], False),
+        (1, [], False),
+        (2, [], True),
+        (1, ["STRICT=1"], True),
+        (1, ["CI=true"], True),
+        (1, ["CI=false"], False),
+        (0, ["STRICT=1"], False),
+    ],
+)
+@pytest.mark.parametrize("target", ["test", "recall", "reset", "solution", "doctor"])
+def test_a_red_result_is_no_error_of_makes_unless_a_script_asks(
+    there: Path, target: str, code: int, extra: list[str], failed: bool
+):
+    (there / "ends.py").write_text(f"raise SystemExit({code})")
+    clean = {key: value for key, value in os.environ.items() if key not in ("CI", "STRICT")}
+    done = subprocess.run(
+        ["make", target, "EX=05", f"RUN={sys.executable} ends.py", *extra],
+        cwd=there, env=clean, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode != 0) is failed
+    assert ("Error" in done.stdout + done.stderr) is failed
+
+
 def test_several_exercises_are_several_words(there: Path):
     assert given(there, "test", "EX=05 it's")[0] == ["-m", "grader", "test", "05", "it's"]
     assert given(there, "update", "KEEP=05 06")[0] == ["-m", "grader", "update", "--keep", "05", "--keep", "06"]

@@ -96,6 +96,52 @@ def test_pdb_stops_in_the_learners_own_code(folder: Folder):
     assert "42" in done.stdout
 
 
+def test_pdb_stops_in_the_probe_on_a_wrong_value_with_both_results(wrong: Folder):
+    done = run_pytest(wrong, "--pdb", "-x", stdin="p 'sum', round(float(yours.sum() / expected.sum()), 3)\nw\nq\n")
+    assert "('sum', " in done.stdout
+    assert f"{checks_of(EX.suite)[0].name}()" in done.stdout
+    assert "-> return" in done.stdout or "return " in done.stdout
+    assert "expected" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("call", "debug"),
+    [
+        ("breakpoint()", True),
+        ("import pdb; pdb.set_trace()", False),
+        ("print('got', input('tell me: '))", True),
+        ("print('got', input('tell me: '))", False),
+    ],
+)
+def test_a_debugger_and_an_input_work_at_a_terminal(folder: Folder, call: str, debug: bool):
+    pexpect = pytest.importorskip("pexpect")
+    folder.write("01", folder.solve("01").read_text().replace("### BEGIN SOLUTION", f"mine = 41 + 1; {call}", 1))
+    grader = ["grader", "test", "01", "--debug"]
+    plain = ["pytest", str(EX.suite), "-x", "-p", "no:cacheprovider"]
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", *(grader if debug else plain), "--exercises", str(folder.path)],
+        cwd=str(ROOT), encoding="utf-8", timeout=120, dimensions=(40, 120),
+        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
+    )  # fmt: skip
+    if "input" in call:
+        child.expect("tell me: ")
+        child.sendline("a line")
+        child.expect("got a line")
+    else:
+        child.expect("(Pdb)")
+        child.sendline("p 'mine is', mine")
+        child.expect(r"\('mine is', 42\)")
+    child.close(force=True)
+
+
+def test_without_a_terminal_a_debugger_is_told_as_one(folder: Folder):
+    folder.write("01", folder.solve("01").read_text().replace("### BEGIN SOLUTION", "breakpoint()", 1))
+    done = run_pytest(folder, "-x")
+    assert "calls a debugger" in done.stdout
+    assert "--debug" in done.stdout
+
+
 def test_trace_steps_into_the_check(wrong: Folder):
     name = checks_of(EX.suite)[0].name
     done = run_pytest(wrong, "--trace", "-k", name, stdin="s\ns\nn\nw\nq\n")

@@ -17,6 +17,7 @@ import pytest
 
 from grader.content.syllabus import Entry, find
 from grader.errors import GraderError
+from grader.files import ROOT
 from grader.grading import Grading
 from grader.judging.verdict import Verdict
 from grader.learning.watch import files
@@ -25,11 +26,14 @@ from grader.learning.watch.events import Begin, Dropped, Event, Graded, Inbox, K
 from grader.learning.watch.files import Saves
 from grader.learning.watch.loop import Watch
 from grader.learning.watch.work import Job, Work
+from grader.misconceptions.catalogue import Misconception, catalogue
+from grader.misconceptions.recordings import known_file
+from grader.probing.assembly import read_folder
 from grader.results import ExerciseResult
-from grader.store import Store
+from grader.store import Store, read_document
 from grader.workers import pool as warm
 from grader.workers.pool import Fork, Pool, WarmWorker
-from grader.workers.process import Worker, WorkerDied, WorkerProcess
+from grader.workers.process import Interrupted, Worker, WorkerDied, WorkerProcess
 from grader.workers.runner import QUICK
 from tests.project.conftest import Folder, marked
 
@@ -364,6 +368,50 @@ def test_a_second_run_at_the_same_time_gets_a_worker_of_its_own(pool: Pool):
         assert "broken" in worker.ask({"do": "nothing that it knows"}, 120)
     one.close()
     other.close()
+
+
+def test_what_runs_beside_a_run_is_imported_once_whoever_is_interrupted():
+    with Pool() as pool:
+        run = pool.take()
+        run.ask({"do": "nothing that it knows"}, 120)
+        beside = pool.take()
+        assert isinstance(beside, Fork)
+        beside.ask({"do": "nothing that it knows"}, 120)
+        aside = pool._aside
+        assert aside is not None
+        for each in (beside, run):
+            each.kill()
+            each.close()
+        pool.refill()
+        pool.take().ask({"do": "nothing that it knows"}, 120)
+        again = pool.take()
+        assert pool._aside is aside, "it was interrupted, and imports everything anew"
+        again.ask({"do": "nothing that it knows"}, 120)
+        again.close()
+        pool.refill()
+        assert pool._aside is None, "it is done, and takes memory all the same"
+
+
+def test_recording_the_known_mistakes_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("grader.misconceptions.recordings.Store", lambda: Store(tmp_path / "store"))
+    done: list[str] = []
+
+    def traces(_entry: object, _reference: object, mistakes: list[Misconception], *_: object) -> dict[str, Any]:
+        if len(done) == 3:
+            done.append("")
+            raise Interrupted
+        done.append(mistakes[0].id)
+        return {"test_x": {"id": mistakes[0].id}}
+
+    monkeypatch.setattr("grader.misconceptions.recordings.traces_of", traces)
+    reference = read_folder(ROOT / "solutions", "reference")
+    with pytest.raises(Interrupted):
+        known_file(EX, 0, reference)
+    path = known_file(EX, 0, reference)
+    assert path is not None
+    assert [each for each in done if each] == [each.id for each in catalogue(EX)]
+    assert list(read_document(path)["singles"]) == [each.id for each in catalogue(EX)]
+    assert list((tmp_path / "store").glob("begun/*")) == []
 
 
 def test_a_worker_that_cannot_start_is_no_fault_of_the_learners(monkeypatch: pytest.MonkeyPatch):

@@ -50,6 +50,14 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class Noticed:
+    """Something is known of an exercise while it is still being graded."""
+
+    stem: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Crash:
     """A thread of the watch died of an error of ours."""
 
@@ -68,7 +76,7 @@ class Hangup:
     """The terminal is gone."""
 
 
-Event = Saved | Graded | Begin | Dropped | Trouble | Crash | Key | Hangup
+Event = Saved | Graded | Begin | Dropped | Trouble | Noticed | Crash | Key | Hangup
 
 
 class Inbox:

@@ -14,7 +14,19 @@ from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.files import shown
 from grader.learning.watch import editor
-from grader.learning.watch.events import Begin, Crash, Dropped, Event, Graded, Hangup, Inbox, Key, Saved, Trouble
+from grader.learning.watch.events import (
+    Begin,
+    Crash,
+    Dropped,
+    Event,
+    Graded,
+    Hangup,
+    Inbox,
+    Key,
+    Noticed,
+    Saved,
+    Trouble,
+)
 from grader.learning.watch.files import Saves
 from grader.learning.watch.keys import Keys, open_keys
 from grader.learning.watch.work import Work
@@ -65,6 +77,7 @@ class Watch:
         self.searching = False  # for the next exercise
         self.since = 0.0
         self.announced = False
+        self.starting = False  # whether it was said that PyTorch is starting
         self.saved = False  # since the exercise in focus was chosen
         self.tiers: dict[tuple[str, str], int] = {}  # hints shown, by exercise and name
         self.given_up: set[str] = set()
@@ -108,6 +121,8 @@ class Watch:
                 self.searching = self.searching and bool(stem)
                 if stem:
                     self._next_job()
+            case Noticed(stem, message):
+                self.screen.notice(self.entries[stem], message)
             case Crash(error):
                 raise error
             case Hangup():
@@ -118,6 +133,12 @@ class Watch:
         if (self.busy or self.searching) and not self.announced and time.monotonic() - self.since > LONG:
             self.announced = True
             what = f"Grading {self.entries[self.busy].label}" if self.busy else "Looking where you are"
+            if self.pool.warming:
+                what = "Starting PyTorch, once; this takes some seconds"
+                self.announced = False
+                if self.starting:
+                    return
+                self.starting = True
             self.screen.say(f"{what} ...", style="dim")
 
     # ---- grading ----------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.files import ROOT
 from grader.grading import Grading
-from grader.learning.watch.events import Begin, Crash, Dropped, Event, Graded, Trouble
+from grader.learning.watch.events import Begin, Crash, Dropped, Event, Graded, Noticed, Trouble
 from grader.progress import record
-from grader.results import ExerciseResult
+from grader.results import CheckResult, ExerciseResult
 from grader.store import engine
 from grader.workers.pool import Fork, Pool
 from grader.workers.process import Interrupted, Worker, WorkerDied, WorkerProcess
@@ -163,7 +163,10 @@ class Work:
             for cached in (load, checks_of, stubs.generated):
                 cached.cache_clear()
             self._pool.renew()
-        return Grading(self.exercises, self.seed, job.launch)
+        return Grading(self.exercises, self.seed, job.launch, noticed=self._noticed)
+
+    def _noticed(self, check: CheckResult) -> None:
+        self._report(Noticed(check.id.partition("::")[0], check.message))
 
     def _beginning(self, job: Job, after: Entry | None) -> Event:
         entries = load()
