@@ -1,16 +1,19 @@
-"""The pictures of the README, made from real runs: python docs/pictures.py [map RUN] [failure]."""
+"""The pictures of the documents, made from real runs: python docs/pictures.py [map RUN] [failure] [screens]."""
 
 from __future__ import annotations
 
 import io
 import os
 import pty
+import re
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fcntl import ioctl
 from pathlib import Path
 
@@ -45,13 +48,26 @@ text {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; f
 <g transform="translate(9, 12)">{backgrounds}{matrix}</g>
 </svg>
 """
-# What a learner would write: the softmax over the queries, in exercise 5.
-MISTAKE = ("ex05_attention", "torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=-2)")
+SMALL = (80, 24)  # columns and rows of the smallest terminal that a watch's screen has to fit
+# What learners write: the code of the solution, and what stands there instead.
+MISTAKES = {
+    "ex01_softmax": ("exps / np.sum(exps, axis=axis, keepdims=True)", "exps / np.sum(exps, axis=axis)"),
+    "ex02_tokenizers": ("range(256, vocab_size)", "range(256, 256 + vocab_size)"),
+    "ex05_attention": ("torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=-2)"),
+    "ex08_residual_norm": (
+        "(centred * centred).sum(dim=-1, keepdim=True) / d_model",
+        "centred.var(dim=-1, keepdim=True)",
+    ),
+    "ex13_gpt": ("self.lm_head(self.final_norm(x))", "self.lm_head(self.final_nrom(x))"),
+}
+ESCAPE = re.compile(r"\x1b\[[\d;]*m")
+CLEARED = "\x1b[H\x1b[2J"
 
 
-def failure(out: Path) -> None:
-    """The screen of a failing check, for a known mistake."""
-    stem, right, wrong = MISTAKE
+@contextmanager
+def mistaken(stem: str) -> Iterator[Path]:
+    """A folder that holds a learner's exercises, in which everything is right but one thing."""
+    right, wrong = MISTAKES[stem]
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
         exercises = Path(folder) / "exercises"
@@ -61,19 +77,41 @@ def failure(out: Path) -> None:
         if text.count(right) != 1:
             raise SystemExit(f"{stem} has {text.count(right)} times {right!r}")
         path.write_text(text.replace(right, wrong), encoding="utf-8")
-        mine = exercises.relative_to(ROOT)
-        screen = seen([".venv/bin/python", "-m", "grader", "test", "05", "--exercises", str(mine)], ROOT)
-        screen = screen.replace(str(mine), "exercises").replace(f"{ROOT}/", "")
-    svg(screen, "make test EX=05", out)
+        yield Path(folder)
 
 
-def seen(command: list[str], where: Path) -> str:
-    """What a command shows on a terminal of our width, colours included."""
+def failure(out: Path) -> None:
+    """What `make test` shows of a failing check, for a known mistake."""
+    with mistaken("ex05_attention") as folder:
+        screen = seen(["test", "05"], folder, (WIDTH, 60)).partition("\n")[2]  # without the start of PyTorch
+    screen = screen.replace(' ARGS="--exercises exercises"', "").replace('"--all --exercises exercises"', "--all")
+    svg(screen, "make test EX=05", out, WIDTH)
+
+
+def screens(out: Path) -> None:
+    """What a watch shows of each mistake on a small terminal."""
+    out.mkdir(exist_ok=True)
+    for stem in MISTAKES:
+        label = stem.partition("_")[0]
+        with mistaken(stem) as folder:
+            screen = seen(["watch", label[2:]], folder, SMALL, until="[q]").rpartition(CLEARED)[2].rstrip("\n")
+        if screen.count("\n") >= SMALL[1]:
+            raise SystemExit(f"{label} does not fit on one screen")
+        svg(screen, f"make watch EX={label[2:]}", out / f"{label}.svg", SMALL[0])
+
+
+def seen(command: list[str], folder: Path, size: tuple[int, int], until: str = "") -> str:
+    """What a command of the grader shows on a terminal, colours included: until it ends, or has shown something.
+
+    It runs beside a folder `exercises`, as a learner's does.
+    """
     mine, theirs = pty.openpty()
-    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, WIDTH, 0, 0))
-    environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(WIDTH)}
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    environment |= {"PYTHONPATH": str(ROOT)}
     environment.pop("NO_COLOR", None)
-    process = subprocess.Popen(command, cwd=where, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    command = [str(ROOT / ".venv" / "bin" / "python"), "-m", "grader", *command]
+    process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     parts = []
     while True:
@@ -84,13 +122,16 @@ def seen(command: list[str], where: Path) -> str:
         if not part:
             break
         parts.append(part)
+        if until and until in ESCAPE.sub("", b"".join(parts).decode("utf-8", "replace")):
+            os.write(mine, b"q")
+            until = ""
     process.wait()
     return b"".join(parts).decode("utf-8", "replace").replace("\r\n", "\n")
 
 
-def svg(screen: str, title: str, out: Path) -> None:
+def svg(screen: str, title: str, out: Path, width: int) -> None:
     """Write a screen as a picture, without any font from elsewhere."""
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {title}", style="bold"))
     console.print(Text.from_ansi(screen.rstrip("\n")))
     out.write_text(console.export_svg(title=title, theme=THEME, code_format=FRAME), encoding="utf-8")
@@ -125,6 +166,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["failure"]:
             failure(ROOT / "docs" / "failure.svg")
+        case ["screens"]:
+            screens(ROOT / "docs" / "screens")
         case ["map", run]:
             bird(Path(run), ROOT / "docs" / "map.png")
         case _:

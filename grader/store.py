@@ -74,7 +74,7 @@ class Store:
         """Delete all but the youngest documents whose names fit a pattern."""
         with contextlib.suppress(OSError):
             fitting = sorted(self.folder.glob(pattern), key=lambda path: path.stat().st_mtime)
-            for path in fitting[:-count]:
+            for path in fitting[: max(0, len(fitting) - count)]:
                 path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
