@@ -151,4 +151,9 @@ def list_() -> None:
         checks = len(infos) + withheld(entry)
         count = f"{checks} checks, {hidden} hidden"
         click.echo(f"  {entry.label}  {entry.title:<42}{points:>3} points  {count:<21}  {entry.effort}".rstrip())
-    click.echo("\nThe times are estimates, made from the length of lesson and code. Take yours.")
+    absent = any(withheld(entry) for entry in load())
+    click.echo(
+        "\nA hidden check counts like any other and does not show what it puts in, so that code is written for the "
+        f"docstring and not for an example.{' Those of this copy run when your work is graded.' if absent else ''}"
+    )
+    click.echo("The times are estimates, made from the length of lesson and code. Take yours.")

@@ -85,8 +85,12 @@ class Calls:
         return self.origins[max(found, key=len)] if found else ""
 
     def only(self) -> str:
-        """The name of the last call, if all are calls of one function or of one class; else ""."""
-        return self.names[-1] if len({each.partition(".")[0] for each in self.names}) == 1 else ""
+        """Return the name that all calls are of: a function, a method, or the class whose methods they are; else ""."""
+        owners = {each.partition(".")[0] for each in self.names}
+        if len(owners) != 1:
+            return ""
+        methods = [each for each in self.names if "." in each]  # besides that the object is made
+        return methods[0] if len(methods) == 1 else next(iter(owners))
 
     def _noting_method(self, name: str, key: str, method: Any) -> Any:
         spoken = name if key == "__init__" else f"{name}.{key}"

@@ -47,7 +47,7 @@ class Comparison:
     """One check's way of comparing: its tolerance and the names of its axes.
 
     `secret` is for hidden checks: messages leave out the values that a probe puts in. Below the entries in `free`
-    (patterns of paths such as `layers.*`), the structure is not compared.
+    (patterns of paths such as `layers.*`), the structure is not compared. `spoken` says what an entry is, by its path.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class Comparison:
         axes: Mapping[str, str] | None = None,
         secret: bool = False,
         free: Sequence[str] = (),
+        spoken: Mapping[str, str] | None = None,
     ) -> None:
         self.free = tuple(free)
+        self.spoken = dict(spoken or {})
         self.tolerance = tolerance
         self.secret = secret
         self._path = ""  # where the search is
@@ -97,7 +99,7 @@ class Comparison:
         self._path = path
         if rung == "outline":
             if isinstance(want, list | str | bytes) and type(got) is type(want) and want and not got:
-                yield f"{name(path)} is empty; expected {describe(want)}."
+                yield f"{self._name(path)} is empty; expected {describe(want)}."
                 return
             if self._is_free(path):
                 return
@@ -105,17 +107,17 @@ class Comparison:
             for key in want:
                 inner = f"{path}.{key}" if path else key
                 if key not in got:
-                    yield f"{name(path)} has no entry {key!r}."
+                    yield f"{self._name(path)} has no entry {key!r}."
                 else:
                     yield from self._walk(got[key], want[key], inner, rung)
             self._path = path
             extra = [key for key in got if key not in want]
             if extra and not (rung == "outline" and self._may_have_more(path)):
-                yield f"{name(path)} has an entry {extra[0]!r} that should not be there."
+                yield f"{self._name(path)} has an entry {extra[0]!r} that should not be there."
         elif isinstance(want, list) and isinstance(got, list):
             if rung == "outline" or (rung == "structure" and not _plain(want)):
                 if len(got) != len(want):
-                    yield f"{name(path)} holds {_count(len(got), 'item')} where {len(want)} are expected."
+                    yield f"{self._name(path)} holds {_count(len(got), 'item')} where {len(want)} are expected."
                 for index, (one, other) in enumerate(zip(got, want, strict=False)):
                     yield from self._walk(one, other, f"{path}[{index}]", rung)
             elif rung == "values" and _plain(want):
@@ -131,18 +133,21 @@ class Comparison:
                 yield from _errors(got, want, path, self.secret)
         elif isinstance(want, bool) or isinstance(got, bool) or want is None or got is None:
             if type(got) is not type(want):
-                yield f"{name(path)} is {describe(got)}; expected {describe(want)}."
+                yield f"{self._name(path)} is {describe(got)}; expected {describe(want)}."
             elif rung == "values" and got != want:
-                yield f"{name(path)} is {got}; expected {want}."
+                yield f"{self._name(path)} is {got}; expected {want}."
         elif isinstance(want, int | float) and isinstance(got, int | float):
             if rung == "values":
                 yield from self._numbers(got, want, path)
             elif rung == "outline" and _finite(got) != _finite(want):
-                yield f"{name(path)} is {number(got)}; expected {number(want)}."
+                yield f"{self._name(path)} is {number(got)}; expected {number(want)}."
         elif type(got) is not type(want):
-            yield f"{name(path)} is {describe(got)}; expected {describe(want)}.{_type_hint(got, want)}"
+            yield f"{self._name(path)} is {describe(got)}; expected {describe(want)}.{_type_hint(got, want)}"
         elif rung == "values" and got != want:
             yield from _texts(got, want, path)
+
+    def _name(self, path: str) -> str:
+        return self.spoken.get(path) or name(path)
 
     def _is_free(self, path: str) -> bool:
         return any(fnmatchcase(path, pattern) for pattern in self.free)
@@ -156,11 +161,11 @@ class Comparison:
                 return
             if want.values is not None and want.values.dtype.kind == "i":  # rows of drawn ids may well be the same
                 if _constant(got) and not _constant(want):
-                    yield f"{name(path)} is the same number everywhere; it should not be."
+                    yield f"{self._name(path)} is the same number everywhere; it should not be."
                 return
             for axis, size in enumerate(want.shape):
                 if size > 1 and _repeats(got, axis) and not _repeats(want, axis):
-                    yield f"{name(path)} is the same all along {self._axis(axis, path)}; it should not be."
+                    yield f"{self._name(path)} is the same all along {self._axis(axis, path)}; it should not be."
         elif isinstance(want, dict | list) and type(got) is type(want):
             keys = list(want) if isinstance(want, dict) else list(range(min(len(got), len(want))))
             paths: dict[Any, str] = {key: f"{path}[{key}]" for key in keys}
@@ -175,7 +180,7 @@ class Comparison:
                     yield f"`{paths[one]}` and `{paths[other]}` are the same; they should not be."
             numbers = [key for key in keys if isinstance(want[key], float) and isinstance(got[key], float)]
             if len(numbers) > 2 and len({got[key] for key in numbers}) == 1 < len({want[key] for key in numbers}):
-                yield f"all numbers of {name(path)} are the same; they should not be."
+                yield f"all numbers of {self._name(path)} are the same; they should not be."
 
     def _exact(self, got: Any, want: Any, path: str, where: Sequence[str]) -> Iterator[str]:
         if any(fnmatchcase(path, pattern) for pattern in where):
@@ -195,30 +200,30 @@ class Comparison:
 
     def _numbers(self, got: float, want: float, path: str) -> Iterator[str]:
         if isinstance(want, int) and not isinstance(got, int) and got != want:
-            yield f"{name(path)} is {got!r}; expected the whole number {want}."
+            yield f"{self._name(path)} is {got!r}; expected the whole number {want}."
         elif isinstance(want, int) and isinstance(got, int):
             if got != want:
-                yield f"{name(path)} is {got}; expected {want}."
+                yield f"{self._name(path)} is {got}; expected {want}."
         elif math.isnan(got) != math.isnan(want) or math.isinf(got) != math.isinf(want):
-            yield f"{name(path)} is {number(got)}; expected {number(want)}."
+            yield f"{self._name(path)} is {number(got)}; expected {number(want)}."
         elif not math.isnan(want) and got != want:
             tolerance = TOLERANCES["float64"] if self.tolerance is None else self.tolerance
             allowed = tolerance * abs(want) + (FLOORS["float64"] if tolerance else 0.0)
             if math.isinf(want) or abs(got - want) > allowed:
                 yield (
-                    f"{name(path)} is {number(got)}; expected {number(want)} "
+                    f"{self._name(path)} is {number(got)}; expected {number(want)} "
                     f"(off by {number(abs(got - want))}, allowed {number(allowed)})."
                 )
 
     def _array_structure(self, got: Array, want: Array, path: str) -> Iterator[str]:
         if got.kind != want.kind:
-            yield f"{name(path)} is {describe(got)}; expected {describe(want)}."
+            yield f"{self._name(path)} is {describe(got)}; expected {describe(want)}."
         elif got.shape != want.shape:
             yield self._shapes(got.shape, want.shape, path)
         elif got.dtype != want.dtype:
-            yield f"{name(path)} has dtype {got.dtype}; expected {want.dtype}."
+            yield f"{self._name(path)} has dtype {got.dtype}; expected {want.dtype}."
         elif got.device != want.device:
-            yield (f"{name(path)} is on the device `{got.device}`; expected `{want.device}`.")
+            yield (f"{self._name(path)} is on the device `{got.device}`; expected `{want.device}`.")
         elif got.values is not None and want.values is not None and want.values.dtype.kind == "f":
             yield from self._finite(got.values, want.values, path)
 
@@ -239,7 +244,7 @@ class Comparison:
     def _shapes(self, got: tuple[int, ...], want: tuple[int, ...], path: str) -> str:
         axes = self.axes_of(path)
         named = f" ({', '.join(axes)})" if len(axes) == len(want) else ""
-        message = f"{name(path)} has shape {got}; expected {want}{named}."
+        message = f"{self._name(path)} has shape {got}; expected {want}{named}."
         if len(got) != len(want):
             return f"{message} It has {_count(len(got), 'axis', 'axes')} where {len(want)} are expected."
         if sorted(got) == sorted(want):
@@ -323,13 +328,14 @@ class Comparison:
 
     def _element(self, index: tuple[Any, ...], path: str) -> str:
         if not index:
-            return name(path)
+            return self._name(path)
         axes = self.axes_of(path)
         place = ", ".join(str(int(i)) for i in index)
         spoken = ""
         if len(axes) == len(index):
             spoken = " (" + ", ".join(f"{axis} {int(i)}" for axis, i in zip(axes, index, strict=True)) + ")"
-        return f"`{path or 'result'}[{place}]`{spoken}"
+        before, rest = _situation(path)
+        return f"{before}`{rest or 'result'}[{place}]`{spoken}"
 
     def _axis(self, axis: int, path: str) -> str:
         axes = self.axes_of(path)
@@ -374,7 +380,22 @@ def _equal(one: Array, other: Array) -> bool:
 
 def name(path: str) -> str:
     """Return how a message refers to a part of the observation."""
-    return f"`{path}`" if path else "The result"
+    before, rest = _situation(path)
+    return before + (f"`{rest}`" if rest else "the result") if path else "The result"
+
+
+def _situation(path: str) -> tuple[str, str]:
+    """Split a path whose first name says when something was observed ("float32", "a batch of one"), not what.
+
+    Returns:
+        What a sentence about it begins with ("in float32, ", "a batch of one: "), and the rest of the path.
+    """
+    first, _, rest = path.partition(".")
+    if first in TOLERANCES:
+        return f"in {first}, ", rest
+    if " " in first and "[" not in first:
+        return f"{first}: ", rest
+    return "", path
 
 
 def number(value: float) -> str:
@@ -433,7 +454,8 @@ def _short(value: Any) -> str:
 
 
 def _errors(got: Raised, want: Raised, path: str, secret: bool) -> Iterator[str]:
-    call = f"{name(path)}: the call" if path else "The call"
+    before, rest = _situation(path)
+    call = f"{before}{f'`{rest}`: ' if rest else ''}the call" if path else "The call"
     text = "" if secret else f" ({_short(got.message)})"  # an error's text may repeat what was put in
     if want.type is None and got.type is not None:
         yield f"{call} raises {got.type}{text}; expected it to go through."

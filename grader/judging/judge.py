@@ -19,7 +19,7 @@ from grader.files import shown
 from grader.judging.calls import CALLS_KEPT, Calls
 from grader.judging.comparison import Comparison, Mismatch
 from grader.judging.definitions import Misfit, around, defined_at, misfit, returns_nothing
-from grader.judging.origins import origin
+from grader.judging.origins import gradients, origin
 from grader.judging.reference import Reference
 from grader.judging.side_by_side import beside
 from grader.judging.translations import translated
@@ -147,7 +147,9 @@ class Judge:
         Whatever is raised on the way is an answer, too: the observation can't be judged.
         """
         try:
-            return self._difference(check, got, want, Comparison(check.tolerance, check.axes, hidden, check.free))
+            return self._difference(
+                check, got, want, Comparison(check.tolerance, check.axes, hidden, check.free, gradients(check.probe))
+            )
         except Exception as error:
             return Mismatch(f"What your code returned can't be compared with what is expected: {type(error).__name__}.")
 
@@ -212,8 +214,9 @@ class Judge:
         """The function that raises, or whose result differs, and the line to open: "" if they are not known."""
         text = self.learner.sources[self.stem].text
         if failure is not None and failure.places:
-            begin, end = failure.places[0], failure.places[-1]
-            return (around(text, begin.line) if begin.stem == self.stem else calls.only()), self._spot(end)
+            inside = [around(text, place.line) for place in reversed(failure.places) if place.stem == self.stem]
+            asked = (name for name in inside if name.partition(".")[0] in self.asked)
+            return next(asked, inside[-1] if inside else calls.only()), self._spot(failure.places[-1])
         if failure is not None:
             misfit = self._misfit(failure)
             name = misfit.name if misfit is not None else calls.only()

@@ -48,6 +48,32 @@ def origins(probe: Callable[..., Any]) -> Origins:
     return {ALL: frozenset().union(*flow.returned.values())} | {key: frozenset(v) for key, v in flow.returned.items()}
 
 
+@cache
+def gradients(probe: Callable[..., Any]) -> Mapping[str, str]:
+    """Return what the gradients are that a probe returns, in words, by their paths in its observation."""
+    function = _definition(probe)
+    found: dict[str, str] = {}
+    for node in ast.walk(function) if function is not None else ():
+        match node:
+            case ast.Return(ast.Call() as call):
+                found |= {each: f"the gradient of `{each}`" for each in _differentiated(call)}
+            case ast.Return(ast.Dict(keys, values)):
+                for key, value in zip(keys, values, strict=True):
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        which = "" if "gradient" in key.value else f"{key.value}: "
+                        names = _differentiated(value)
+                        found |= {f"{key.value}.{each}": f"{which}the gradient of `{each}`" for each in names}
+    return found
+
+
+def _differentiated(call: ast.AST) -> list[str]:
+    """The names with respect to which `gradients(output, {name: input}, rng)` is called; none for another call."""
+    match call:
+        case ast.Call(ast.Name("gradients"), [_, ast.Dict(keys), *_]):
+            return [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+    return []
+
+
 def concerned(explanation: Callable[..., Any]) -> frozenset[str] | None:
     """Return the entries that an `explain` looks at in either observation; None if it uses one of them as a whole."""
     function = _definition(explanation)

@@ -45,6 +45,8 @@ class Screen:
         self.report = Report(exercises, plain, seed, watching=keys)
         self.out = self.report.out
         self._keys = keys
+        self._others: list[ExerciseResult] = []  # graded since the last verdict, and not told yet
+        self._barred = False  # whether the keys stand below the last verdict
         self._clears = keys and not plain and self.out.console.is_terminal and not self.out.console.is_dumb_terminal
 
     def clear(self) -> None:
@@ -60,7 +62,20 @@ class Screen:
 
     def bar(self) -> None:
         """The keys."""
+        self._barred = True
         self.out.show(self._bar())
+
+    def settled(self) -> None:
+        """Nothing more is being graded: where a verdict has a screen of its own, the others have one line below it."""
+        others, self._others = self._others, []
+        if not self._clears or not self._barred:
+            self.bar()
+        failing = [result for result in others if result.status not in ("pass", "todo")]
+        if others:
+            said = ", ".join(f"{result.stem.partition('_')[0]} ({result.status})" for result in failing)
+            self.out.line(
+                f"Also graded: {len(others)} that use it{f'; not passing: {said}' if said else ''}.", style="dim"
+            )
 
     def _bar(self) -> list[Text]:
         if not self._keys:
@@ -72,6 +87,7 @@ class Screen:
 
     def verdict(self, entry: Entry, result: ExerciseResult, seconds: float, course: Course) -> None:
         """What came of the exercise that is worked on, on one screen."""
+        self._others, self._barred = [], False
         top = self._course(course, f"{entry.label} graded in {seconds:.2f} s")
         self.out.show(top)
         if result.status == "pass":
@@ -79,10 +95,12 @@ class Screen:
         elif result.status == "todo":
             self._todo(entry, result)
         elif self._keys:
-            room = self.out.console.height - len(top) - len(self._bar()) - 1 if self._clears else None
+            room = self.out.console.height - len(top) - len(self._bar()) - 2 if self._clears else None
             self.report.failure.show(entry, result, room=room)
         else:
             self.report.failure.show(entry, result)
+        if self._clears:
+            self.bar()
 
     def notice(self, entry: Entry, message: str) -> None:
         """What is known while the other checks go on."""
@@ -104,7 +122,15 @@ class Screen:
 
     def row(self, result: ExerciseResult) -> None:
         """What came of another exercise."""
-        self.report.row(result)
+        if self._clears:
+            self._others.append(result)
+        else:
+            self.report.row(result)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether a verdict stands on the screen that no news of other exercises should push away."""
+        return self._clears and self._barred
 
     def _course(self, course: Course, what: str) -> list[Text]:
         """How far the learner is in the whole, and what was graded when."""

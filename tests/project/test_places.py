@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grader.checks import check
+from grader.checks import check, gradients
 from grader.content.stubs import generated
 from grader.content.syllabus import find
 from grader.files import ROOT
@@ -17,6 +17,7 @@ from grader.judging.comparison import Comparison, Mismatch
 from grader.judging.definitions import around, defined_at, misfit, parameters, returns_nothing
 from grader.judging.judge import Judge
 from grader.judging.origins import concerned, origin, origins
+from grader.judging.origins import gradients as gradients_of
 from grader.judging.reference import Code
 from grader.judging.side_by_side import beside, narrow
 from grader.judging.verdict import Verdict
@@ -93,6 +94,37 @@ def test_an_explanation_is_about_the_entries_that_it_looks_at():
     EXAMPLES[0].explanation = None
 
 
+def test_a_gradient_is_called_one():
+    def alone(ex: Any, rng: Any) -> Any:
+        return gradients(ex.out, {"q": ex.q, "k": ex.k}, rng)
+
+    def among(ex: Any, rng: Any) -> Any:
+        return {
+            "out": 1,
+            "gradients": gradients(ex.out, {"x": ex.x}, rng),
+            "learned": gradients(ex.out, {"weight": ex.w}, rng),
+        }
+
+    assert gradients_of(alone) == {"q": "the gradient of `q`", "k": "the gradient of `k`"}
+    assert gradients_of(among) == {
+        "gradients.x": "the gradient of `x`",
+        "learned.weight": "learned: the gradient of `weight`",
+    }
+    detached = ("scores = q @ k", "scores = q.detach() @ k")
+    found = judged("ex05", "test_gradients", detached)
+    assert found.message.startswith("the gradient of `q` is None; expected a tensor of shape")
+
+
+def test_an_entry_that_says_when_it_was_observed_reads_as_a_sentence():
+    want = freeze({"float32": np.zeros(2, np.float32), "a batch of one": {"out": np.zeros(3)}, "a b": np.zeros(2)})
+    double = freeze({"float32": np.zeros(2), "a batch of one": {"out": np.zeros(3)}, "a b": np.zeros(2)})
+    assert Comparison().structure(double, want) == "in float32, the result has dtype float64; expected float32."
+    short = want | freeze({"a batch of one": {"out": np.zeros(2)}})
+    assert str(Comparison().structure(short, want)).startswith("a batch of one: `out` has shape (2,); expected (3,).")
+    other = want | freeze({"a b": np.ones(2)})
+    assert str(Comparison().values(other, want)).startswith("a b: `result[0]` is 1; expected 0")
+
+
 def test_every_probe_of_every_suite_can_be_followed():
     suites = [import_suite(entry.suite) for entry in find([])]
     checks = [each for suite in suites for each in vars(suite).values() if type(each).__name__ == "Check"]
@@ -109,6 +141,17 @@ def test_a_result_that_is_returned_as_it_is_is_known_to_the_method():
     assert calls.result_at("one") == calls.result_at("one[0]") == calls.result_at("more.two") == "Box.open"
     assert calls.result_at("other") == ""
     assert calls.only() == "Box.open"
+    calls.names.append("Box.close")
+    assert calls.only() == "Box", "which of its methods is at fault is not known"
+    calls.names.append("shut")
+    assert calls.only() == ""
+
+
+def test_an_error_is_the_innermost_functions_that_is_asked_for():
+    """The place, the name and the hint are of one function; a helper of the learner's own has no hint."""
+    edit = ("pieces = x.transpose(1, 2)  # (B, T, H, d)\n    return pieces.flatten(-2)", "return x.transpose(1, 9)")
+    found = judged("ex07", "test_self_attention", edit)
+    assert found.evidence.name == "merge_heads"
 
 
 # ---- what a comparison finds ----------------------------------------------------------------------------------------

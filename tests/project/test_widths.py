@@ -112,7 +112,7 @@ def test_a_verdict_of_a_watch_fits_on_one_screen(width: int, monkeypatch: pytest
         screen.out.console.file = out = io.StringIO()
         for state in (result, ExerciseResult(entry.stem, "pass", 20, 20, [], result.checks)):
             screen.verdict(entry, state, 0.3, Course(5, 17, load()[3]))
-            screen.bar()
+            screen.settled()
         text = ESCAPE.sub("", out.getvalue())
         first, _, second = text.partition("[q]uit")
         for each in (first, second):

@@ -130,7 +130,8 @@ class Watch:
 
     def _announce(self) -> None:
         """Say what is going on if it takes long."""
-        if (self.busy or self.searching) and not self.announced and time.monotonic() - self.since > LONG:
+        beside = self.focus is not None and self.busy not in ("", self.focus.stem) and self.screen.quiet
+        if (self.busy or self.searching) and not beside and not self.announced and time.monotonic() - self.since > LONG:
             self.announced = True
             what = f"Grading {self.entries[self.busy].label}" if self.busy else "Looking where you are"
             if self.pool.warming:
@@ -172,7 +173,7 @@ class Watch:
             self.anew = self.waiting.pop(self.busy)
             self.work.grade(self.entries[self.busy], self.anew)
         else:
-            self.screen.bar()
+            self.screen.settled()
 
     def _dropped(self, stem: str) -> None:
         """Something came in between: what was being graded waits again."""
@@ -378,7 +379,8 @@ class Watch:
         entries = list(self.entries.values())
         place = entries.index(self._entry()) + 1
         after = (entry for entry in (*entries[place:], *entries[:place]) if not own.get(entry.stem))
-        return Course(sum(own.values()), len(entries), next(after, None))
+        needed = [entry.stem for entry in entries if not entry.bonus]
+        return Course(sum(own.get(stem, False) for stem in needed), len(needed), next(after, None))
 
     def _is_own(self) -> bool:
         """Return whether these are the learner's own exercises, whose progress is kept."""
