@@ -79,7 +79,8 @@ class Code:
         self.assembly = assembly
         self.memory = memory
         self.sources: Mapping[str, Source] = assembly.sources
-        self._known: dict[tuple[str, str, int, bool], tuple[Any, Calls]] = {}
+        self._seed: int | None = None
+        self._known: dict[tuple[str, str, bool], tuple[Any, Calls]] = {}  # at that seed
         ATTRIBUTES.update(attributes())
 
     def __enter__(self) -> Self:
@@ -97,8 +98,13 @@ class Code:
         self.assembly.module(stem)
 
     def observed(self, stem: str, check: Check, seed: int, hidden: bool) -> tuple[Any, Calls]:
-        """Run the probe, the first time; many submissions, or mistakes, are judged by the same observations."""
-        key = (stem, check.__name__, seed, hidden)
+        """Run the probe, the first time; many submissions, or mistakes, are judged by the same observations.
+
+        Those of one seed are kept: at many seeds, all of them together would fill the memory.
+        """
+        if seed != self._seed:
+            self._seed, self._known = seed, {}
+        key = (stem, check.__name__, hidden)
         if key not in self._known:
             self._known[key] = self._recall(stem, check, seed, hidden)
         return self._known[key]
