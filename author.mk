@@ -28,10 +28,10 @@ check: $(VENV)/.dev ## | the project's own tests
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m grader stubs --check --leaks
-	$(RUN) -m pytest tests/project -n 2 -q
+	$(RUN) -m pytest tests/project -n 3 -q --durations=12
 	$(RUN) -m grader test --exercises solutions --plain
 	$(RUN) -m grader mutants --plain
-	$(RUN) -m grader seeds --seeds 3 --plain
+	$(RUN) -m grader seeds --first 1 --seeds 2 --plain
 
 nightly: $(VENV)/.dev $(VENV)/.nbgrader ## | what takes too long for that: fresh clones, and every check at 20 seeds
 	$(RUN) -m pytest tests/project -m nightly -q
