@@ -21,6 +21,7 @@ OTHERS = 4  # further problems that are named
 SENTENCE = 6  # lines that the sentence may have on the first screen
 PRINTED = 4  # lines of the learner's prints there
 FAILING = ("fail", "error", "timeout")
+OWN = "the lesson, "  # how a link to the exercise's own lesson begins
 COUNTED: tuple[tuple[Status, str, str], ...] = (  # how many checks there are of each kind, in words
     ("pass", "passes", "pass"),
     ("fail", "fails", "fail"),
@@ -280,7 +281,8 @@ def read_again(misconception: Named | None) -> str:
     """Where to read on about a misconception; "" if there is nothing."""
     turns = misconception.of if misconception is not None else ()
     links = dict.fromkeys(link for turn in turns for link in turn.links)
-    return f"Read again: {'; '.join(links)}" if links else ""
+    own = [link for link in links if link.startswith(OWN)]  # it is in the very file
+    return f"Read again: {'; '.join([*own, *(link for link in links if link not in own)])}" if links else ""
 
 
 def capital(message: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from grader.misconceptions.recordings import known_file
 from grader.probing.assembly import Source, read_folder
 from grader.probing.observation import Array, Opaque, Raised, freeze, pack, unpack
 from grader.probing.outcome import Failure, Outcome
-from grader.results import ExerciseResult, Status
+from grader.results import ExerciseResult, Named, Status, WrongTurn
+from grader.screens.failure import OWN, read_again
 from grader.staff.mutants.table import Tally
 from grader.staff.mutants.trials import VARIANTS, Bench, Candidate, Trial, as_begun, mistakes
 from grader.workers.here import import_suite
@@ -47,6 +50,23 @@ def test_the_catalogue_of_an_exercise_is_large_enough_and_fits_its_reference(ent
         assert not each.says.endswith("."), each.id
         assert len(each.nudge) > 30, each.id
         assert each.links, each.id
+
+
+@ENTRIES
+def test_a_link_to_the_lesson_names_a_place_in_it(entry: Entry):
+    lesson = ast.get_docstring(ast.parse(REFERENCE[entry.stem].text)) or ""
+    for each in catalogue(entry):
+        for link in each.links:
+            if link.startswith(OWN):
+                section, _, paragraph = link.removeprefix(OWN).partition(": ")
+                assert re.search(rf"^{re.escape(section)}\n-+$", lesson, re.MULTILINE), (each.id, section)
+                assert f"*{paragraph}" in lesson or not paragraph, (each.id, paragraph)
+
+
+def test_the_lesson_comes_first_where_one_may_read_again():
+    turns = (WrongTurn("x", "a", "b", ("a paper", f"{OWN}By hand")), WrongTurn("y", "c", "d", ("a page",)))
+    assert read_again(Named("one of", turns)) == f"Read again: {OWN}By hand; a paper; a page"
+    assert read_again(None) == ""
 
 
 def test_the_catalogue_is_large_enough_in_all():
