@@ -28,7 +28,7 @@ SYSTEM = $(if $(wildcard $(subst $(space),\$(space),$(PYTHON))),$(call q,PYTHON)
 # reads it, STRICT=1 lets it through, and so does CI, which continuous integration sets.
 RESULT = $(if $(STRICT)$(filter-out false 0,$(CI)),,|| { code=$$?; [ $$code -eq 1 ] || exit $$code; })
 
-.PHONY: help test watch list look try shell hint progress reset solution recall update doctor clean
+.PHONY: help test watch list look try shell jupyter hint progress reset solution recall update doctor clean
 .DEFAULT_GOAL := help
 
 # A target's line comes from the comment beside it, "## VARIABLES | what it does"; "##@" is a heading.
@@ -46,6 +46,11 @@ $(VENV)/.core: pyproject.toml constraints.txt lab/corpus-requirements.txt
 	@$(PIP) torch
 	@$(PIP) -e .
 	@$(RUN) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r lab/corpus-requirements.txt
+	@touch $@
+
+$(VENV)/.jupyter: $(VENV)/.core
+	@echo "Adding JupyterLab."
+	@$(PIP) jupyterlab ipykernel
 	@touch $@
 
 # ---- for learners -----------------------------------------------------------------------------------------------------
@@ -67,6 +72,9 @@ try: $(VENV)/.core ## EX=05 | the lesson's example on your code, then a Python p
 
 shell: $(VENV)/.core ## | a Python prompt with everything that you have built
 	@$(RUN) -m grader shell $(ARGS)
+
+jupyter: $(VENV)/.jupyter ## [EX=05] | the lessons as notebooks, with the experiments live
+	@$(RUN) -m grader jupyter $(call each,EX) $(ARGS)
 
 hint: $(VENV)/.core ## EX=05 [NAME=attend] [TIER=2] | a question; the next tier says more
 	@$(RUN) -m grader hint $(call each,EX) $(if $(NAME),$(call q,NAME)) $(call opt,TIER,tier) $(ARGS)

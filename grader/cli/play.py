@@ -1,8 +1,9 @@
-"""Commands to play with what was built: look, try, shell."""
+"""Commands to play with what was built: look, try, shell, jupyter."""
 
 from __future__ import annotations
 
 import os
+import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,3 +104,19 @@ def _prompt(built: Built, variables: dict[str, object], printer: Printer) -> Non
         printer.line(f"With the reference's {borrowed}, since yours {do} not pass yet.")
     leave = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"
     trying.prompt(built.namespace() | variables, f"Python, with all of these, np and torch. {leave} leaves.")
+
+
+@main.command()
+@click.argument("ex", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", show_default="notebooks", help="Where they go.")
+def jupyter(ex: tuple[str, ...], out: Path | None) -> None:
+    """The lessons as notebooks of your own, with the checks and the experiments live; what is there is left alone."""
+    from grader.content.syllabus import find
+    from grader.files import shown
+    from grader.nb import own
+
+    for entry in find(ex):
+        path, new = own.write(entry, out or own.FOLDER)
+        again = "" if new else " is there already and was left alone; delete it to have it anew"
+        click.echo(f"{'wrote ' if new else ''}{shown(str(path))}{again}")
+    click.echo(f"Open them in VS Code, or: {shown(sys.executable)} -m jupyter lab {shown(str(out or own.FOLDER))}")

@@ -25,19 +25,20 @@ from grader.workers.process import Kept, Worker, WorkerProcess
 from grader.written import Written, read_written
 
 
-def begin(stem: str, cells: bool = False) -> Check:
+def begin(stem: str, cells: bool = False, folder: str = ".") -> Check:
     """Get ready to check one exercise; call it in the first cell of a notebook.
 
     Args:
         stem: the exercise.
-        cells: the code stands in cells of this notebook, not in a file beside it.
+        cells: the code stands in cells of this notebook, not in a file.
+        folder: where that file is; by default beside the notebook.
 
     Returns:
         A function: `check("group")` runs a group of checks and says what came of them, `check.mine()` gives the
         exercise itself, to experiment with.
     """
     (entry,) = find([stem])
-    return Check(entry, Path.cwd(), cells)
+    return Check(entry, (Path.cwd() / folder).resolve(), cells)
 
 
 class Check:

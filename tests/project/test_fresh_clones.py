@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.nightly, pytest.mark.skipif(not TOOLS, reason="there i
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "look": ("EX=05", "ARGS=--exercises solutions"),
     "try": ("EX=05", "ARGS=--exercises solutions"),
+    "jupyter": ("EX=05",),
     "shell": ("ARGS=--exercises solutions",),
     "hint": ("EX=05", "NAME=attend"),
     "solution": ("EX=01", "ARGS=--give-up"),

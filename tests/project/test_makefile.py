@@ -31,7 +31,7 @@ def there(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", "constraints.txt", "lab/corpus-requirements.txt"):
         (folder / name).write_text("")
     (folder / ".venv").mkdir()
-    for name in (".core", ".dev", ".nbgrader"):
+    for name in (".core", ".dev", ".jupyter", ".nbgrader"):
         (folder / ".venv" / name).write_text("")
     (folder / "args.py").write_text(
         "import json, os, sys\n"

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from grader.content.stubs import generated
 from grader.nb.cells import pieces
 from grader.nb.content import HIDDEN, Content, Group, links
-from grader.staff.nbgrader.prose import sections
+from grader.nb.prose import sections
 
 Style = Literal["files", "cells"]
 SETUP, CHECK, QUESTION = "setup", "check-", "in-your-own-words"

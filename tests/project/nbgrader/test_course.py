@@ -16,9 +16,9 @@ from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
 from grader.nb.content import content, scheme
 from grader.nb.module import module_of
+from grader.nb.prose import sections
 from grader.staff.nbgrader.course import course_files, write_course
 from grader.staff.nbgrader.notebook import Style, notebook
-from grader.staff.nbgrader.prose import sections
 from grader.staff.release.leaks import leaks
 
 STYLES: tuple[Style, ...] = ("files", "cells")
