@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.content.stubs import FOLDER
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
 from grader.files import ROOT
@@ -54,7 +55,7 @@ def test_its_cells_run_on_the_files_in_the_other_folder(tmp_path: Path):
     assert new
     shutil.copytree(ROOT / "solutions", tmp_path / "exercises", ignore=shutil.ignore_patterns("__pycache__"))
     source = path.read_text(encoding="utf-8")
-    beside = Path(os.path.relpath(str(own.STUBS), str(path.parent))).as_posix()
+    beside = Path(os.path.relpath(str(FOLDER), str(path.parent))).as_posix()
     path.write_text(source.replace(beside, "../exercises"))
     done = subprocess.run(
         [sys.executable, "-c", RUN, path.name],
