@@ -20,6 +20,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from lab.launch import rank
+
 
 def prepare_streams() -> None:
     """Let no stream fail on a character that it can't encode: it shows a question mark instead."""
@@ -32,8 +34,10 @@ class Screen:
     """The place where lines go, and whether something may move there."""
 
     def __init__(self, plain: bool = False, file: TextIO | None = None) -> None:
-        self.console = Console(file=file, color_system=None if plain else "auto", highlight=False, soft_wrap=True)
-        self.animated = self.console.is_terminal and not self.console.is_dumb_terminal and not plain
+        quiet = rank() > 0  # of several processes, one speaks
+        color = None if plain else "auto"
+        self.console = Console(file=file, color_system=color, highlight=False, soft_wrap=True, quiet=quiet)
+        self.animated = self.console.is_terminal and not (self.console.is_dumb_terminal or plain or quiet)
 
     def say(self, text: str = "", style: str = "") -> None:
         """One line or several, as they are: no markup, no wrapping."""

@@ -8,23 +8,34 @@ from contextlib import contextmanager
 
 import torch
 
+from lab import launch
 from lab.errors import LabError
 
 CHOICES = ("auto", "cuda", "mps", "cpu")
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
-    """The device to train on; "auto" takes CUDA, then MPS, then the CPU.
+    """The device to train on; "auto" takes CUDA, then MPS, then the CPU. Of several processes, each gets its own GPU.
 
     Raises:
         LabError: that device is not to be had on this machine.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        wanted = next(name for name, there in available.items() if there)
+        wanted = next(name for name, there in available.items() if there and (name != "mps" or launch.size() == 1))
+    if launch.size() > 1 and wanted == "mps":
+        raise LabError("--device mps: several processes can't share an Apple GPU; leave torchrun out, or --device cpu")
     if not available.get(wanted, False):
         names = ", ".join(name for name, there in available.items() if there)
         raise LabError(f"--device {wanted}: PyTorch sees no such device on this machine; there is {names} (or auto)")
+    if launch.size() > 1 and wanted == "cuda":
+        if (number := launch.local_rank()) >= torch.cuda.device_count():
+            raise LabError(
+                f"this is process {number + 1} on a machine with {torch.cuda.device_count()} GPUs: "
+                "choose --nproc-per-node accordingly"
+            )
+        torch.cuda.set_device(number)
+        return torch.device("cuda", number)
     return torch.device(wanted)
 
 
