@@ -234,6 +234,18 @@ ten times as large; merges. Change one thing at a time, and write down what you 
 look. On a data-centre GPU, `--preset gpu` takes six layers of width 384, windows of 256 and a
 dropout of 0.2: the sizes with which nanoGPT's README reports 1.4697 after three minutes on an A100.
 
+*Bigger texts.* `make train ARGS="--text DIR"` learns all .txt files of a folder, and a text of any
+size: from 16 MB on, it is encoded in pieces into a file, and your `get_batch` reads from the disk
+only the windows that it draws. Your `build_tokenizer` then sees the first million characters, with
+every other character of the text behind them, and the piece in which the last tenth begins is cut
+by your `split_corpus`.
+
+*More than one device.* `torchrun --nproc-per-node=4 -m lab train ...` starts four processes, one for
+each GPU of the machine (without GPUs, they share its cores). All of them run your loop on the same
+batches; each runs its quarter of a batch through the model, and before your optimizer makes its
+step, the gradients are averaged over the four (`DistributedDataParallel`). The mean of four means
+of equal parts is the mean of the whole, so the history is the one that a single process would have.
+
 *The real thing.* `make gpt2 PROMPT="..."` downloads the smallest GPT-2, pours its 124 million
 weights into your model (`load_gpt2_weights`, exercise 13) and lets your `generate` write. Before
 that it shows, for each token of the prompt, what the model thought likeliest there; and

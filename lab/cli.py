@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab import corpora, runs
+from lab import corpora, runs, texts
 from lab.console import Screen, prepare_streams
 from lab.errors import LabError
 from lab.recipes import PRESETS, REVERSE, SIZES, TRAINING
@@ -164,7 +164,13 @@ runs_option = click.option(
     show_default=True,
     help="What to learn.",
 )
-@click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Learn any text file (UTF-8) instead.")
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    multiple=True,
+    help="Learn any text file (UTF-8) instead, or all .txt files of a folder; may be given several times.",
+)
 @device_option
 @click.option(
     "--preset",
@@ -213,7 +219,7 @@ def train(
     task_name: str,
     exercises: Path,
     reference: bool,
-    text: Path | None,
+    text: tuple[Path, ...],
     corpus: str,
     resume: str | None,
     **options: Any,
@@ -234,7 +240,7 @@ def train(
         task = task_name if "task_name" in named else None
         _report(screen, resume_run(screen, root, resume or None, task, folder, options["device"]))
         return
-    if text is not None and "corpus" in named:
+    if text and "corpus" in named:
         raise LabError("--corpus and --text both name what to learn: give one of them")
     knobs = {*TRAINING, *SIZES, "dtype", "compile", "accumulate"}
     foreign = named & ({"text", "corpus", "preset"} | (knobs - REVERSE.keys())) if task_name == "reverse" else set()
@@ -245,7 +251,7 @@ def train(
     own = {name: options[name] for name in knobs & named}
     plan: Plan[Outcome]
     if task_name == "text":
-        chosen = corpora.from_file(text) if text is not None else corpora.load(corpus)
+        chosen = texts.read(text, screen) if text else corpora.load(corpus)
         from lab.text import TextPlan
 
         plan = TextPlan(chosen, {**PRESETS[options["preset"]], **own})

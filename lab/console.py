@@ -35,8 +35,9 @@ class Screen:
 
     def __init__(self, plain: bool = False, file: TextIO | None = None) -> None:
         quiet = rank() > 0  # of several processes, one speaks
-        color = None if plain else "auto"
-        self.console = Console(file=file, color_system=color, highlight=False, soft_wrap=True, quiet=quiet)
+        self.console = Console(
+            file=file, color_system=None if plain else "auto", highlight=False, soft_wrap=True, quiet=quiet
+        )
         self.animated = self.console.is_terminal and not (self.console.is_dumb_terminal or plain or quiet)
 
     def say(self, text: str = "", style: str = "") -> None:

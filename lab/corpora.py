@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab.download import fetch
 from lab.errors import LabError
@@ -33,6 +34,15 @@ class Corpus:
     def sha256(self) -> str:
         """Of the text as it is trained on, in UTF-8."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def characters(self) -> int:
+        """How many there are."""
+        return len(self.text)
+
+    def origin(self) -> dict[str, Any]:
+        """What else config.json keeps of it."""
+        return {}
 
     @property
     def alphabet(self) -> str:
@@ -85,10 +95,7 @@ def from_file(path: Path) -> Corpus:
     Raises:
         LabError: it is missing, no regular file, empty, binary or not UTF-8.
     """
-    if not path.exists():
-        raise LabError(f"--text {path}: there is no such file")
-    if not path.is_file():
-        raise LabError(f"--text {path}: this is {'a folder' if path.is_dir() else 'not a regular file'}; name a file")
+    require_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -100,14 +107,31 @@ def from_file(path: Path) -> Corpus:
     except UnicodeDecodeError as error:
         # The decoder counts from behind a byte order mark; the user's editor counts from the file's start.
         at = error.start + len(content) - len(error.object)
-        raise LabError(
-            f"--text {path}: byte {at:,} is 0x{content[at]:02x}, which is not UTF-8; "
-            "save the file as UTF-8 first (iconv -f latin1 -t utf-8, if it is Latin-1)"
-        ) from error
+        raise not_utf8(path, at, content[at]) from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise LabError(f"--text {path}: the file is empty; a text to train on needs some thousands of characters")
     return Corpus(path.stem, str(path), text)
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is no file.
+
+    Raises:
+        LabError: it is missing, or something else.
+    """
+    if not path.exists():
+        raise LabError(f"--text {path}: there is no such file")
+    if not path.is_file():
+        raise LabError(f"--text {path}: this is {'a folder' if path.is_dir() else 'not a regular file'}; name a file")
+
+
+def not_utf8(path: Path, at: int, byte: int) -> LabError:
+    """What is said of a byte that is not UTF-8."""
+    return LabError(
+        f"--text {path}: byte {at:,} is 0x{byte:02x}, which is not UTF-8; "
+        "save the file as UTF-8 first (iconv -f latin1 -t utf-8, if it is Latin-1)"
+    )
 
 
 NAMED: dict[str, Callable[[], Corpus]] = {"plays": plays, "docs": docs, "tinyshakespeare": tiny_shakespeare}

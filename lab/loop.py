@@ -38,6 +38,8 @@ def run_training(training: Training, run: Run, screen: Screen) -> None:
         Interrupted: by Ctrl-C or a request to terminate; the state is saved.
         Diverged: the loss is no longer a number; the last good checkpoint is kept.
     """
+    if not training.team.leads:
+        return follow(training)
     levels = training.task.levels()  # not when the user has pressed Ctrl-C and waits: counting takes a while
     told = len(training.history)
     saved = time.monotonic()
@@ -47,6 +49,7 @@ def run_training(training: Training, run: Run, screen: Screen) -> None:
             stop_requests() as requests,
             Meter(screen, training.config.steps, training.step, training.task.tokens_per_step) as meter,
         ):
+            training.team.requests = requests
 
             def tell() -> None:
                 """Show the rows that are new, and keep what led to them."""
@@ -62,8 +65,7 @@ def run_training(training: Training, run: Run, screen: Screen) -> None:
             def after_step(loss: float) -> None:
                 meter.show(training.step, loss)
                 tell()
-                if requests and not training.finished:
-                    raise Interrupted(requests[0], training.step)
+                stop_if_asked(training)
 
             if not training.finished:
                 training.run(after_step)
@@ -74,6 +76,27 @@ def run_training(training: Training, run: Run, screen: Screen) -> None:
         raise
     finally:
         draw(training, run, levels)
+
+
+def follow(training: Training) -> None:
+    """Train beside the process that shows and keeps it.
+
+    Raises:
+        Interrupted, Diverged: when that one does.
+    """
+    with stop_requests() as requests:
+        training.team.requests = requests
+        training.run(lambda _: stop_if_asked(training))
+
+
+def stop_if_asked(training: Training) -> None:
+    """End the training after this step, in all processes, if one of them was asked to.
+
+    Raises:
+        Interrupted: it was.
+    """
+    if training.team.stopping and not training.finished:
+        raise Interrupted((training.team.requests or [signal.SIGTERM])[0], training.step)
 
 
 def in_a_line(text: str, width: int = 100) -> str:

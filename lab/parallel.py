@@ -6,7 +6,8 @@ draw the same batches; rank 0 alone shows something and writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import IO, Any
 
@@ -59,7 +60,10 @@ class Team:
     def leader_first(self) -> Iterator[None]:
         """Let rank 0 do something before the others do it: what it leaves on the disk, they find there."""
         if self.size > 1 and not self.leads:
-            dist.barrier()
+            try:
+                dist.barrier()
+            except RuntimeError as error:  # it has stopped, and said why
+                raise LabError("rank 0 has stopped") from error
         yield
         if self.size > 1 and self.leads:
             dist.barrier()
@@ -115,29 +119,32 @@ class Shared(nn.Module):
     def __init__(self, team: Team, model: nn.Module) -> None:
         super().__init__()
         self.team = team
-        self.parallel = DistributedDataParallel(model, broadcast_buffers=False)
+        self.parallel = DistributedDataParallel(model)
+        self.alone: Callable[..., Any] = model  # the same, without waiting for the others
 
     def __getattr__(self, name: str) -> Any:
         """What the loop asks of its model besides, such as `config`."""
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(super().__getattr__("parallel").module, name)
+            return getattr(super().__getattr__("alone"), name)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Logits (b, T, V) of the share, and the loss of the whole batch."""
         if y is None:
-            logits, _ = self.parallel.module(x)
+            logits, _ = self.alone(x)
             return logits, None
-        size, parts, weight = self.team.size, (x, y), 1 / self.team.size
+        size, weight = self.team.size, 1 / self.team.size
         if len(x) >= size:  # of a smaller batch, each runs the whole
-            parts = tuple(whole.tensor_split(size)[self.team.rank] for whole in parts)
-            weight = len(parts[0]) / len(x)
+            x_share, y_share = (whole.tensor_split(size)[self.team.rank] for whole in (x, y))
+            weight = len(x_share) / len(x)
+        else:
+            x_share, y_share = x, y
         if torch.is_grad_enabled():
             with self.own_chance(x.device):
-                logits, loss = self.parallel(*parts)
+                logits, loss = self.parallel(x_share, y_share)
         else:
-            logits, loss = self.parallel.module(*parts)
+            logits, loss = self.alone(x_share, y_share)
         total = self.team.total(loss * weight)
         scaled = loss * (weight * size)  # the average of these over all processes is the total
         return logits, scaled + (total - scaled).detach()
@@ -162,8 +169,11 @@ def joined(device: torch.device) -> Iterator[Team]:
     if launch.size() == 1:
         yield Team()
         return
+    # When a process is gone, torchrun asks the others to terminate. They notice that it is, and have something to say.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Team(launch.rank(), launch.size())
     finally:
         dist.destroy_process_group()
+        signal.signal(signal.SIGTERM, before)

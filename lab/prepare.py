@@ -8,12 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
+from lab import large
 from lab.corpora import Corpus
 from lab.errors import LabError
+from lab.large import LargeCorpus
 from lab.pieces import Pieces
 from lab.runs import Run
 
 VAL_FRACTION = 0.1
+COUNTED, MEASURED = 4_000_000, 500_000  # tokens of a large text: n-grams are counted in some, losses measured on others
 _BEGINNING = 2000  # characters whose tokens identify a tokenizer
 
 
@@ -26,11 +29,12 @@ class Prepared:
     val_tokens: Tensor
     train_text: str
     val_text: str
+    measured: Tensor  # the tokens of val_text: all that is held out, or the beginning of it
 
     @property
     def tokens_per_character(self) -> float:
         """1 for a tokenizer of characters, less for one that merges; turns a loss per token into one per character."""
-        return len(self.val_tokens) / max(len(self.val_text), 1)
+        return len(self.measured) / max(len(self.val_text), 1)
 
 
 def check_length(corpus: Corpus, context_length: int) -> None:
@@ -40,9 +44,9 @@ def check_length(corpus: Corpus, context_length: int) -> None:
         LabError: the text is too short.
     """
     needed = int((context_length + 2) / VAL_FRACTION)
-    if len(corpus.text) < needed:
+    if corpus.characters < needed:
         raise LabError(
-            f"{corpus.source}: {len(corpus.text):,} characters are too few. {VAL_FRACTION:.0%} of a text is held out, "
+            f"{corpus.source}: {corpus.characters:,} characters are too few. {VAL_FRACTION:.0%} of a text is held out, "
             f"so a context of {context_length:,} needs at least {needed:,}; name a longer text or a smaller --context"
         )
 
@@ -56,15 +60,23 @@ def tokenize(pieces: Pieces, corpus: Corpus, context_length: int, tokenizer: Any
     check_length(corpus, context_length)
     if tokenizer is None:
         tokenizer = pieces.capstone.build_tokenizer(corpus.text)
-    train_tokens, val_tokens = pieces.capstone.split_corpus(corpus.text, tokenizer, VAL_FRACTION)
+    split = pieces.capstone.split_corpus
+    if isinstance(corpus, LargeCorpus):
+        made = large.tokens(corpus, tokenizer, split, VAL_FRACTION)
+        train_tokens, val_tokens = made.open().tensor_split([made.border])  # (N,), (M,)
+    else:
+        train_tokens, val_tokens = split(corpus.text, tokenizer, VAL_FRACTION)
     shortest = min(len(train_tokens), len(val_tokens))
     if shortest < context_length + 1:  # a tokenizer that merges makes fewer tokens than there are characters
         raise LabError(
             f"{corpus.source}: a part of the text has only {shortest:,} tokens, and a context of {context_length:,} "
             f"needs {context_length + 1:,}; name a longer text or a smaller --context"
         )
-    train_text, val_text = (tokenizer.decode(part.tolist()) for part in (train_tokens, val_tokens))
-    return Prepared(tokenizer, train_tokens, val_tokens, train_text, val_text)
+    counted, measured = train_tokens, val_tokens
+    if isinstance(corpus, LargeCorpus):
+        counted, measured = train_tokens[-COUNTED:], val_tokens[:MEASURED]
+    train_text, val_text = (tokenizer.decode(part.tolist()) for part in (counted, measured))
+    return Prepared(tokenizer, train_tokens, val_tokens, train_text, val_text, measured)
 
 
 def corpus_of(run: Run) -> Corpus:
@@ -77,7 +89,7 @@ def corpus_of(run: Run) -> Corpus:
     corpus = Corpus(about["name"], about["source"], run.read("corpus.txt"))
     if corpus.sha256 != about["sha256"]:
         raise LabError(f"{run.folder / 'corpus.txt'} was changed since the run began; train a new run")
-    return corpus
+    return LargeCorpus.reopened(corpus, about) if "files" in about else corpus
 
 
 def remember(tokenizer: Any, corpus: Corpus) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from grader.content.syllabus import Entry
-from lab import runs
+from lab import launch, runs
 from lab.console import Screen
 from lab.devices import choose_device, repeatable
 from lab.errors import LabError
 from lab.files import write_atomically, write_json
 from lab.loop import Interrupted, run_training
 from lab.map.write import write_map
+from lab.parallel import joined
 from lab.pieces import Pieces, open_pieces
 from lab.runs import Run
 from lab.task import Outcome, Plan, Request, Result, Task
@@ -45,14 +46,19 @@ def new_run(
     """
     where = choose_device(device)
     plan.check(where)
+    require_sharing(plan.task)
     if plan.note:
         screen.say(plan.note)
     look = announce_grading(screen, exercises)
-    with open_pieces(exercises, plan.task.exercises, look) as pieces:
-        screen.say(pieces.describe())
-        task = plan.begin(pieces, seed, where)
-        training = Training(task, task.build_model())
-        run = runs.create(root, name, plan.label, describe(task), task.files())
+    with joined(where) as team, ExitStack() as stack:
+        run = Run(root, {})
+        with team.leader_first():
+            pieces = stack.enter_context(open_pieces(exercises, plan.task.exercises, look))
+            screen.say(pieces.describe())
+            task = plan.begin(pieces, seed, where)
+            training = Training(task, task.build_model(), team)
+            if team.leads:
+                run = runs.create(root, name, plan.label, describe(task), task.files())
         return _train(screen, run, task, training)
 
 
@@ -67,16 +73,29 @@ def resume_run(
     run = runs.find(root, name, task_name)
     state = run.load()
     where = choose_device(device)
-    with pieces_of(screen, run, exercises) as pieces:
-        task = task_of(run).reopen(pieces, run, where)
-        training = Training(task, task.build_model())
-        training.restore(state)
+    require_sharing(task_of(run))
+    with joined(where) as team, ExitStack() as stack:
+        with team.leader_first():
+            pieces = stack.enter_context(pieces_of(screen, run, exercises))
+            task = task_of(run).reopen(pieces, run, where)
+            training = Training(task, task.build_model(), team)
+            training.restore(state)
         if training.finished:
             screen.say(f"{run.name} is finished: all {training.step:,} steps are done.")
         else:
             screen.say(f"Going on with {run.name} after step {training.step:,} of {training.config.steps:,}.")
         outcome: Outcome = _train(screen, run, task, training)
         return outcome
+
+
+def require_sharing(task: type[Task[Any]]) -> None:
+    """Refuse several processes where a task can't make use of them.
+
+    Raises:
+        LabError: it can't.
+    """
+    if launch.size() > 1 and not task.shares:
+        raise LabError(f"the task {task.name} trains in one process: start it without torchrun")
 
 
 def show_sample(run: Run, exercises: Path | None, request: Request) -> None:
@@ -151,14 +170,16 @@ def describe(task: Task[Any]) -> dict[str, Any]:
 
 
 def _train(screen: Screen, run: Run, task: Task[Result], training: Training) -> Result:
+    team = training.team
     parameters = sum(parameter.numel() for parameter in training.model.parameters())
     screen.say(
         f"Run {run.name}: {task.introduction()}\n"
         f"{parameters:,} parameters, {training.config.steps:,} steps of {task.tokens_per_step:,} tokens, "
-        f"on {training.device}."
+        f"on {training.device}{f', in {team.size} processes' if team.size > 1 else ''}."
     )
+    name = team.told(run.name)
     try:
-        with repeatable(training.device):
+        with repeatable(training.device), team.watched(name):
             run_training(training, run, screen)
     except Interrupted as stop:
         screen.say(
@@ -172,6 +193,8 @@ def _train(screen: Screen, run: Run, task: Task[Result], training: Training) -> 
             f"Broken off. The last checkpoint is in {runs.shown(run.folder)}: make train RESUME=1 goes on from there."
         )
         raise
+    if not team.leads:
+        sys.exit(0)
     outcome = task.finish(training.model, run)
     write_atomically(run.folder / "sample.txt", outcome.sample)
     write_json(run.folder / "results.json", outcome.results())

@@ -63,6 +63,7 @@ class Task(ABC, Generic[Result]):
 
     name: ClassVar[str]  # as --task spells it, and config.json
     exercises: ClassVar[tuple[str, ...]]  # those that it is made of
+    shares: ClassVar[bool] = False  # whether several processes can each run a part of its batches
     requests: ClassVar[frozenset[str]]  # the fields of a `Request` that mean something to it
 
     def __init__(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from lab.corpora import Corpus
 from lab.devices import require_memory
 from lab.engine import PLAIN, settle
 from lab.errors import LabError
+from lab.large import LargeCorpus
 from lab.pieces import Pieces, with_needs
 from lab.recipes import SIZES, check_heads, memory_needed, model_sizes, train_options
 from lab.runs import Run
@@ -58,6 +60,7 @@ class TextTask(Task[TextOutcome]):
 
     name = "text"
     exercises = with_needs("ex16_capstone")
+    shares = True
     requests = frozenset({"prompt", "seed", "tokens", "temperature", "top_k", "top_p"})
 
     def __init__(
@@ -89,7 +92,8 @@ class TextTask(Task[TextOutcome]):
             "corpus": {
                 "name": self.corpus.name,
                 "source": self.corpus.source,
-                "characters": len(self.corpus.text),
+                "characters": self.corpus.characters,
+                **self.corpus.origin(),
                 "sha256": self.corpus.sha256,
                 "val_fraction": prepare.VAL_FRACTION,
             },
@@ -110,9 +114,8 @@ class TextTask(Task[TextOutcome]):
 
     def introduction(self) -> str:
         """The text, its length and its vocabulary."""
-        return (
-            f"{self.corpus.source}, {len(self.corpus.text):,} characters, {self.tokenizer.vocab_size} different tokens."
-        )
+        corpus = self.corpus
+        return f"{corpus.source}, {corpus.characters:,} characters, {self.tokenizer.vocab_size} different tokens."
 
     def new_model(self) -> nn.Module:
         """The model of exercise 16."""
@@ -126,13 +129,20 @@ class TextTask(Task[TextOutcome]):
 
     @cached_property
     def train_tokens(self) -> Tensor:
-        """(N,) what is learned from, on the device."""
-        return self.prepared.train_tokens.to(self.device)
+        """(N,) what is learned from, on the device; of a text that is too large for memory, on the disk."""
+        tokens = self.prepared.train_tokens
+        return tokens if self.mapped else tokens.to(self.device)
 
     @cached_property
     def val_tokens(self) -> Tensor:
-        """(M,) what is held out, on the device."""
-        return self.prepared.val_tokens.to(self.device)
+        """(M,) what is held out, likewise."""
+        tokens = self.prepared.val_tokens
+        return tokens if self.mapped else tokens.to(self.device)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the tokens stay in their file."""
+        return isinstance(self.corpus, LargeCorpus)
 
     @property
     def tokens_per_step(self) -> int:
@@ -150,7 +160,8 @@ class TextTask(Task[TextOutcome]):
 
     def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
         """The loop of exercise 14: whatever it does besides is done here, too."""
-        self.pieces.training.train(model, self.train_tokens, self.val_tokens, config, on_step, state)
+        with moved(model, self.device) if self.mapped else nullcontext():
+            self.pieces.training.train(model, self.train_tokens, self.val_tokens, config, on_step, state)
 
     def sample(self, model: nn.Module) -> str:
         """What exercise 16's `complete` writes after the end of a paragraph, always from the same seed."""
@@ -172,7 +183,7 @@ class TextTask(Task[TextOutcome]):
 
     def finish(self, model: nn.Module, run: Run) -> TextOutcome:
         """The loss on all of the held-out text, and a text that the model wrote."""
-        loss = full_loss(model, self.prepared.val_tokens) * self.prepared.tokens_per_character
+        loss = full_loss(model, self.prepared.measured) * self.prepared.tokens_per_character
         ids = sampling.encode_prompt(self.tokenizer, "", self.corpus.alphabet)
         model.to("cpu")
         parts = sampling.stream(
@@ -241,6 +252,16 @@ class TextPlan(Plan[TextOutcome]):
         task = TextTask(pieces, self.corpus, tokenizer, sizes, options, device, running)
         _ = task.prepared  # so that a text of too few tokens is refused before a run begins
         return task
+
+
+@contextmanager
+def moved(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Let a model move what it is given to its device, since the batches of a text on the disk are made on the CPU."""
+    handle = model.register_forward_pre_hook(lambda _, given: tuple(tokens.to(device) for tokens in given))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from torch import nn
 
 from lab.engine import Engine
 from lab.errors import LabError
+from lab.parallel import Team
 from lab.task import Task
 
 
@@ -38,9 +39,11 @@ class Training:
     Args:
         task: what is trained, and with which `TrainConfig` of exercise 14.
         model: its model, trained in place, on the device that it is on.
+        team: the processes that train it together.
     """
 
-    def __init__(self, task: Task[Any], model: nn.Module) -> None:
+    def __init__(self, task: Task[Any], model: nn.Module, team: Team | None = None) -> None:
+        self.team = team or Team()
         self.task = task
         self.model = model
         self.engine = Engine(model, **task.running)  # what the loop sees
@@ -101,7 +104,7 @@ class Training:
             self.losses.append(float(loss))
             after_step(loss)
 
-        self.task.train(self.engine, self.config, on_step, self.progress)
+        self.task.train(self.team.shared(self.engine), self.config, on_step, self.progress)
 
     def _lr(self) -> float:
         return float(self.progress.optimizer.param_groups[0]["lr"])
