@@ -180,7 +180,13 @@ def test_what_was_interrupted_goes_on(corpus: LargeCorpus, pieces: Pieces, monke
     noted = json.loads(next(large.WHERE.glob("*.json")).read_text())
     assert 0 < noted["through"] < corpus.size
     calls: list[int] = []
-    monkeypatch.setattr(type(tokenizer), "encode", lambda self, text: calls.append(len(text)) or encode(self, text))
+
+    def counts(self: Any, text: str) -> list[int]:
+        calls.append(len(text))
+        ids: list[int] = encode(self, text)
+        return ids
+
+    monkeypatch.setattr(type(tokenizer), "encode", counts)
     assert torch.equal(tokens(pieces, corpus, tokenizer).open(), whole)
     assert sum(calls[1:]) <= corpus.characters - noted["characters"]
 
@@ -202,7 +208,7 @@ def test_a_text_that_has_changed_or_is_gone_is_refused(corpus: LargeCorpus, piec
 
 
 def test_a_disk_without_room_is_refused(corpus: LargeCorpus, pieces: Pieces, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(LabError, match="room"):
         tokens(pieces, corpus)
 
