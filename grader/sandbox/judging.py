@@ -34,7 +34,7 @@ from grader.workers.here import Checker
 from grader.workers.libraries import libraries
 from grader.workers.serving import serve
 
-COMPARISON_LIMIT = 60.0  # seconds that the judge takes to compare, whatever it was sent
+COMPARISON_LIMIT = 5.0  # seconds of processor time in which the judge compares, whatever it was sent; most take 0.01
 COMPARISON_MEMORY = 2 << 30  # bytes that one comparison may take
 JUDGE_MEMORY = 8 << 30  # bytes of address space that the judge may take on top of what it starts with
 PLOTS = ("matplotlib.pyplot",)  # it needs files at its import: it is there before the sandbox is closed
@@ -135,7 +135,7 @@ class IsolatedJudge(Judge):
 
     def _difference(self, check: Check, got: Any, want: Any, comparison: Comparison) -> Mismatch | None:
         """As everywhere, but not for ever: what was sent may be made to be slow."""
-        with self._patience(COMPARISON_LIMIT), limits.memory_capped(COMPARISON_MEMORY):
+        with self._patience(max(COMPARISON_LIMIT, check.limit / 10)), limits.memory_capped(COMPARISON_MEMORY):
             return super()._difference(check, got, want, comparison)
 
     def run_import(self, limit: float) -> Outcome:

@@ -129,13 +129,37 @@ def endless(got: object, want: object) -> Iterator[str]:
 
 def test_a_comparison_that_does_not_end_is_an_answer_about_that_check(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(judging, "COMPARISON_LIMIT", 0.3)
+    asked: list[float] = []
+
+    @contextmanager
+    def patience(seconds: float) -> Iterator[None]:
+        asked.append(seconds)
+        with interruption(seconds):
+            yield
+
     judge = judging.IsolatedJudge.__new__(judging.IsolatedJudge)
-    judge._patience = interruption
+    judge._patience = patience
     for compare in ("values", "structure", "nothing"):
-        made = check("an example", compare=compare)(lambda ex, rng: None)
+        made = check("an example", compare=compare, limit=1.0)(lambda ex, rng: None)
         made.explanation = endless
-        found = judge.compare(made, freeze({"a": np.zeros(3)}), freeze({"a": np.zeros(3)}))
+        found = judge.compare(made, freeze({"a": np.zeros(3)}), freeze({"a": np.arange(3.0)}))
         assert found == "What your code returned can't be compared with what is expected: TimeoutError."
+    assert asked == [0.3] * 3
+
+
+def test_a_comparison_has_seconds_and_a_longer_one_a_tenth_of_what_its_check_may_take():
+    asked: list[float] = []
+
+    @contextmanager
+    def patience(seconds: float) -> Iterator[None]:
+        asked.append(seconds)
+        yield
+
+    judge = judging.IsolatedJudge.__new__(judging.IsolatedJudge)
+    judge._patience = patience
+    for limit in (1.0, 20.0, 300.0):
+        assert judge.compare(check("an example", limit=limit)(lambda ex, rng: None), 1, 1) is None
+    assert asked == [5.0, 5.0, 30.0]
 
 
 def test_two_observations_are_compared_once(monkeypatch: pytest.MonkeyPatch):
