@@ -24,6 +24,7 @@ KEYS = (
     ("l", "ist"),
     ("s", "olution"),
     ("d", "iff"),
+    ("p", "icture"),
     ("q", "uit"),
 )
 BAR = 30  # columns

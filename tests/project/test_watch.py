@@ -277,6 +277,7 @@ def test_every_key(folder: Folder, terminal: Callable[..., Terminal], tmp_path: 
     screen.press("i", "a check that fails")
     screen.press("d", "softmax: yours and the reference are the same code", BAR)
     screen.press("s", "def softmax", BAR)
+    screen.press("p", "Drawing what your ex01 does", "one row of scores at five temperatures", "ex01_softmax.png", BAR)
     screen.press("n", "ex02 Tokenizers: characters and byte pairs: to do", BAR)
     screen.press("\x1b[A")  # an arrow does nothing
     screen.press("h", "Hint 1 of 3", BAR)

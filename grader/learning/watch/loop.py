@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -216,6 +218,7 @@ class Watch:
             "i": self._inside,
             "s": self._solution,
             "d": self._diff,
+            "p": self._picture,
             "l": self._list,
             "o": self._open,
             "r": self._again,
@@ -347,6 +350,15 @@ class Watch:
             raise GraderError(f"{path} can't be compared: {error}") from None
         for name, code in solutions.reference(entry).items():
             solutions.show_difference(name, mine.get(name), code, self.plain)
+        self.screen.bar()
+
+    def _picture(self) -> None:
+        """Draw what the code does, in a process of its own: `make look`."""
+        entry = self._entry()
+        self.screen.say(f"Drawing what your {entry.label} does ...", style="dim")
+        command = [sys.executable, "-m", "grader", "look", entry.label, "--exercises", str(self.exercises)]
+        with self.keys.paused():
+            subprocess.run([*command, *(["--plain"] if self.plain else [])], check=False)
         self.screen.bar()
 
     def _open(self) -> None:
