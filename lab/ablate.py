@@ -154,9 +154,11 @@ def ablate(
         steps = given.get("steps") or max(1, round(seconds / pace(task)))
         recipe = train_options(pieces.training.TrainConfig(), {**given, "steps": steps}, seed)
         config = pieces.training.TrainConfig(**{**recipe, "eval_every": steps, "eval_batches": 1})
-        screen.say(f"{len(ABLATIONS)} trainings of {steps:,} steps on {corpus.source}.")
+        # What the whole model lacks anyway, such as a second layer, can't be taken away.
+        chosen = [a for a in ABLATIONS if not a.sizes or {**task.sizes, **a.sizes} != task.sizes]
+        screen.say(f"{len(chosen)} trainings of {steps:,} steps on {corpus.source}.")
         try:
-            for ablation in ABLATIONS:
+            for ablation in chosen:
                 started = time.monotonic()
                 losses[ablation.name] = without(task, ablation, config, screen)
                 screen.say(f"{ablation.name:28} {told(losses[ablation.name])}   {clock(time.monotonic() - started)}")

@@ -394,6 +394,9 @@ def gpt2(
 @click.option("--corpus", type=click.Choice(list(corpora.NAMED)), default=corpora.DEFAULT, show_default=True)
 @click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Learn any text file (UTF-8) instead.")
 @click.option(
+    "--preset", type=click.Choice(list(PRESETS)), default="laptop", show_default=True, help="As of the command train."
+)
+@click.option(
     "--seconds",
     type=click.FloatRange(1, 100_000),
     callback=finite,
@@ -413,6 +416,7 @@ def ablate(
     reference: bool,
     corpus: str,
     text: Path | None,
+    preset: str,
     seconds: float,
     steps: int | None,
     device: str,
@@ -424,7 +428,9 @@ def ablate(
     chosen = corpora.from_file(text) if text is not None else corpora.load(corpus)
     from lab.ablate import ablate as run
 
-    given = {} if steps is None else {"steps": steps}
+    given = {name: value for name, value in PRESETS[preset].items() if name != "steps"}
+    if steps is not None:
+        given["steps"] = steps
     folder = None if reference else exercises
     run(Screen(plain), out, chosen, given, seconds=seconds, seed=seed, device=device, exercises=folder)
 
