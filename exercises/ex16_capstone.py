@@ -128,7 +128,7 @@ nats per character of the held-out tenth::
 
 One letter alone says how often each occurs, pairs look at one letter before, and so on. A model
 that is stuck near 3.3 has learned nothing about order; one that is below the triples has learned
-words. Two thousand steps stop short of the five letters: see below for what to try next.
+words. The default recipe stops short of the five letters: see below for what to try next.
 
 *What a loss looks like.* Text drawn from those same counts of the plays, with the loss that they
 have on the held-out tenth (a slash stands for a new line)::

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from lab.console import Screen
-from lab.engine import PLAIN
 from lab.pieces import Pieces
 from lab.runs import Run
 
@@ -58,7 +57,6 @@ class Task(ABC, Generic[Result]):
         pieces: what everything is made of.
         recipe: the fields of exercise 14's `TrainConfig`, as config.json keeps them.
         device: where its batches go.
-        running: how the model is run while it trains, as in lab.engine: `dtype`, `compile` and `accumulate`.
     """
 
     name: ClassVar[str]  # as --task spells it, and config.json
@@ -66,14 +64,7 @@ class Task(ABC, Generic[Result]):
     shares: ClassVar[bool] = False  # whether several processes can each run a part of its batches
     requests: ClassVar[frozenset[str]]  # the fields of a `Request` that mean something to it
 
-    def __init__(
-        self,
-        pieces: Pieces,
-        recipe: Mapping[str, Any],
-        device: torch.device,
-        running: Mapping[str, Any] = PLAIN,
-    ) -> None:
-        self.running = running
+    def __init__(self, pieces: Pieces, recipe: Mapping[str, Any], device: torch.device) -> None:
         self.pieces = pieces
         self.recipe = recipe
         self.device = device
@@ -120,6 +111,10 @@ class Task(ABC, Generic[Result]):
     @abstractmethod
     def tokens_per_step(self) -> int:
         """How many tokens a batch holds."""
+
+    def engine(self, model: nn.Module) -> nn.Module:
+        """What the loop is given to train: the model itself, or something that runs it in another way."""
+        return model
 
     @abstractmethod
     def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:

@@ -17,7 +17,7 @@ from lab.baselines import Baselines
 from lab.console import Screen
 from lab.corpora import Corpus
 from lab.devices import require_memory
-from lab.engine import PLAIN, settle
+from lab.engine import PLAIN, Engine, settle
 from lab.errors import LabError
 from lab.large import LargeCorpus
 from lab.pieces import Pieces, with_needs
@@ -73,7 +73,8 @@ class TextTask(Task[TextOutcome]):
         device: torch.device,
         running: Mapping[str, Any] = PLAIN,
     ) -> None:
-        super().__init__(pieces, recipe, device, running)
+        super().__init__(pieces, recipe, device)
+        self.running = running
         self.corpus = corpus
         self.tokenizer = tokenizer
         self.sizes = sizes
@@ -157,6 +158,10 @@ class TextTask(Task[TextOutcome]):
             config: Any = self.new_model().config
             known = config.context_length
         return int(known)
+
+    def engine(self, model: nn.Module) -> nn.Module:
+        """The model in the precision and the pieces that the user has asked for."""
+        return Engine(model, **self.running)
 
     def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
         """The loop of exercise 14: whatever it does besides is done here, too."""

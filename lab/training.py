@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from lab.engine import Engine
 from lab.errors import LabError
 from lab.parallel import Team
 from lab.task import Task
@@ -46,7 +45,7 @@ class Training:
         self.team = team or Team()
         self.task = task
         self.model = model
-        self.engine = Engine(model, **task.running)  # what the loop sees
+        self.engine = task.engine(model)  # what the loop sees
         self.config = task.config
         self.device = next(model.parameters()).device
         self.progress = task.pieces.training.TrainState()
