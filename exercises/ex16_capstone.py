@@ -254,6 +254,11 @@ loss of your own model. The tokens are made by your `BPETokenizer`: from the 50,
 instead of merges of its own, and inside pieces that are cut as the published code cuts them
 (exercise 2 says why).
 
+`make ablate` trains your model with one piece less at a time (no positions, one head, no residual,
+no warm-up, and so on) and prints what each costs. Give it time: what a piece buys shows only once
+the model has learned to use it. In 500 steps of `--preset tiny` on the plays, the reference without
+positions reached 2.469, and the whole model 2.613. After 1500 steps the whole model was at 2.245.
+
 See it again
 ------------
 - The Illustrated GPT-2 (Jay Alammar), "A Deeper Look Inside": one token's way through the whole
