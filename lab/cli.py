@@ -436,6 +436,33 @@ def ablate(
 
 
 @main.command()
+@click.option("--prompt", default="", metavar="TEXT", help="Say this, print the answer, and end.")
+@click.option("--system", default="", metavar="TEXT", help="What the model is told about its role.")
+@click.option("--look", is_flag=True, help="Show each token with its five likeliest rivals.")
+@click.option(
+    "--tokens", type=click.IntRange(1, 8000), default=400, show_default=True, help="How long an answer may get."
+)
+@choice_options
+@seed_option
+@click.option(
+    "--exercises",
+    type=click.Path(path_type=Path),
+    default=Path("exercises"),
+    show_default=True,
+    metavar="DIR",
+    help="Your files.",
+)
+@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@plain_option
+def chat(exercises: Path, reference: bool, system: str, look: bool, plain: bool, **options: Any) -> None:
+    """Talk with a published model of 135 million parameters that runs in the Llama that you built (exercise 22)."""
+    from lab.chat.show import show
+    from lab.task import Request
+
+    show(None if reference else exercises, Request(**options), system, look, plain)
+
+
+@main.command()
 @device_option
 @click.option(
     "--steps",

@@ -28,6 +28,9 @@ class Pieces:
     training: Exercise
     sampling: Exercise
     capstone: Exercise
+    cache: Exercise
+    rope: Exercise
+    llama: Exercise
 
     def describe(self) -> str:
         """Whose pieces these are, in a sentence."""
@@ -97,4 +100,7 @@ def open_pieces(
             training=assembly.exercise("ex14_training"),
             sampling=assembly.exercise("ex15_sampling"),
             capstone=assembly.exercise("ex16_capstone"),
+            cache=assembly.exercise("ex17_kv_cache"),
+            rope=assembly.exercise("ex18_rope"),
+            llama=assembly.exercise("ex22_llama"),
         )

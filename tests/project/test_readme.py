@@ -51,7 +51,9 @@ def test_every_link_to_a_file_leads_somewhere():
 
 
 def test_every_make_target_that_is_named_exists():
-    makefiles = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "lab.mk", "author.mk"))
+    makefiles = "".join(
+        (ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "lab.mk", "chat.mk", "author.mk")
+    )
     targets = set(re.findall(r"^([a-z0-9 ]+):", makefiles, re.MULTILINE))
     names = {name for names in targets for name in names.split()}
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):

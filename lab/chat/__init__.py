@@ -1,0 +1,1 @@
+"""A published chat model in the Llama that a learner built."""
