@@ -73,9 +73,9 @@ class Template:
 
         self._template = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(source)
 
-    def render(self, messages: Sequence[Message]) -> str:
-        """The text up to where the next answer begins."""
-        return self._template.render(messages=list(messages), add_generation_prompt=True)
+    def render(self, messages: Sequence[Message], answering: bool = True) -> str:
+        """The messages as one text; if `answering`, up to where the next answer begins."""
+        return self._template.render(messages=list(messages), add_generation_prompt=answering)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Conversation:
         self.generator = torch.Generator().manual_seed(seed)
         self.cache: Any = pieces.cache.KVCache()
         self.ids: list[int] = []  # all tokens of the conversation; the cache holds the first of them
-        self.text = ""  # the same as text, as the template writes it
+        self.text = ""  # what they stand for, as the template writes it
         self.stopped = False
 
     def stop(self, *_: object) -> None:
@@ -125,7 +125,7 @@ class Conversation:
         """
         self.messages.append({"role": "user", "content": said})
         whole = self.template.render(self.messages)
-        if not whole.startswith(self.text):
+        if not whole.startswith(self.text):  # a template that writes earlier messages differently later
             self.cache, self.ids, self.text = self.pieces.cache.KVCache(), [], ""
         ids = self.ids + self.words.encode(whole[len(self.text) :])
         if len(ids) >= self.longest:
@@ -133,17 +133,16 @@ class Conversation:
             raise LabError(
                 f"the conversation has {len(ids):,} tokens, and the model reads {self.longest:,}: begin a new one"
             )
-        self.ids, self.text, self.stopped, before = ids, whole, False, len(ids)
+        self.stopped = False
         written: list[int] = []
         shown = ""
-        for _ in range(min(tokens, self.longest - before)):
-            new = torch.tensor([self.ids[self.cache.held(0) :]])  # (1, T): what has not gone through yet
+        for _ in range(min(tokens, self.longest - len(ids))):
+            new = torch.tensor([(ids + written)[self.cache.held(0) :]])  # (1, T): what has not gone through yet
             logits, _ = self.model(new, cache=self.cache)  # (1, T, V)
             probs = self.pieces.sampling.next_token_probs(logits[:, -1], temperature, top_k, top_p)  # (1, V)
             token = int(torch.multinomial(probs, 1, generator=self.generator))
             plain = logits[0, -1].softmax(-1)
             best = plain.topk(min(5, len(plain)))
-            self.ids.append(token)
             if token == self.end:
                 break
             written.append(token)
@@ -155,7 +154,9 @@ class Conversation:
             )
             if self.stopped:
                 break
-        if self.ids[-1] != self.end:
-            self.ids.append(self.end)
-        self.messages.append({"role": "assistant", "content": self.words.decode(written)})
-        self.text += self.words.decode_all(self.ids[before:])
+        content = self.words.decode(written)
+        self.messages.append({"role": "assistant", "content": content})
+        self.text = self.template.render(self.messages, answering=False)
+        rest = self.text[len(whole + content) :] if self.text.startswith(whole + content) else ""
+        self.ids = ids + written + self.words.encode(rest)
+        self.text = self.text if rest else "\0"  # what no text begins with: all is read anew

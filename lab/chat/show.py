@@ -44,7 +44,7 @@ def show(exercises: Path | None, request: Request, system: str, look: bool, plai
         model = build(pieces, card, weights)
         weights.clear()
         count = sum(parameter.numel() for parameter in model.parameters())
-        screen.say(f"SmolLM2-135M-Instruct, {count:,} parameters, in your Llama. {HELP}\n")
+        screen.say(f"SmolLM2-135M-Instruct, {count:,} parameters. {'' if request.prompt else HELP}\n")
         talk = Conversation(pieces, model, card, system, request.seed)
         if request.prompt:
             respond(screen, talk, request.prompt, request, look)
