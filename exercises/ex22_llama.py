@@ -131,10 +131,10 @@ cosine. Held-out loss for three seeds::
     Llama          102528       2.085     2.037     2.316
 
 Lower each time, though one seed of three gains little: a single run proves nothing. At half the
-rate it was 2.421 against 2.161 on seed 0, at twice the rate 2.258 against 2.185. Most of this comes
-from the rotary positions (exercise 18 has them alone). RMSNorm and SwiGLU alone, from so small a
-start in so narrow a model, were behind after 600 steps (exercise 19). Grouped queries are not there
-to lower a loss: they halve what the cache holds.
+rate it was 2.421 against 2.161 on seed 0, at twice the rate 2.258 against 2.185. Which part does
+it? Not RMSNorm and SwiGLU: alone, from so small a start in so narrow a model, they were behind
+after 600 steps (exercise 19). Not the grouped queries, which are not there to lower a loss: they
+halve what the cache holds. The rotary positions are left, which exercise 18 has alone.
 
 From checkpoint to chat
 -----------------------
@@ -150,8 +150,8 @@ name. The sizes have other names there, too::
 
 The tensors are those in the table of `load_llama_weights`. `nn.Linear` is the module that these
 models were trained with, so nothing has to be transposed, and the pairs of the published files are
-halves, as in exercise 18, so nothing has to be reordered. (In files for other programs the pairs may be
-neighbours: that is what `halves_from_interleaved` is for.)
+halves, as in exercise 18, so nothing has to be reordered. (In files for other programs the pairs
+may be neighbours: that is what `halves_from_interleaved` is for.)
 
 `make chat` puts all of it together. It reads a published chat model of 135 million parameters into
 *your* `Llama`, writes with *your* cache and *your* sampling, and talks to you in the terminal. What
@@ -174,11 +174,11 @@ Going deeper
 ------------
 *What is still different in the models of your year?* Mixtures of experts replace the feed-forward
 network by many, of which each token uses a few. Some models normalize queries and keys, or put a
-second norm behind each sublayer; some let only every sixth layer see everything and give the others a
-window; some have biases on the queries. Read a `config.json`, and you will know most of its words.
+second norm behind each sublayer; some let only every sixth layer see everything and give the others
+a window; some have biases on the queries. Read a `config.json`, and you will know most of its words.
 
 *Half precision.* Published weights are mostly bfloat16. `load_llama_weights` copies into the dtype
-that your model has: float32 costs twice the memory and is faster on most CPUs.
+that your model has. float32 costs twice the memory, and many CPUs are faster with it.
 
 *Stretch.* Write `size` as a formula for any config, and find the width at which a Llama of 4 layers
 has as many parameters as your GPT of exercise 16. Then train both for the same number of steps
