@@ -81,9 +81,10 @@ def reset(ex: str, yes: bool) -> None:
 @click.argument("name", required=False)
 @click.option("--diff", is_flag=True, help="Show how yours and the reference differ, piece by piece.")
 @click.option("--lesson", is_flag=True, help="Show the whole file, lesson included.")
+@click.option("--like", metavar="STYLE", help="Another right solution; after a pass, --diff lists them.")
 @click.option("--give-up", is_flag=True, help="Show it although the exercise does not pass; this is written down.")
 @plain_option
-def solution(ex: str, name: str | None, diff: bool, lesson: bool, give_up: bool, plain: bool) -> None:
+def solution(ex: str, name: str | None, diff: bool, lesson: bool, like: str | None, give_up: bool, plain: bool) -> None:
     """The reference's solution of an exercise, or of one NAME in it: after a pass, or when you give up."""
     from grader.content.syllabus import find
     from grader.progress import note
@@ -105,11 +106,17 @@ def solution(ex: str, name: str | None, diff: bool, lesson: bool, give_up: bool,
         solutions.show(solutions.text(entry), plain)
         return
     mine = solutions.learner(entry) if diff else {}
-    for each in [name] if name else pieces:
+    theirs = solutions.other(entry, like) if like else pieces
+    if name is not None and name not in theirs:
+        raise GraderError(f"The solution {like} writes no {name!r} of its own. It has {', '.join(theirs)}.")
+    for each in [name] if name else theirs:
         if diff:
-            solutions.show_difference(each, mine.get(each), pieces[each], plain)
+            whose = f"the solution {like}" if like else "the reference"
+            solutions.show_difference(each, mine.get(each), theirs[each], plain, whose)
         else:
-            solutions.show(pieces[each] + "\n", plain)
+            solutions.show(theirs[each] + "\n", plain)
+    if diff and not like:
+        solutions.show_others(entry, plain)
 
 
 def agreed(question: str) -> bool:

@@ -12,7 +12,7 @@ from grader.content.regions import SOLUTION, without_markers
 from grader.content.stubs import FOLDER
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.files import shown
+from grader.files import ROOT, shown
 from grader.grading import Grading
 from grader.probing.assembly import Source
 from grader.progress import History
@@ -41,6 +41,41 @@ def reference(entry: Entry) -> dict[str, str]:
     """
     whole = bare.pieces(text(entry))
     return {name: whole[name] for name in bare.asked(Source.read(entry.solution, "reference").text)}
+
+
+def others(entry: Entry) -> dict[str, str]:
+    """Other right solutions that this copy of the project has: their names, and how each goes about it."""
+    found = {}
+    for path in sorted((ROOT / "tests" / "variants" / entry.stem).glob("*.py")):
+        docstring = ast.get_docstring(ast.parse(Source.read(path, "reference").text)) or ""
+        found[path.stem] = " ".join(docstring.partition("\n\n")[0].split())
+    return found
+
+
+def other(entry: Entry, name: str) -> dict[str, str]:
+    """The code of every name that a learner writes, as another right solution has it.
+
+    Raises:
+        GraderError: there is no solution of that name.
+    """
+    known = others(entry)
+    if name not in known:
+        has = f"It has {', '.join(known)}." if known else "This copy of the project holds none."
+        raise GraderError(f"{entry.label} has no other solution called {name!r}. {has}")
+    path = ROOT / "tests" / "variants" / entry.stem / f"{name}.py"
+    whole = bare.pieces(Source.read(path, "reference").text)
+    return {each: whole[each] for each in reference(entry) if each in whole}
+
+
+def show_others(entry: Entry, plain: bool = False) -> None:
+    """Print which other right solutions there are, and how to see one."""
+    out, known = Printer(plain), others(entry)
+    if known:
+        out.line("Other right solutions, each in a style of its own:", style="bold")
+        for name, says in known.items():
+            out.block(f"{name}: {says}", 2)
+        first, number = next(iter(known)), entry.label[2:]
+        out.line(f'One of them beside yours: make solution EX={number} ARGS="--diff --like {first}"', style="dim")
 
 
 def learner(entry: Entry) -> dict[str, str]:
@@ -79,16 +114,18 @@ def show(code: str, plain: bool = False) -> None:
         out.line(code)
 
 
-def show_difference(name: str, mine: str | None, theirs: str, plain: bool = False) -> None:
-    """Print how the learner's code of one name and the reference's differ: - is yours, + is the reference's."""
+def show_difference(
+    name: str, mine: str | None, theirs: str, plain: bool = False, whose: str = "the reference"
+) -> None:
+    """Print how the learner's code of one name and another differ: - is yours, + is the other."""
     out = Printer(plain)
     if mine is None:
-        out.line(f"{name}: your file does not define it. The reference's:\n")
+        out.line(f"{name}: your file does not define it. {whose.capitalize()} has:\n")
         show(theirs + "\n", plain)
     elif ast.dump(ast.parse(mine)) == ast.dump(ast.parse(theirs)):
-        out.line(f"{name}: yours and the reference are the same code.\n")
+        out.line(f"{name}: yours and {whose} are the same code.\n")
     else:
-        out.line(f"{name}: lines with - are yours, lines with + the reference's.", style="bold")
+        out.line(f"{name}: lines with - are yours, lines with + are from {whose}.", style="bold")
         for line in list(difflib.unified_diff(mine.splitlines(), theirs.splitlines(), n=3, lineterm=""))[2:]:
             out.line(line, style=STYLES.get(line[:1], ""))
         out.line()

@@ -179,6 +179,36 @@ def test_the_difference_to_ones_own_is_shown_piece_by_piece(copy: Copy):
     assert copy.run("solution", "01", "sotfmax").returncode == 2
 
 
+def test_after_a_pass_there_are_other_right_solutions_to_compare_with(copy: Copy):
+    asked = copy.run("solution", "01", "--like", "one_hot", "--plain")
+    assert asked.returncode == 1
+    assert "def " not in asked.stdout, "nothing before a pass"
+    copy.solve("01")
+    shown = copy.run("solution", "01", "--diff", "--plain").stdout
+    folder = copy.root / "tests" / "variants" / find(["01"])[0].stem
+    for path in folder.glob("*.py"):
+        says = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert f"  {path.stem}: {says.split('.')[0].split(chr(10))[0]}" in shown
+    other = copy.run("solution", "01", "cross_entropy", "--like", "one_hot", "--plain").stdout
+    assert "def cross_entropy(" in other
+    assert other.strip() in (folder / "one_hot.py").read_text()
+    beside = copy.run("solution", "01", "--diff", "--like", "one_hot", "--plain").stdout
+    assert "lines with + are from the solution one_hot." in beside
+    unknown = copy.run("solution", "01", "--like", "nothing")
+    assert unknown.returncode == 2
+    assert "It has guards_and_logaddexp, " in unknown.stderr
+
+
+def test_every_other_solution_says_how_it_goes_about_it():
+    from grader.screens.solution import other, others
+
+    for entry in load():
+        assert len(others(entry)) >= 3, entry.label
+        for name, says in others(entry).items():
+            assert len(says) > 10, (entry.label, name)
+            assert other(entry, name), (entry.label, name)
+
+
 # ---- recall ---------------------------------------------------------------------------------------------------------
 
 

@@ -350,6 +350,7 @@ class Watch:
             raise GraderError(f"{path} can't be compared: {error}") from None
         for name, code in solutions.reference(entry).items():
             solutions.show_difference(name, mine.get(name), code, self.plain)
+        solutions.show_others(entry, self.plain)
         self.screen.bar()
 
     def _picture(self) -> None:
