@@ -123,7 +123,7 @@ def seen(command: list[str], folder: Path, size: tuple[int, int], until: str = "
             break
         parts.append(part)
         if until and until in ESCAPE.sub("", b"".join(parts).decode("utf-8", "replace")):
-            os.write(mine, b"q")
+            process.terminate()
             until = ""
     process.wait()
     return b"".join(parts).decode("utf-8", "replace").replace("\r\n", "\n")
