@@ -61,6 +61,7 @@ MISTAKES = {
     "ex13_gpt": ("self.lm_head(self.final_norm(x))", "self.lm_head(self.final_nrom(x))"),
 }
 ESCAPE = re.compile(r"\x1b\[[\d;]*m")
+TIMED = re.compile(r" graded in \d+\.\d+ s")
 CLEARED = "\x1b[H\x1b[2J"
 
 
@@ -95,6 +96,7 @@ def screens(out: Path) -> None:
         label = stem.partition("_")[0]
         with mistaken(stem) as folder:
             screen = seen(["watch", label[2:]], folder, SMALL, until="[q]").rpartition(CLEARED)[2].rstrip("\n")
+        screen = TIMED.sub("", screen)  # the time of a run that had nothing kept from the last one
         if screen.count("\n") >= SMALL[1]:
             raise SystemExit(f"{label} does not fit on one screen")
         svg(screen, f"make watch EX={label[2:]}", out / f"{label}.svg", SMALL[0])
@@ -134,7 +136,19 @@ def svg(screen: str, title: str, out: Path, width: int) -> None:
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {title}", style="bold"))
     console.print(Text.from_ansi(screen.rstrip("\n")))
-    out.write_text(console.export_svg(title=title, theme=THEME, code_format=FRAME), encoding="utf-8")
+    text = console.export_svg(title=title, theme=THEME, code_format=FRAME)
+    out.write_text(INDENTED.sub(_moved, text), encoding="utf-8")
+
+
+INDENTED = re.compile(r'x="([\d.]+)"( y="[\d.]+") textLength="([\d.]+)"([^>]*>)((?:&#160;)+)')
+CHARACTER = 12.2  # how wide one is, in the units of rich's pictures
+
+
+def _moved(found: re.Match[str]) -> str:
+    """A text without the spaces that it begins with, as far to the right: some programs leave them out."""
+    x, y, length, rest, spaces = found.groups()
+    gap = CHARACTER * spaces.count(";")
+    return f'x="{float(x) + gap:g}"{y} textLength="{float(length) - gap:g}"{rest}'
 
 
 def bird(run: Path, out: Path) -> None:
