@@ -53,12 +53,12 @@ SMALL = (80, 24)  # columns and rows of the smallest terminal that a watch's scr
 MISTAKES = {
     "ex01_softmax": ("exps / np.sum(exps, axis=axis, keepdims=True)", "exps / np.sum(exps, axis=axis)"),
     "ex02_tokenizers": ("range(256, vocab_size)", "range(256, 256 + vocab_size)"),
+    "ex03_embeddings": ("rows = self.weight[ids]", "rows = self.wieght[ids]"),
     "ex05_attention": ("torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=-2)"),
     "ex08_residual_norm": (
         "(centred * centred).sum(dim=-1, keepdim=True) / d_model",
         "centred.var(dim=-1, keepdim=True)",
     ),
-    "ex13_gpt": ("self.lm_head(self.final_norm(x))", "self.lm_head(self.final_nrom(x))"),
 }
 ESCAPE = re.compile(r"\x1b\[[\d;]*m")
 TIMED = re.compile(r" graded in \d+\.\d+ s")
