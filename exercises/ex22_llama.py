@@ -181,8 +181,8 @@ a window; some have biases on the queries. Read a `config.json`, and you will kn
 that your model has. float32 costs twice the memory, and many CPUs are faster with it.
 
 *Stretch.* Write `size` as a formula for any config, and find the width at which a Llama of 4 layers
-has as many parameters as your GPT of exercise 16. Then train both for the same number of steps
-(`make train MODEL=llama`).
+has as many parameters as your GPT of exercise 16. Then train both for the same number of steps:
+`train` of exercise 14 takes either.
 
 See it again
 ------------
