@@ -258,7 +258,8 @@ def on_meta(call: Callable[[str], Any]) -> dict[str, Any]:
             undirected = None
     try:
         result = call("meta")
-        return {"result": result, "strays": bool(_devices(result) - {"meta"})}
+        strays = bool(_devices(result) - {"meta"})  # which hold what happened to be in memory
+        return {"result": _each_tensor(result, lambda tensor: tensor.to("meta")), "strays": strays}
     except Exception as error:  # of the value that is missing, PyTorch and NumPy say so in their own ways
         mixed = any(words in str(error) for words in ("same device", "expected device"))
     moved = _each_tensor(here, lambda tensor: tensor.to("meta"))

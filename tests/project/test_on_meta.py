@@ -66,7 +66,9 @@ def test_code_that_follows_its_inputs_has_no_strays_also_if_it_looks_at_values(f
 )
 def test_a_tensor_that_nobody_gave_a_device_is_a_stray(function):
     x = torch.ones(3, 4)
-    assert on_meta(lambda device: {"out": function(x.to(device))})["strays"]
+    seen = on_meta(lambda device: {"out": function(x.to(device))})
+    assert seen["strays"]
+    assert seen["result"]["out"].device.type == "meta", "with the numbers of a memory that nobody has written to"
 
 
 def test_what_fails_anywhere_is_raised():
