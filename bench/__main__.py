@@ -17,6 +17,7 @@ BENCHMARKS = {  # by name: the module that measures it, which is imported when i
     "train-step": "train_step",
     "recipe": "recipe",
     "flash": "flash",
+    "speedrun": "speedrun",
     "cold-test": "cold_test",
     "watch-latency": "watch_latency",
     "grade-throughput": "grade_throughput",

@@ -186,10 +186,10 @@ Read it as a list of what today's models changed, each with a reason:
 
 *Be honest with yourself.* Every choice on the same numbers fits them a little, and a recipe that is
 tuned looks good beside one that is not. Ours stands on what is known of such races, and on dozens
-of runs; nobody tuned the laptop's. So the last word is on text and seeds that had no say, and the
-fair rival is a plain recipe that was tuned as long (the second row of the benchmark). A loss that
-is reached in seconds is also not the loss that is best in the end: with a hundred times the time, a
-larger model wins.
+of runs; nobody tuned the laptop's. So the last word is on text and seeds that had no say, and a
+fairer rival than the laptop's is a plain recipe with fewer layers and a larger rate (the second row
+of the benchmark). A loss that is reached in seconds is also not the loss that is best in the end:
+with a hundred times the time, a larger model wins.
 
 What to build
 -------------
