@@ -97,7 +97,7 @@ class Report:
         self.out.line(Text("; bonus: ").join(map(_count, filter(None, (course, bonus)))))
         passing = {exercise.stem for exercise in result.exercises if exercise.status == "pass"}
         released = manifest()
-        open_ones = [exercise for exercise in (*course, *bonus) if exercise.status not in ("pass", "blocked")]
+        open_ones = self._in_turn(result.exercises)
         if passing >= {entry.stem for entry in self.entries.values() if not entry.bonus}:
             everything = passing == self.entries.keys()
             if released is None or released.whole:
@@ -110,6 +110,21 @@ class Report:
         elif then is not None:
             path = shown(str(self.exercises / then.stub.name))
             self.out.line(Text(f"Next: {then.label} {then.title}, ").append_text(self.out.place(path)))
+
+    def _in_turn(self, results: Sequence[ExerciseResult]) -> list[ExerciseResult]:
+        """What does not pass, in the order in which `make progress` names it, too.
+
+        What was begun, then what comes after the last pass, then what was skipped; a bonus that was not begun is last.
+        """
+        last = max((place for place, one in enumerate(results) if one.status == "pass"), default=-1)
+
+        def turn(numbered: tuple[int, ExerciseResult]) -> tuple[bool, bool, bool]:
+            place, one = numbered
+            begun = one.status != "todo" or one.points > 0
+            return (not begun, not begun and self.entries[one.stem].bonus, not begun and place < last)
+
+        waiting = [(place, one) for place, one in enumerate(results) if one.status not in ("pass", "blocked")]
+        return [one for _, one in sorted(waiting, key=turn)]
 
     def _next(self, entry: Entry, result: ExerciseResult) -> None:
         path = shown(str(self.exercises / entry.stub.name))

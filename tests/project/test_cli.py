@@ -25,7 +25,7 @@ SCHEMA = json.loads(SCHEMA_FILE.read_text())
 def test_untouched_stubs_exit_0_and_say_where_to_begin(folder: Folder):
     done = run("test", "--exercises", folder.path)
     assert done.returncode == 0
-    assert f"0 of {len(load())} exercises" in done.stdout
+    assert f"0 of {len([entry for entry in load() if not entry.bonus])} exercises" in done.stdout
     assert "Begin with" in done.stdout
     assert load()[0].stub.name in done.stdout
 
@@ -191,6 +191,15 @@ def test_the_project_is_found_from_anywhere_inside_it(tmp_path: Path, monkeypatc
     assert own_exercises() == Path("exercises")
     monkeypatch.chdir(tmp_path)  # elsewhere it is a folder beside
     assert own_exercises() == Path("exercises")
+
+
+def test_what_to_begin_with_is_what_progress_names(folder: Folder):
+    folder.solve("01")
+    begin = run("test", "00-02", "--exercises", folder.path).stdout.splitlines()[-1]
+    assert re.search(r"Begin with .*ex02_tokenizers\.py", begin), "after the last pass, and then what was skipped"
+    folder.write("00", folder.solve("00").read_text().replace("np.tanh(", "np.sin("))
+    go_on = run("test", "00-02", "--exercises", folder.path).stdout.splitlines()[-1]
+    assert re.search(r"Go on with .*ex00_rnn\.py", go_on), "what was begun comes first"
 
 
 def test_the_list_says_about_how_long_each_exercise_takes_and_how_steep_it_is():
