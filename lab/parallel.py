@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from typing import IO, Any
 
 import torch
@@ -18,6 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lab import launch
 from lab.errors import LabError
+
+PATIENCE = timedelta(hours=12)  # the others wait while rank 0 tokenizes a large text
 
 
 class Lost(LabError):
@@ -171,7 +174,7 @@ def joined(device: torch.device) -> Iterator[Team]:
         return
     # When a process is gone, torchrun asks the others to terminate. They notice that it is, and have something to say.
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Team(launch.rank(), launch.size())
     finally:

@@ -30,8 +30,8 @@ class Run:
     sample.txt     something that it wrote
     map.html       the model, to look into
 
-    and what its task keeps: corpus.txt, the text; held-out.txt, the words that are not trained on, and attention.png,
-    where the model looked.
+    and what its task keeps: corpus.txt, the text (of a large one, the beginning); held-out.txt, the words that are not
+    trained on, and attention.png, where the model looked.
     """
 
     folder: Path
