@@ -399,6 +399,9 @@ def test_too_long(ex: Exercise, rng: Random):
     with torch.no_grad():
         model(fits, cache=cache)
         refused.append(raised(lambda: model(rng.ids(11, 1, 7), cache=cache), mentions=[13]))
+        single, its_cache = small(ex, rng, n_layers=1), empty_cache(ex)
+        single(fits, cache=its_cache)
+        refused.append(raised(lambda: single(rng.ids(11, 1, 4), cache=its_cache), mentions=[10]))
         held = [cache.held(layer) for layer in range(2)]
         return {"refused": refused, "held": held, "filled up": model(rng.ids(11, 1, 3), cache=cache)[0].shape[1]}
 
