@@ -101,5 +101,6 @@ doctor: ## | what this machine lacks, and how to mend it
 clean:
 	rm -rf $(VENV) .stubformer .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
-# What not every copy of the project has: lab.mk comes with the capstone, chat.mk with the Llama, author.mk with the whole project.
--include lab.mk chat.mk author.mk
+# Not every copy has these: lab.mk comes with the capstone, chat.mk with the Llama, race.mk with the speedrun, author.mk
+# with the whole project.
+-include lab.mk chat.mk race.mk author.mk

@@ -436,6 +436,36 @@ def ablate(
 
 
 @main.command()
+@click.option(
+    "--exercises",
+    type=click.Path(path_type=Path),
+    default=Path("exercises"),
+    show_default=True,
+    metavar="DIR",
+    help="Your files.",
+)
+@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Race on any text file (UTF-8) instead.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="How many runs; 3 for an official entry."
+)
+@seed_option
+@plain_option
+@runs_option
+def speedrun(
+    exercises: Path, reference: bool, text: Path | None, seeds: int, seed: int, plain: bool, root: Path
+) -> None:
+    """Race your recipe of exercise 23 against the plain one: CPU seconds until its loss on Tiny Shakespeare.
+
+    Without --text the text is downloaded, once; where it can't be had, the embedded plays take its place.
+    """
+    chosen = corpora.from_file(text) if text is not None else None
+    from lab.speedrun import speedrun as run
+
+    run(Screen(plain), root, chosen, range(seed, seed + seeds), None if reference else exercises)
+
+
+@main.command()
 @click.option("--prompt", default="", metavar="TEXT", help="Say this, print the answer, and end.")
 @click.option("--system", default="", metavar="TEXT", help="What the model is told about its role.")
 @click.option("--look", is_flag=True, help="Show each token with its five likeliest rivals.")

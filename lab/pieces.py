@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.grading import assemble
 from grader.judging.reference import reference_assembly
-from grader.probing.assembly import Exercise
+from grader.probing.assembly import Exercise, Source
 from lab.errors import LabError
 
 
@@ -31,6 +31,8 @@ class Pieces:
     cache: Exercise
     rope: Exercise
     llama: Exercise
+    race: Exercise
+    sources: Mapping[str, Source]  # all of them, by stem
 
     def describe(self) -> str:
         """Whose pieces these are, in a sentence."""
@@ -103,4 +105,6 @@ def open_pieces(
             cache=assembly.exercise("ex17_kv_cache"),
             rope=assembly.exercise("ex18_rope"),
             llama=assembly.exercise("ex22_llama"),
+            race=assembly.exercise("ex23_muon"),
+            sources=assembly.sources,
         )
