@@ -25,11 +25,11 @@ The intuition
 -------------
 Attention decides *which* tokens meet, and hands each of them an average of values. An average is
 linear: for given attention weights, the output is linear in the values, and what a token receives
-is a weighted sum, whatever it was that it received. It can gather "a thing" and "filled", but "only
-if both of them" is no weighted sum. For that, something has to bend. A function that bends is
-called a *nonlinearity*, or *activation*. (Attention has one as well, the softmax, but it works on
-the scores: it decides from where a token gets something, not what it makes of it.) So the two take
-turns: with attention a token gathers, with the feed-forward network it digests.
+is a weighted sum, whatever the values hold. It can gather "a thing" and "filled", but "only if both
+of them" is not a weighted sum. For that, something has to bend. A function that bends is called a
+*nonlinearity*, or *activation*. (Attention has one as well, the softmax, but it works on the
+scores: it decides where a token gets something from, not what the token makes of it.) So the two
+take turns: with attention a token gathers, with the feed-forward network it digests.
 
 A second angle: read `up` as F questions and `down` as F answers. Row j of `up.weight` is a pattern.
 The activation says how strongly the token shows it. Column j of `down.weight` is what is then added
@@ -45,18 +45,21 @@ The mathematics
 
     x (..., D)    W_up (D, F)    W_down (F, D)         F = 4 D unless told otherwise
 
+(`nn.Linear` stores each matrix transposed: `up.weight` is (F, D), `down.weight` is (D, F).)
+
 *Why bend at all?* Without an activation, x W_up W_down is x times one (D, D) matrix. Two matrices
 would do the work of one, and F would buy nothing.
 
 *Why widen?* The bend throws information away: whatever is negative comes out of a ReLU as zero. In
 a wide space enough is left, and F sets how many patterns can be known. The paper took F = 4 D, and
-many models since have done the same. It makes this network the larger part of a block: 2 D F = 8
-D^2 parameters, against 4 D^2 in the four projections of attention. Two thirds of a block are here.
+many models since have done the same. It makes this network the larger part of a block (one
+attention and one feed-forward network): 2 D F = 8 D^2 parameters, against 4 D^2 in the four
+projections of attention. Two thirds of a block are here.
 
-*Why GELU and not ReLU?* ReLU has slope 0 for every negative input. A unit that is negative for all
-tokens gets no gradient and never comes back. GELU is smooth and lets a little through just below
-zero. Let Z be a standard normal variable. Then x is multiplied by the probability that Z stays
-below it::
+*Why GELU and not ReLU?* ReLU has slope 0 for every negative input. A unit (one of the F numbers)
+that is negative for all tokens gets no gradient and may never come back. GELU is smooth and lets a
+little through just below zero. Let Z be a standard normal variable. Then x is multiplied by the
+probability that Z stays below it::
 
     GELU(x) = x P(Z <= x) = x (1 + erf(x / sqrt(2))) / 2           (Hendrycks & Gimpel 2016)
 
@@ -65,8 +68,8 @@ people used a close approximation, and GPT-2 was trained with it::
 
     GELU(x) ~ x (1 + tanh(u)) / 2      with u = sqrt(2/pi) (x + 0.044715 x^3)
 
-Whoever loads GPT-2's parameters must bend in the same way. A remark that saves work: (1 + tanh(u))
-/ 2 is the logistic function of 2u, so this is x * sigmoid(2u), "x, gated by itself".
+Whoever loads GPT-2's parameters must use the same form. It can be shortened: (1 + tanh(u)) / 2 is
+the logistic function of 2u, so this is x * sigmoid(2u), "x, gated by itself".
 
 By hand
 -------
@@ -89,8 +92,8 @@ The approximation is off in the fourth digit:
 >>> [round(value, 4) for value in gelu(x, approximate="tanh").tolist()]
 [-0.1588, 0.0, 0.8412, 2.9964]
 
-A network of one feature that you can follow with a pencil. `up` makes 2 and -2 of 1, ReLU keeps the
-2 and makes 0 of the -2, `down` takes half of the first, seven times the second, and adds 3:
+A network of one feature that you can follow with a pencil. `up` turns 1 into 2 and -2, ReLU keeps
+the 2 and turns the -2 into 0, `down` takes half of the first, seven times the second, and adds 3:
 
 >>> network = FeedForward(1, d_ff=2, activation="relu")
 >>> with torch.no_grad():
@@ -101,7 +104,7 @@ A network of one feature that you can follow with a pencil. `up` makes 2 and -2 
 >>> network(torch.tensor([[1.0]])).tolist()
 [[4.0]]
 
-"Only if both": an *and* of two features that are 0 or 1 takes one unit, which no linear map can do:
+"Only if both": an *and* of two features that are 0 or 1 takes one unit; no linear map can do it:
 
 >>> both = FeedForward(2, d_ff=1, activation="relu")
 >>> with torch.no_grad():

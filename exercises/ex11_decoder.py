@@ -51,7 +51,8 @@ target's stream, which has T rows.
 Two ways to get it wrong show what the roles mean. Without a key, `MultiHeadAttention` attends to
 its query: the decoder reads its own words twice and the source never. It will still write fluent
 sentences, which have nothing to do with the original. With keys from the memory and values from the
-target, it finds the right word of the source and gets something of its own back.
+target (which takes T = S), it finds the right word of the source and gets something of its own
+back.
 
 *Why a causal mask, if the future is not there anyway?* When the decoder is used, it isn't: the next
 word does not exist yet. In training it is. The translation is known, so instead of feeding one
@@ -75,7 +76,7 @@ The mathematics
     h2  = h1 + drop(Attention(n, m, m; memory_mask)),  n = norm2(h1)
     out = h2 + drop(FFN(norm3(h2))),  and one more norm after the last layer
 
-    scores of the cross-attention  (B, H, T, S) = q (B, H, T, d) times k (B, H, S, d), transposed
+    scores of the cross-attention: q (B, H, T, d), k (B, H, S, d), q k^T / sqrt(d) (B, H, T, S)
 
 *Which memory?* What the encoder's *last* layer returned, and every layer of the decoder reads the
 same one. Layer 3 of the decoder does not read layer 3 of the encoder: all layers get the best
@@ -280,7 +281,7 @@ class Decoder(nn.Module):
         layers: an `nn.ModuleList` of N `DecoderLayer`s, each with parameters of its own.
         norm: in pre-norm the `LayerNorm` at the end of the stack; in post-norm None.
 
-    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, section 3.1 (the final norm).
+    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, section 3.3 (the final norm).
     """
 
     def __init__(

@@ -14,10 +14,10 @@ queries, columns are keys, `x` is True ("may attend") and `.` is False::
       q3  x   x   x   x        (a sequence of length 2)    q3  x   x   .   .
 
     the same for every          the same for every query   one for each sequence; the axis of
-    sequence in the batch       of its sequence            size 1 is there for the heads
+    sequence in the batch       of its sequence            size 1 is for the heads (exercise 7)
 
-The causal mask takes the future away (everything right of the diagonal), the padding mask takes
-whole columns. What is hidden is always a *key*. The mask then takes part in the softmax::
+The causal mask takes away the future (everything right of the diagonal), the padding mask whole
+columns. What is hidden is always a *key*. The mask then takes part in the softmax::
 
         scores (..., T_q, T_k)   --.
                                     +--> masked_softmax --> weights (..., T_q, T_k)
@@ -64,30 +64,30 @@ gradient. Three other ideas come to mind, and each of them fails:
   new sum fixes that on paper. In floating point a large hidden score has by then pressed all
   others down to 0, and there is nothing left to divide.
 - *Add a large negative number, such as -1e9.* That works as long as no score comes near it, but it
-  is a guess. float16 ends at 65504 and has no -1e9. And a key with the score -2e9 that may be seen
-  loses against a hidden one. (The lowest number of the dtype is such a guess, too: a visible score
-  can be that low.)
+  is a guess. float16, a 16-bit format, ends at 65504 and has no -1e9. And a key with the score -2e9
+  that may be seen loses against a hidden one, whose score is now about -1e9. (The lowest number of
+  the dtype is such a guess, too: a visible score can be that low.)
 
 *The row that may see nothing.* With M empty there is no such thing as "shares that add up to one".
 It does happen: a source sentence of length 0, sequences padded on the left (where the first queries
 have nothing but padding before them), a batch filled up with empty rows. The formula with -inf then
-computes -inf minus its maximum, -inf - (-inf), which is NaN ("not a number"). With -1e9 it is
-worse, for nothing looks wrong: the hidden keys share the whole 1 among themselves, and the query
-reads what it was not to see. We want zeros: who may look at nothing receives nothing.
+computes -inf minus the maximum of the row, -inf - (-inf), which is NaN ("not a number"). With -1e9
+it is worse, for nothing looks wrong: the hidden keys share the whole 1 among themselves, and the
+query reads what it was not to see. We want zeros: who may look at nothing receives nothing.
 
 *A side note, for when your gradients are NaN.* A clean result is not enough. Suppose you let the
-NaN arise and put a 0 in its place afterwards, with `torch.where` or `nan_to_num`. The way back is
-another matter. The gradient of the softmax is::
+NaN arise and put a 0 in its place afterwards, with `torch.where` or `nan_to_num`. That mends the
+forward pass, but not the backward pass. The gradient of the softmax is::
 
     ds_j = w_j * (g_j - sum over i of g_i w_i)         g: the gradient that comes in
 
-The replacement makes g zero, but w is the NaN that the softmax kept, and NaN * 0 is NaN. Whether it
-gets any further depends on what comes before the softmax: an addition passes it on to the scores;
-`masked_fill` happens to stop it, because it passes no gradient to the places that it filled. One
-row that gets through is enough: the NaN runs into the projections, the optimizer's next step writes
-it into all the parameters, and from there on every loss is NaN. So do not rely on a later line to
-catch a NaN; make sure that none arises, not even in a place whose result is thrown away. Give such
-a row something harmless to compute with.
+The replacement makes g zero, but w is the NaN that the softmax kept for its backward pass, and NaN
+times 0 is NaN. Whether it gets any further depends on what comes before the softmax: an addition
+passes it on to the scores; `masked_fill` happens to stop it, because it passes no gradient to the
+places that it filled. One row that gets through is enough: the NaN runs into the projections, the
+optimizer's next step writes it into their parameters, and from there on every loss is NaN. So do
+not rely on a later line to catch a NaN; make sure that none arises, not even in a place whose
+result is thrown away. Give such a row something harmless to compute with.
 
 By hand
 -------
@@ -118,8 +118,9 @@ tensor([[1.0000, 0.0000, 0.0000],
         [0.5000, 0.5000, 0.0000],
         [0.3333, 0.3333, 0.3333]])
 
-Scores whose exponentials are 1, 2 and 5, the last one hidden. Right is 1/3, 2/3, 0. Multiplying the
-scores by the mask gives 1/4, 2/4, 1/4. Multiplying the weights gives 1/8, 2/8, 0, and a sum of 3/8:
+Scores whose exponentials are 1, 2 and 5, the last one hidden. The right weights are 1/3, 2/3, 0.
+Multiplying the scores by the mask gives 1/4, 2/4, 1/4. Multiplying the weights gives 1/8, 2/8, 0,
+and a sum of 3/8:
 
 >>> scores, mask = torch.tensor([1.0, 2.0, 5.0]).log(), torch.tensor([True, True, False])
 >>> masked_softmax(scores, mask)
@@ -181,7 +182,7 @@ See it again
   mathematical trick in self-attention: averages of what came before, with a triangle of ones
 - The Annotated Transformer (Rush et al.), "Batches and Masking"
 - Attention Is All You Need (Vaswani et al. 2017), section 3.2.3, the third of its points: why the
-  decoder may not look ahead, and that minus infinity in front of the softmax sees to it"""
+  decoder may not look ahead, and how minus infinity before the softmax prevents it"""
 
 from __future__ import annotations
 

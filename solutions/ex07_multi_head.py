@@ -25,17 +25,18 @@ The intuition
 -------------
 A softmax makes one average. Take the word "was" in "The dog that chased the cats was tired". It has
 two questions at once. *Who was it?* The dog; the cats stand nearer, but "was" is singular. *What
-came just before?* "Cats", the end of an aside that can be left out. A single head has one whole to
+came just before?* "Cats", the end of a clause that can be left out. A single head has one whole to
 share out: half a look at the dog, half a look at the cats. What comes back is one vector, the
 mixture of both, and a mixture can't be taken apart again: 15 may be the average of 10 and 20, or of
 15 and 15. With two heads, one looks at the dog and the other at the cats. Both answers arrive, each
 in columns of its own.
 
 So every head gets its own queries, keys and values: its own question, asked in its own space. What
-the heads of trained models look at has been studied (Clark et al. 2019). Some attend to the token
-just before, some from a verb to its object, some to what followed the same word the last time.
-Nobody told them to. They start out different, because their parameters are drawn at random, and
-training gives each of them its own work.
+the heads of trained models look at has been studied. In some, each token attends to the one just
+before; in some, an object attends to its verb (Clark et al. 2019); in some, a word attends to what
+followed the same word the last time (Olsson et al. 2022). Nobody told them to. They start out
+different, because their parameters are drawn at random, and training can give each of them work of
+its own.
 
 The mathematics
 ---------------
@@ -49,11 +50,11 @@ The mathematics
 *Why one matrix instead of H small ones?* Put the H matrices W_Q[h] of shape (D, d) side by side,
 and you have one of shape (D, D). One large product does the work of H small ones, and is faster.
 The columns h*d to (h+1)*d - 1 of its result are what head h would have computed alone. The heads
-are slices of one matrix. Hence `q_proj` is a plain `nn.Linear(D, D)`, and `split_heads` finds the
-slices.
+are slices of one matrix. Hence `q_proj` is a plain `nn.Linear(D, D)`, which holds one matrix and
+one bias, and `split_heads` finds the slices.
 
 *Why d = D/H?* Then H heads of width d cost what one head of width D costs. There are four
-projections with D^2 weights and D biases, 4 D^2 + 4 D parameters in all, whatever H is. The
+projections, each with D^2 weights and D biases: 4 D^2 + 4 D parameters in all, whatever H is. The
 multiplications for the scores do not depend on H either: H times T^2 d is T^2 D. Only the number of
 attention weights grows, H T^2. The price is width: in one head a query and a key meet in d numbers,
 so it can tell apart only what fits into d dimensions. H heads ask H simpler questions.
@@ -61,28 +62,28 @@ so it can tell apart only what fits into d dimensions. H heads ask H simpler que
 *Why divide by sqrt(d)?* The argument of exercise 5 was about the number of products in one score.
 Within a head a score sums d of them, not D.
 
-*Why another projection at the end?* After merging, head h has written to the columns h*d to (h+1)*d
-- 1 and nowhere else. `out_proj` lets each head contribute to all D columns: with W_O[h] the d rows
-of W_O that belong to head h, it is the sum over h of head_h W_O[h].
+*Why another projection at the end?* After merging, head h has written to its own d columns and
+nowhere else. `out_proj` lets each head contribute to all D columns: with W_O[h] the d rows of W_O
+that belong to head h, the result is the sum over h of head_h W_O[h], plus the bias.
 
 *Why split, then transpose?* Attention works on the last two axes, and everything in front of them
 is just "many at once". To make the heads such a front axis, cut the last axis in two, (B, T, D) to
-(B, T, H, d), and let T and H change places. There is a shortcut that reshapes to (B, H, T, d) at
-once. It has the right shape and the wrong content: it cuts the *tokens* into groups, and each head
-sees only some of them. It is worth knowing about. Nothing crashes, and merging by the same shortcut
-puts everything back where it was.
+(B, T, H, d), and swap T and H. There is a shortcut that reshapes to (B, H, T, d) at once. It has
+the right shape and the wrong content: it cuts the *tokens* into groups, and each head sees only
+some of them. It is worth knowing about. Nothing crashes, and merging by the same shortcut puts
+everything back where it was.
 
 *Self and cross.* When queries, keys and values are made from the same sequence, it is
 self-attention. In a translation the decoder asks and the encoder's result answers: `key` and
 `value` come from another sequence, T_k is not T_q, and it is cross-attention. The code is the same.
 
-*Dropout* keeps a network from overfitting, that is, from learning its training data by heart: in
-training, numbers are set to zero at random. Here it acts on the attention weights, after the
-softmax. Each weight is set to zero with probability p, and the others are divided by 1 - p, so that
-the average stays. So a head can't rely on one single key being there. A row no longer sums to one;
-what is returned for people to look at are the weights as they were before. (The paper's section 5.4
-speaks of other places: the outputs of the sublayers, in exercise 8, and the embeddings. Dropout on
-the attention weights came with the code of the time and has stayed.)
+*Dropout* helps to keep a network from overfitting, that is, from learning its training data by
+heart: in training, numbers are set to zero at random. Here it acts on the attention weights, after
+the softmax. Each weight is set to zero with probability p, and the others are divided by 1 - p, so
+that the average stays the same. So a head can't rely on one single key being there. A row no longer
+sums to one; what is returned for people to look at are the weights as they were before. (The
+paper's section 5.4 speaks of other places: the outputs of the sublayers, in exercise 8, and the
+embeddings. Dropout on the attention weights came with the code of the time and has stayed.)
 
 By hand
 -------
@@ -93,7 +94,7 @@ Two tokens, D = 6, three heads. Token 0 holds 0 to 5, token 1 holds 6 to 11:
 [[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]]
 
 Head 0 has columns 0 and 1 of both tokens. The shortcut gives it four numbers too, but both rows of
-head 0 are from token 0, and head 2 sees nothing of it:
+head 0 are from token 0, and head 2 sees nothing of token 0:
 
 >>> x.reshape(1, 3, 2, 2)[0].tolist()
 [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]]
@@ -137,7 +138,7 @@ What to build
 In step 2 you need the weights before the values are mixed, because the dropout comes in between.
 `scaled_dot_product_attention` of exercise 5 returns a finished mixture, so write its formula out
 once more, and let `masked_softmax` of exercise 6 take care of the mask: with it, a query that may
-look at nothing gets zeros, and no NaN can arise in a model that is built on this layer.
+look at nothing gets zeros, and no mask can put a NaN into a model that is built on this layer.
 
 Off limits: `nn.MultiheadAttention`, `F.scaled_dot_product_attention` and what lies beneath them.
 `nn.Linear` and `nn.Dropout` are given.
@@ -151,7 +152,8 @@ See it again
   self-attention; The Annotated Transformer (Rush et al.), `MultiHeadedAttention`
 - Attention Is All You Need (Vaswani et al. 2017), section 3.2.2, and the attention visualizations
   on its last pages
-- What Does BERT Look At? (Clark et al. 2019), section 4: what single heads attend to
+- What Does BERT Look At? (Clark et al. 2019), sections 3.1 and 4: what single heads attend to;
+  In-context Learning and Induction Heads (Olsson et al. 2022)
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 The picture
 -----------
-A transformer is a stack of *sublayers*: attention, a feed-forward network, attention, and so on.
-The same frame stands around each of them: a path that carries the input on unchanged, and a
-normalization. There are two ways to put it together::
+A transformer is a stack of *sublayers*: attention, a feed-forward network (exercise 9), attention,
+and so on. The same frame stands around each of them: a path that carries the input on unchanged,
+and a normalization. There are two ways to put it together::
 
         pre-norm (GPT-2 and later)                post-norm (the original of 2017)
 
@@ -35,10 +35,9 @@ worse, and on the *training* data too. So it is not overfitting (which means tha
 its training data by heart and fails on new data); it can no longer be trained. In He et al. 2015,
 figure 1, the training error is higher with 56 plain layers than with 20. This is the *degradation
 problem*, and it is odd: the deeper network could copy the shallower one and let its further layers
-do nothing. But a layer that computes everything anew finds it hard to do nothing. It has to hit
-upon the identity among all matrices. So let it compute only what is to be *added* to x. To do
-nothing is now to output zero, the easiest thing there is, and a layer has to learn only what to
-change.
+do nothing. But a layer that computes everything anew finds it hard to do nothing. It has to find
+the identity among all matrices. So let it compute only what is to be *added* to x. To do nothing is
+now to output zero, the easiest thing there is, and a layer has to learn only what to change.
 
 In a transformer this path is called the *residual stream*. Picture a notepad that travels with
 every token through all layers. Each sublayer reads it and adds a remark. Nothing is erased unless a
@@ -46,20 +45,21 @@ layer writes the opposite.
 
 *Why normalize?* The remarks add up and the stream grows. One token's vector may be a hundred times
 as long as another's, and a sublayer would have to cope with every size. The norm sets the same
-level for all of them, as a sound engineer does before the recording starts. The parameters behind
-it then meet numbers of one typical size, at every depth and at every step of the training.
+level for all of them, as a sound engineer does before the recording starts. The parameters after it
+then meet numbers of one typical size, at every depth and at every step of the training.
 
 The mathematics
 ---------------
-*A highway for the gradient.* Let layer l be f_l, with the Jacobian J_l. Backpropagation through L
-plain layers multiplies L Jacobians; with residuals, each factor has an identity in it::
+*A highway for the gradient.* Let layer l be f_l, with the Jacobian J_l (the matrix of its
+derivatives). The backward pass through L plain layers multiplies L Jacobians; with residuals, each
+factor has an identity in it::
 
-    plain       J_L ... J_2 J_1                          vanishes or explodes: it is a power
+    plain       J_L ... J_2 J_1                          vanishes or explodes, as a power does
     residual    (I + J_L) ... (I + J_2)(I + J_1)  =  I + sum of J_l + products of two, three, ...
 
-However small the J_l are, the I remains: the loss reaches the first layer directly (CS231n calls it
-a gradient highway). Here is a gradient on its way back through 50 layers, each of which makes it
-five times as small:
+However small the J_l are, the I remains: the loss reaches the first layer directly (a "gradient
+super highway", in a lecture of Stanford's CS231n). Here is a gradient on its way back through 50
+layers. Multiplied by the Jacobian of one of them, it keeps a fifth of its length:
 
 >>> import numpy as np
 >>> rng = np.random.default_rng(0)
@@ -88,7 +88,7 @@ True
   it stay small instead of being blown up to 1.
 - Subtract the mean first, then square. The formula "mean of the squares minus the square of the
   mean" is the same on paper. On a machine it subtracts two large, nearly equal numbers. The
-  variance of these three is 2/3, and nothing is left of it:
+  variance of the three numbers below is 2/3, and this formula leaves nothing of it:
 
 >>> features = np.array([1e8 + 1, 1e8 + 2, 1e8 + 3])
 >>> float(((features - features.mean()) ** 2).mean().round(3))
@@ -108,22 +108,23 @@ differ. And a mean over positions lets a token feel the *future*, which exercise
 hide. A norm over the token's own features has none of these problems, and is the same in training
 and in inference.
 
-*Why pre-norm today?* In post-norm the norm stands *on* the path. If x and the sublayer's output
-both have variance 1, their sum has variance 2, and the norm divides by sqrt(2): the highway has a
-toll at every sublayer. After 12 of them (six layers of two sublayers each) it carries
+*Why pre-norm today?* In post-norm the norm stands *on* the path. If x and the sublayer's output are
+independent, each with variance 1, their sum has variance 2, and the norm divides by sqrt(2): the
+highway has a toll at every sublayer. After 12 of them (six layers of two sublayers each), this much
+of the start is left:
 
 >>> round(float(1 / np.sqrt(2)) ** 12, 3)
 0.016
 
-of what it started with. Meanwhile the layers next to the loss get large gradients from the start
-(Xiong et al. 2020, section 3). One learning rate does not suit both ends. At full size it wrecks
-the last layers before they have settled. That is why post-norm comes with a *warm-up*: thousands of
-steps in which the learning rate climbs from near 0 (`noam_lr` of exercise 12).
+Meanwhile the layers next to the loss get large gradients from the start (Xiong et al. 2020, section
+3.3). One learning rate does not suit both ends. At full size it wrecks the last layers before they
+have settled. That is why post-norm comes with a *warm-up*: thousands of steps in which the learning
+rate climbs from near 0 (`noam_lr` of exercise 12).
 
 In pre-norm the path is free from end to end. The deeper the stack, the smaller the gradients next
 to the loss (Xiong et al. 2020, theorem 1), so training works with little warm-up or none. The
-price: nothing holds the stream down. Before any training, a sublayer makes of its normalized input
-something of about the same size, which is added. So the variance grows by about 1 with every
+price: nothing holds the stream down. Before any training, a sublayer turns its normalized input
+into something of about the same size, which is added. So the variance grows by about 1 with every
 sublayer. Measured over 12 of them, random matrices standing in for the sublayers:
 
 >>> stream = torch.from_numpy(rng.normal(size=(1000, 512))).float()
@@ -133,7 +134,8 @@ sublayer. Measured over 12 of them, random matrices standing in for the sublayer
 >>> round(stream.var().item())
 13
 
-So one more norm has to stand at the end (`Encoder.norm`, `GPT.final_norm`).
+So one more norm has to stand at the end (`Encoder.norm` of exercise 10, `GPT.final_norm` of
+exercise 13).
 
 By hand
 -------

@@ -45,10 +45,10 @@ may look only to the left would have to leave the question open. Nothing is pred
 is no answer to copy, and no need for a causal mask. A recurrent network would have to carry "bank"
 along through every step in between; here any two words are one step apart.
 
-*Two sublayers, two jobs.* In the attention, positions exchange information: each word gathers what
-it needs from the others. In the feed-forward network, each position works on its own with what it
-has gathered. The attention moves information between positions; the feed-forward network, which
-holds most of the parameters, processes it.
+*Two sublayers, two jobs.* In attention, positions exchange information: each word gathers what it
+needs from the others. In the feed-forward network, each position works on its own with what it has
+gathered. Attention moves information between positions; the feed-forward network, which holds most
+of the parameters, processes it.
 
 *Why several layers?* One round of attention can answer a question that a word can ask when it knows
 only itself and its place. "Who is the subject of the verb that governs me?" takes two rounds: first
@@ -76,11 +76,13 @@ exercise 12).
 and training works with little warm-up or none. But each of the 2 N sublayers adds to the stream,
 and nothing on the path normalizes it: the deeper the stack, the larger the vectors that leave it.
 Whoever reads them should not have to know how deep the stack was, so one norm at the end sets the
-scale. (Backwards, it divides the gradient by the size of the stream, which grows at first like
-sqrt(N): Xiong et al. 2020, theorem 1.) Hence `norm` exists if `norm_first`, and is None otherwise.
+scale. (Backwards, it divides the gradient by the size of the stream, which at the start of training
+grows like sqrt(N): Xiong et al. 2020, lemmas 2 and 3.) Hence `norm` exists if `norm_first`, and is
+None otherwise.
 
 *A norm for each frame.* The weight and the bias of a norm are learned to suit the sublayer that it
-serves. Attention and feed-forward network weight different features, so each frame has its own.
+serves. Attention and the feed-forward network weight features differently, so each frame has its
+own.
 
 *Layers of their own.* All layers have the same structure, and each does a different job, on what
 the ones below have prepared: each has its own parameters. There is a trap in Python: `[layer] * 6`
@@ -95,8 +97,8 @@ encoder knows about order is in its input (exercise 4).
 every layer gets the mask. The padded positions compute something too; nobody reads it.
 
 *Dropout.* The paper drops from what each sublayer adds (section 5.4), which is the frame's job.
-Later implementations also drop attention weights and hidden features. So pass `dropout` to all
-four parts, and to nothing else: what travels on the path is never dropped.
+Many implementations also drop attention weights and hidden features. So pass `dropout` to all four
+parts, and to nothing else: what travels on the path is never dropped.
 
 By hand
 -------
@@ -140,9 +142,10 @@ There is no order in here: the reversed sentence gives the same vectors, reverse
 >>> torch.allclose(encoder(words.flip(1)), encoder(words).flip(1), atol=1e-5)
 True
 
-How big is it? An attention has 4 D^2 + 4 D parameters, a feed-forward network 2 D F + F + D, two
-norms 4 D. The base model of the paper has D = 512, F = 2048 and six layers. Here is one layer, by
-the formulas and from your module (on the meta device, where tensors have a shape and no memory):
+How big is it? Multi-head attention has 4 D^2 + 4 D parameters, a feed-forward network 2 D F + F +
+D, two norms 4 D. The base model of the paper has D = 512, F = 2048 and six layers. Here is one
+layer, by the formulas and from your module (on the meta device, where tensors have a shape and no
+memory):
 
 >>> def count(module):
 ...     return sum(parameter.numel() for parameter in module.parameters())
@@ -169,7 +172,8 @@ What to build
 2. `Encoder`: the layers one after the other, and the norm at the end if there is one.
 
 Both are short: you have built all the parts. Look up their arguments in exercises 7, 8 and 9, and
-check the defaults: `FeedForward` does not default to relu, and `Residual` does not to post-norm.
+check the defaults: `FeedForward` does not default to relu, and `Residual` does not default to
+post-norm.
 
 Off limits, from here on: `nn.Transformer` and its layers. Use your own `MultiHeadAttention`,
 `Residual`, `LayerNorm` and `FeedForward`.
@@ -261,7 +265,7 @@ class Encoder(nn.Module):
         layers: an `nn.ModuleList` of N `EncoderLayer`s, each with parameters of its own.
         norm: in pre-norm the `LayerNorm` at the end of the stack; in post-norm None.
 
-    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, section 3.1 (the final norm).
+    Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, section 3.3 (the final norm).
     """
 
     def __init__(
