@@ -3,7 +3,7 @@
 The picture
 -----------
 One half reads, the other half writes. Here the source is "abc", and the target, which is to be
-written, is "cba"::
+written, is "cba". Two special tokens mark the ends of a sequence: BOS its beginning, EOS its end::
 
     src (B, S)     a  b  c  EOS                tgt_in (B, T)    BOS c  b  a
       |                                          |
@@ -43,14 +43,15 @@ its own, one token at a time, and each token becomes input for the next. Such a 
 
 The intuition
 -------------
-*Two readers.* Translate "Have you eaten?" into German, and the answer is "Hast du gegessen?". The
+*Two halves.* Translate "Have you eaten?" into German, and the answer is "Hast du gegessen?". The
 first word to write depends on the whole question: "eaten" decides which verb it is ("haben", not
 "sein"), and "you" decides its form ("hast", not "hat"). So read the whole question first, in both
 directions: that is the encoder, in which every position sees all others. Then write from left to
 right: that is the decoder, in which no position sees what has not been written. The cross-attention
-of exercise 11 connects them: whatever is being written, any place of the source can be looked up.
-To reverse a string, the first position to be written looks at the last one to be read, and so on.
-When your model has learned it, you can see that as a diagonal that runs the wrong way.
+of exercise 11 connects them: at every step of the writing, any place in the source can be looked
+up. To reverse a string, the first position to be written looks at the last one to be read, and so
+on. When your model has learned it, the weights of its cross-attention show that as a diagonal that
+runs the wrong way.
 
 *Teacher forcing.* Imagine a pupil who translates aloud, and a teacher who says after each word what
 it should have been. The pupil goes on from the right word, whatever they said. This is how the
@@ -71,8 +72,8 @@ next slip becomes more likely. This mismatch is called *exposure bias*.
 
 *Greedy decoding.* At inference, take the most probable token, append it, and go on; never go back.
 That is quick, and does not always find the most probable sequence (see below). The paper keeps the
-best four beginnings instead (*beam search*) and gains a little. For a task with one right answer,
-greedy will do.
+best four beginnings instead (*beam search*, section 6.1), which usually gains a little. For a task
+with one right answer, greedy will do.
 
 *Padding.* The sequences in a batch have different lengths; the short ones are filled up with
 `pad_id` at the end. In the source, padding has to be hidden wherever the source is read: by the
@@ -83,10 +84,10 @@ positions can't see it anyway, and what its own positions predict the loss leave
 The mathematics
 ---------------
 *The inputs.* What goes in is sqrt(D) * embedding + position. The entries of a new table have a size
-of about 0.02 (exercise 3), those of the positions of about 0.71. Without the factor, the model would
-start with a loud "where" and a whispered "what". With it, tokens have 0.45 against 0.71 in the
-paper's base model (D = 512), and 0.23 at the default D = 128 of this exercise: still the quieter
-part, but one that can be heard, and training does the rest.
+of about 0.02 (exercise 3), those of the positions of about 0.71. Without the factor, the model
+would start with a loud "where" and a whispered "what". With it, tokens have 0.45 against 0.71 in
+the paper's base model (D = 512), and 0.23 at the default D = 128 of this exercise: still the
+quieter part, but one that can be heard, and training does the rest.
 
 *What is shared.* The paper has one vocabulary for both languages, and uses one matrix for three
 jobs: source embedding, target embedding, and output layer (section 3.4). Here the two sides have
@@ -103,9 +104,10 @@ distribution that reserves a share s for all V tokens alike, the right one inclu
           =  (1 - s) * (- log p(right))  +  s * (mean over v of - log p(v))
 
 Now there is a best answer: the loss is smallest when p = q, where the logit of the right token is
-above the others by ln(q(right) / q(other)), and no more. What is left at that point is the entropy
-of q, so the loss never reaches 0. The paper says what this does: it hurts perplexity, because the
-model learns to be less sure, and improves the translations (section 5.4, s = 0.1).
+above the others by ln(q(right) / q(other)), and no more. What is left at that point is the
+*entropy* of q, - sum over v of q(v) log q(v), so the loss never reaches 0. The paper says what this
+does: it hurts perplexity, because the model learns to be less sure, and improves the translations
+(section 5.4, s = 0.1).
 
 *The mean of what?* Of the targets that are kept, in both terms. If you divide by all B*T instead, a
 sequence counts less the more padding its batch happens to have.
@@ -116,19 +118,19 @@ sequence counts less the more padding its batch happens to have.
 
          |        .
          |       / ' .                   two curves, and always the lower one: a line from zero,
-         |      /      ' .               a root that falls. They meet at step = warmup, where
-         |     /           '  .          both are (D * warmup)^-0.5.
+         |      /      ' .               and one over a root, which falls. They meet at
+         |     /           '  .          step = warmup, where both are (D * warmup)^-0.5.
          |    /                  '   .
          '---------------------------------
               warmup
 
-- *Why the line?* Post-norm starts with large gradients in the layers next to the loss (exercise 10).
-  And the optimizer divides each gradient by a running average of its size; in the first steps that
-  average rests on almost no data, and the steps are large and ill-informed. Small steps do no harm
-  until both have settled.
-- *Why the root?* Later, what is left to learn is fine, and each batch points in a slightly different
-  direction. Smaller and smaller steps average that out. A root falls slowly enough not to get stuck:
-  the sum of 1/sqrt(step) has no limit.
+- *Why the line?* Post-norm starts with large gradients in the layers next to the loss (exercise
+  10). And the optimizer divides each gradient by a running average of its size; in the first steps
+  that average rests on almost no data, and the steps are large and ill-informed. Small steps do
+  little harm while both settle.
+- *Why the root?* Later, only details are left to learn, and each batch points in a slightly
+  different direction. Smaller and smaller steps average that out. The rate falls slowly enough for
+  the training not to get stuck: the sum of 1/sqrt(step) has no limit.
 - *Why D^-0.5?* The paper does not say. A reason that fits: its optimizer (Adam, exercise 14) moves
   every weight by about lr, whatever the size of its gradient. An output of a linear layer sums D
   inputs, each times a weight that has moved; if the signs are mixed, such a sum changes by about
@@ -167,7 +169,7 @@ a wrong one is ahead by 1, it is worse:
 (2.4612, 2.7966)
 
 *Step 2: the schedule.* The paper's base model has D = 512 and warms up for 4000 steps. The largest
-rate is 0.0007; half-way up it is half of that, and so it is after four times as many steps:
+rate is 0.0007, at step 4000; it is half of that half-way up, and again after four times 4000 steps:
 
 >>> [f"{noam_lr(step, 512, 4000):.2e}" for step in (1, 2000, 4000, 16000)]
 ['1.75e-07', '3.49e-04', '6.99e-04', '3.49e-04']
@@ -179,9 +181,9 @@ rate is 0.0007; half-way up it is half of that, and so it is after four times as
 >>> round(SinusoidalPositions(128, 512).pe.square().mean().sqrt().item(), 2)
 0.71
 
-A small model of 7 tokens has learned nothing, and yet it keeps two promises: what comes later in
-the target does not change what was predicted before, and padding in the source changes nothing at
-all:
+A small model with a vocabulary of 7 tokens has learned nothing, and yet it keeps two promises: what
+comes later in the target does not change what was predicted before, and padding in the source
+changes nothing at all:
 
 >>> model = Transformer(7, 7, d_model=16, n_heads=2, d_ff=32).eval()
 >>> src, tgt_in = torch.tensor([[3, 4, 5, 2]]), torch.tensor([[1, 5, 4, 3]])
@@ -207,7 +209,7 @@ and an output layer come on top:
 
 *Step 4: decoding.* Why greedy can miss: at first "a" has the probability 0.6 and "b" 0.4. After "a"
 the model hesitates between two words, 0.5 each; after "b" it is sure. Greedy takes "a" and ends
-with 0.3; the most probable sequence begins with "b":
+with a sequence of probability 0.3; the most probable one begins with "b":
 
 >>> round(0.6 * 0.5, 2), round(0.4 * 1.0, 2)
 (0.3, 0.4)
@@ -216,9 +218,9 @@ What to build
 -------------
 Four steps. Each has checks and hints of its own, and needs nothing of the later ones:
 
-1. `shift_right`, what the decoder is given, and `label_smoothed_cross_entropy`, how wrong its answers
-   are. Start the loss from the log-probabilities; in exercise 1 you have seen how to get them without
-   overflow.
+1. `shift_right`, what the decoder is given, and `label_smoothed_cross_entropy`, how wrong its
+   answers are. Start the loss from the log-probabilities; in exercise 1 you have seen how to get
+   them without overflow.
 2. `noam_lr`: how large the steps of the training are.
 3. `Transformer`: two embeddings, positions, the encoder, the decoder, an output layer, and the two
    masks. Write `encode`, then `decode`, then `forward`, which is one line. The two halves share
@@ -229,7 +231,7 @@ The last check then trains your model on short strings, with PyTorch's optimizer
 of yours, and lets it reverse strings that it has never seen.
 
 Off limits: `F.cross_entropy` and `nn.CrossEntropyLoss` (this once: from exercise 13 on they are
-yours, you have built them twice), and `nn.Transformer` with all its parts, as before.
+yours, since you have built them twice), and `nn.Transformer` with all its parts, as before.
 
 After exercise 14, when the optimizer is yours as well, `make train TASK=reverse` trains a larger
 model in about a minute, and `make sample TASK=reverse PROMPT=hello` shows what it makes of a word
@@ -237,18 +239,21 @@ of yours and where it looked.
 
 See it again
 ------------
-- The Illustrated Transformer (Jay Alammar): "The Decoder Side", "The Final Linear and Softmax Layer",
-  "Recap Of Training" and "The Loss Function", which ends with greedy decoding and beam search
-- The Annotated Transformer (Rush et al.), part 1 for the model and part 2 for the training: the whole
-  paper beside its code
+- The Illustrated Transformer (Jay Alammar): "The Decoder Side", "The Final Linear and Softmax
+  Layer", "Recap Of Training" and "The Loss Function", which ends with greedy decoding and beam
+  search
+- The Annotated Transformer (Rush et al.), part 1 for the model and part 2 for the training: the
+  whole paper beside its code
 - Visual Guide to Transformer Neural Networks (Hedu AI), episode 3: the decoder, and how training
   differs from use
-- What are Transformer Neural Networks? (Ari Seff): once more from the beginning, it is all there now
+- What are Transformer Neural Networks? (Ari Seff): once more from the beginning, it is all there
+  now
 - Attention Is All You Need (Vaswani et al. 2017), figure 1, sections 3.1, 3.4, 5.3 and 5.4
 - Rethinking the Inception Architecture (Szegedy et al. 2016), section 7: label smoothing; When Does
   Label Smoothing Help? (Müller et al. 2019)
-- On Layer Normalization in the Transformer Architecture (Xiong et al. 2020): why post-norm needs its
-  warm-up; On the Variance of the Adaptive Learning Rate (Liu et al. 2020): the optimizer's share in it
+- On Layer Normalization in the Transformer Architecture (Xiong et al. 2020): why post-norm needs
+  its warm-up; On the Variance of the Adaptive Learning Rate and Beyond (Liu et al. 2020): the
+  optimizer's share in it
 - Scheduled Sampling (Bengio et al. 2015), section 1: the trouble with teacher forcing
 """
 
@@ -295,12 +300,12 @@ def label_smoothed_cross_entropy(
             count; None counts all. What comes out when nothing is kept is left open.
 
     Returns:
-        A scalar in the dtype of the logits and on their device, in nats: the mean over the targets that
-        are kept. Differentiable; the logits at places that are ignored get a gradient of zero.
+        A scalar in the dtype of the logits and on their device, in nats: the mean over the targets
+        that are kept. Differentiable; the logits at places that are ignored get a gradient of zero.
 
     Raises:
-        ValueError: `smoothing` lies outside 0..1, or a target that is kept outside 0..V-1; the message
-            names the value.
+        ValueError: `smoothing` lies outside 0..1, or a target that is kept outside 0..V-1; the
+            message names the value.
 
     Source: Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4.
     """
@@ -309,7 +314,7 @@ def label_smoothed_cross_entropy(
 
 
 def noam_lr(step: int, d_model: int, warmup: int) -> float:
-    """The learning rate of the original transformer: a line up, then down with the root of the steps.
+    """The learning rate of the original transformer: a line up, then down as 1 / sqrt(step).
 
     (It is named after Noam Shazeer, the paper's second author.)
 
@@ -341,21 +346,22 @@ class Transformer(nn.Module):
         d_ff: F, the inner width of the feed-forward networks.
         max_len: the longest sequence, on either side.
         dropout: the probability that a number is dropped in training, in all layers of both stacks.
-            Whether it also acts on the embeddings with their positions, as in the paper, is left open.
+            Whether it also acts on the embeddings with their positions, as in the paper, is left
+            open.
         pad_id: the token that short sequences are filled up with, at their end.
 
     Attributes:
         src_embedding, tgt_embedding: a `TokenEmbedding` each, scaled.
         positions: `SinusoidalPositions`, for both sides.
         encoder, decoder: an `Encoder` and a `Decoder`, post-norm as published.
-        output: `nn.Linear` with bias, from D to `tgt_vocab`. Nothing is tied: the two tables and this
-            layer have weights of their own. (The paper shares all three; its two languages have one
-            vocabulary.)
+        output: `nn.Linear` with bias, from D to `tgt_vocab`. Nothing is tied: the two tables and
+            this layer have weights of their own. (The paper shares all three; its two languages
+            have one vocabulary.)
         pad_id: as given.
 
     Raises:
-        ValueError: `d_model` is odd or not divisible by `n_heads`, or `dropout` lies outside 0..1; the
-            message names the value. (The parts see to it.)
+        ValueError: `d_model` is odd or not divisible by `n_heads`, or `dropout` lies outside 0..1;
+            the message names the value. (The parts see to it.)
 
     Source: Vaswani et al. 2017, section 3 and figure 1.
     """
@@ -387,8 +393,8 @@ class Transformer(nn.Module):
             itself does not matter, since nobody looks at it.
 
         Raises:
-            ValueError: S is beyond `max_len`, or an id outside 0..src_vocab-1; the message names the
-                length or the id. (The parts see to it.)
+            ValueError: S is beyond `max_len`, or an id outside 0..src_vocab-1; the message names
+                the length or the id. (The parts see to it.)
         """
         # Your code here. (The reference needs 3 lines.)
         raise NotImplementedError("not written yet")
@@ -402,13 +408,13 @@ class Transformer(nn.Module):
             src: (B, S) the source itself, to see where it is padding.
 
         Returns:
-            Logits (B, T, tgt_vocab), finite even for a source of nothing but padding. Those of position
-            t depend on columns 0 to t of `tgt_in` and on the memory where the source is no padding, and
-            on nothing else. They are on the device of the tokens.
+            Logits (B, T, tgt_vocab), finite even for a source of nothing but padding. Those of
+            position t depend on columns 0 to t of `tgt_in` and on the memory where the source is no
+            padding, and on nothing else. They are on the device of the tokens.
 
         Raises:
-            ValueError: T is beyond `max_len`, or an id outside 0..tgt_vocab-1; the message names the
-                length or the id. (The parts see to it.)
+            ValueError: T is beyond `max_len`, or an id outside 0..tgt_vocab-1; the message names
+                the length or the id. (The parts see to it.)
         """
         # Your code here. (The reference needs 4 lines.)
         raise NotImplementedError("not written yet")
@@ -432,18 +438,18 @@ def greedy_decode(model: nn.Module, src: Tensor, bos_id: int, eos_id: int, max_l
 
     Args:
         model: a `Transformer`; what is asked of it are `encode` and `decode` (or a call, which is
-            slower) and its `pad_id`. It runs in evaluation mode and without building a graph, and is
-            left in the mode it was found in.
+            slower) and its `pad_id`. It runs in evaluation mode and without building a graph, and
+            is left in the mode it was found in.
         src: (B, S) the sources, filled up with `model.pad_id`; left as they are.
         bos_id: the token to begin with.
         eos_id: the token that ends a sequence.
         max_len: how many tokens to write at most.
 
     Returns:
-        (B, L) int64, on the device of `src`, L at most `max_len`: what was written, without the BOS. An
-        EOS that was written stays; after it each row is filled up with `model.pad_id`, whatever the
-        model says there. Once every row has its EOS, stopping and going on to `max_len` are both
-        right.
+        (B, L) int64, on the device of `src`, L at most `max_len`: what was written, without the
+        BOS. An EOS that was written stays; after it each row is filled up with `model.pad_id`,
+        whatever the model says there. Once every row has its EOS, stopping and going on to
+        `max_len` are both right.
     """
     # Your code here. (The reference needs 15 lines.)
     raise NotImplementedError("not written yet")

@@ -42,9 +42,9 @@ training.
 
 Temperature, top-k and top-p are three compromises between the two. Temperature is one knob for all
 tokens. Top-k cuts the tail off after a fixed *number* of tokens. Top-p, or nucleus sampling, cuts
-it off after a fixed *probability*. Where the model is sure, the nucleus is one token; where many
-continuations are good, it is many. No single k does both: k = 2 is one too many after "New Yor",
-and far too few after "I am".
+it off after a fixed *probability*; what stays is called the nucleus. Where the model is sure, the
+nucleus is one token; where many continuations are good, it is many. No single k does both: k = 2 is
+one too many after "New Yor", and far too few after "I am".
 
 The mathematics
 ---------------
@@ -54,8 +54,8 @@ Temperature t divides the logits z before the softmax::
 
 The ratio between two tokens is raised to the power 1/t: t = 1/2 squares it, t = 2 takes its root.
 As t goes to 0 the best token takes all; at t = 0 the formula would divide by zero, so 0 is
-*defined* as that limit: greedy. As t grows, every token gets the same. The order of the tokens
-never changes.
+*defined* as that limit: greedy. As t grows, all tokens become equally likely. The order of the
+tokens never changes.
 
 Top-k keeps the k largest and gives the others a logit of minus infinity, so that the softmax
 divides the whole 1 among the tokens that are left.
@@ -143,14 +143,15 @@ What to build
 -------------
 1. `next_token_probs`: from the logits of one step to the probabilities that are drawn from. Do it
    in four stages, in the order of the picture, and check each against the numbers above.
-2. `generate`: the loop. Five things go wrong in it, most of them without an error message: the text
-   that has grown past the context length (keep its *end*), the row of the logits (the last),
+2. `generate`: the loop. Five things can go wrong in it, most of them without an error message: the
+   text that has grown past the context length (keep its *end*), the row of the logits (the last),
    dropout that is still on, a graph that grows with every token, and a model that comes back in
    another mode than it went in.
 
 `torch.multinomial(probs, 1, generator=generator)` draws one index from each row of probabilities.
 Off limits is what was off limits before; beyond that, nothing. Every step runs the model on the
-whole window again, although only one token is new: a cache of keys and values fixes that.
+whole window again, although only one token is new: a cache of keys and values (exercise 17) fixes
+that.
 
 See it again
 ------------

@@ -77,10 +77,10 @@ causal layers::
                 tagging                                     the rest
 
 A model that reads in both directions understands a given text well, but can't write one from left
-to right: it has learned to use what comes after. BERT hides 15 % of its tokens and is trained on
-those alone (Devlin et al. 2019, section 3.1). A decoder gets a training signal from every token of
-any text, needs no pairs of input and output, and does each new task as the continuation of a
-prompt. That is why the large models of today are of this kind.
+to right: it has learned to use what comes after. BERT picks 15 % of the tokens, hides most of them,
+and predicts these 15 % alone (Devlin et al. 2019, section 3.1). A decoder gets a training signal
+from every token of any text, needs no pairs of input and output, and does each new task as the
+continuation of a prompt. That is why the large models of today are of this kind.
 
 The mathematics
 ---------------
@@ -112,7 +112,7 @@ code published with GPT-2 draws the position table from N(0, 0.01). Here both ta
 vector of independent entries of variance s^2, the stream's variance grows by 2L s^2: with the
 depth. Drawing `attention.out_proj` and `feed_forward.down` with 0.02 / sqrt(2L) makes the sum of
 all the writings as large as one of them would have been, however deep the model is (Radford et al.
-2019, 2.3).
+2019, section 2.3).
 
 By hand
 -------
@@ -142,8 +142,8 @@ probability; the target, token 1, has 0.0171, and the loss is -ln 0.0171:
 >>> round(loss.item(), 2)
 4.07
 
-That model was sure and wrong. One that knows nothing would have lost ln 3, and over the 65
-characters of a small Shakespeare ln 65:
+That model was sure and wrong. One that knows nothing would have a loss of ln 3, and with a
+vocabulary of 65 characters (as in exercise 16) of ln 65:
 
 >>> import math
 >>> round(math.log(3), 2), round(math.log(65), 2)
@@ -195,9 +195,9 @@ blocks. In two bytes each, its parameters take 349 GB:
 >>> round(2 * gpt(12288, 96, C=2048) / 1e9)
 349
 
-Llama (Touvron et al. 2023) with 7 billion changes the parts, and the counting stays. There are no
-biases, no position table, norms with a weight only, three matrices of D x F in the feed-forward
-network, and a head of its own. With D = 4096, F = 11008, L = 32, V = 32000:
+The Llama of 7 billion parameters (Touvron et al. 2023) has other parts, but they are counted in the
+same way. There are no biases, no position table, norms with a weight only, three matrices of D x F
+in the feed-forward network, and a head of its own. With D = 4096, F = 11008, L = 32, V = 32000:
 
 >>> D, F_, L, V = 4096, 11008, 32, 32000
 >>> 2 * V * D + L * (4 * D**2 + 3 * D * F_ + 2 * D) + D
@@ -205,7 +205,8 @@ network, and a head of its own. With D = 4096, F = 11008, L = 32, V = 32000:
 
 What to build
 -------------
-1. `Block`: norm, attention, add; norm, feed-forward, add. Causal, for any length up to the context's.
+1. `Block`: norm, attention, add; norm, feed-forward, add. Causal, for any length up to the
+   context's.
 2. `GPT`: the embeddings, the blocks, the last norm and the tied head (`__init__`, with the initial
    weights); the logits and the loss (`forward`); the count (`num_parameters`).
 3. `load_gpt2_weights`: pour the published weights of GPT-2 into your model. If it then writes as
@@ -219,12 +220,14 @@ own.
 
 See it again
 ------------
-- The Illustrated GPT-2 (Jay Alammar), part 1, from "Transformers for Language Modeling" on; its part 2
-  goes through the numbers of a block
+- The Illustrated GPT-2 (Jay Alammar), part 1, from "Transformers for Language Modeling" on; its
+  part 2 goes through the numbers of a block
 - Let's build GPT: from scratch, in code, spelled out (Andrej Karpathy), a lecture that arrives at
   this model; and nanoGPT, its `model.py`, to read after you have written yours
-- The Illustrated Transformer (Jay Alammar), "The Decoder Side" and "The Final Linear and Softmax Layer"
-- Visual Guide to Transformer Neural Networks (Hedu AI), episode 3, on the decoder's masked attention
+- The Illustrated Transformer (Jay Alammar), "The Decoder Side" and "The Final Linear and Softmax
+  Layer"
+- Visual Guide to Transformer Neural Networks (Hedu AI), episode 3, on the decoder's masked
+  attention
 - What are Transformer Neural Networks? (Ari Seff), the part on the decoder
 - Improving Language Understanding by Generative Pre-Training (Radford et al. 2018), section 3.1
 - Language Models are Unsupervised Multitask Learners (Radford et al. 2019), section 2.3: what GPT-2
@@ -338,7 +341,8 @@ class GPT(nn.Module):
         lm_head: `nn.Linear` from D to V without bias; its weight *is* the token table, one and the
             same parameter.
 
-    Source: Radford et al. 2018, section 3.1, and 2019, section 2.3; Press and Wolf 2017 (tied head).
+    Source: Radford et al. 2018, section 3.1, and 2019, section 2.3; Press and Wolf 2017 (tied
+    head).
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -424,16 +428,16 @@ def load_gpt2_weights(model: GPT, state: Mapping[str, Tensor]) -> None:
         h.i.mlp.c_proj.bias       (D,)
         ln_f.weight, .bias        (D,)           final_norm
 
-    GPT-2 computes `x @ W + b`, with W of shape (in, out). `nn.Linear` computes `x @ W.T + b` and keeps W
-    as (out, in). So the four matrices `c_attn`, `c_proj`, `c_fc` and `c_proj` of a block arrive
-    transposed. The tables do not.
+    GPT-2 computes `x @ W + b`, with W of shape (in, out). `nn.Linear` computes `x @ W.T + b` and
+    keeps W as (out, in). So the four matrices `c_attn`, `c_proj`, `c_fc` and `c_proj` of a block
+    arrive transposed. The tables do not.
 
     Args:
-        model: a GPT with `config.bias` on. It gets copies: its parameters stay the same objects on the
-            same device and in the same dtype, and the head stays tied.
+        model: a GPT with `config.bias` on. It gets copies: its parameters stay the same objects on
+            the same device and in the same dtype, and the head stays tied.
         state: tensors by name; all names may begin with "transformer.", or none. Entries that the
-            table does not list (attention-mask buffers such as `h.0.attn.bias`, `lm_head.weight`) are
-            ignored. The tensors are left as they are.
+            table does not list (attention-mask buffers such as `h.0.attn.bias`, `lm_head.weight`)
+            are ignored. The tensors are left as they are.
 
     Raises:
         ValueError: if entries are missing or have another shape than the model needs. The message

@@ -65,9 +65,10 @@ the model has begun to overfit.
 
 *Overfit on purpose first.* Before a long run, train on one single batch, over and over. There is
 nothing to learn but that batch, and any model with enough weights must learn it by heart: the
-loss has to fall towards 0. If it does not, something is broken (a target that is off by one, a
-gradient that is never cleared, a mask that hides too much), and you have found out in seconds
-instead of hours. It is the best test of a training loop that there is. *By hand* has one, and
+loss has to fall towards 0. If it does not, something is broken (weights that the optimizer never
+got, a gradient that is never cleared, a step in the wrong direction), and you have found out in
+seconds instead of hours. It is the best test of a training loop that there is. It does not test the
+data: targets that are off by one can be learned by heart, too. *By hand* has such a test, and
 exercise 16 is graded on one.
 
 The mathematics
@@ -102,7 +103,7 @@ eps = 1e-8 would act like 1e-4 and damp every weight whose gradients are smaller
     w = w - lr weight_decay w              first, from the weight as it was; then the Adam step
 
 Why not add weight_decay * w to the gradient, as with plain gradient descent? Because Adam would
-then divide it by sqrt(v_hat) as well: a weight with large gradients would hardly decay at all,
+then divide it by sqrt(v_hat) as well: a weight with large gradients would hardly decay at all, and
 one with small gradients would decay at full speed. Decoupled, all shrink at the same rate
 (Loshchilov & Hutter 2019, algorithm 2). One detail is a convention of PyTorch's, which we follow:
 here the decay is multiplied by lr. The paper multiplies it by the schedule alone, so that its decay
@@ -123,13 +124,14 @@ gently at min_lr. (Other falling curves do nearly as well; that it falls is what
 
 *Clipping.* Now and then one batch gives a gradient ten times the usual one, and Adam would
 carry it along in m and v for many steps. Take all gradients as one long vector; if it is longer
-than max_norm, scale it to that length. One factor for all keeps its direction, which clipping
-tensors one by one would distort.
+than max_norm, scale it to that length. One factor for all keeps the direction of that vector, which
+clipping tensors one by one would distort.
 
 *Evaluation* draws batches from the held-out text, in evaluation mode (dropout would make the model
-look worse than it is) and without a graph (nobody will call backward, so time and memory are
-saved). More evaluations (`--eval-every 100`) show more and take time from the training. Afterwards
-the model goes back to the mode that it was in, or the rest of training would run without dropout.
+look worse than it is) and without a graph, the record that `backward` walks (nobody will call
+backward, so time and memory are saved). More evaluations (`make train ARGS="--eval-every 100"`)
+show more and take time from the training. Afterwards the model goes back to the mode that it was
+in, or the rest of training would run without dropout.
 
 *Stop and go on.* Long runs get interrupted. Weights alone are not enough to go on as if nothing had
 happened: AdamW needs its averages and step counts, the data needs its place in the stream of random
@@ -143,7 +145,7 @@ puts each of them around your model, and your loop stays as it is.
 *Gradient accumulation* (`make train ARGS="--accumulate 4"`). A batch may be too large for the
 memory. Cut it into k equal pieces, call `(loss / k).backward()` on each, and only then take one
 step. `backward` adds to `.grad`, and a mean over the batch is the mean of the means over its
-pieces, so the step is the same. What costs you a bug when you forget `zero_grad` is a feature here.
+pieces, so the step is the same. What is a bug when you forget `zero_grad` is a feature here.
 
 *Mixed precision* (`--dtype bfloat16`). GPUs multiply matrices several times faster in bfloat16, a
 16-bit float with the range of float32 and only 8 significant bits, about two and a half decimal
@@ -153,9 +155,10 @@ the inputs of each matrix product on the way. (float16 has more digits but a sma
 gradients vanish unless the loss is scaled up first. bfloat16 needs no such trick.)
 
 *Compilation* (`--compile`). PyTorch runs a model operation by operation, and each reads its input
-from memory and writes its result back. `torch.compile` sees the whole and joins what stands side by
-side: a scale, a mask and a softmax become one pass over the scores. The numbers are the same up to
-rounding. The first step takes a minute, the rest are faster, most of all on a GPU.
+from memory and writes its result back. `torch.compile` sees the whole and fuses operations that
+follow one another: a scale, a mask and a softmax become one pass over the scores. The numbers are
+the same up to rounding. The first step can take a minute, the rest are faster, most of all on a
+GPU.
 
 By hand
 -------
@@ -222,7 +225,7 @@ to 0.9; the second goes back by 0.1 * 0.0526:
 >>> round(-0.01 / 0.19, 4), round(w.item(), 4)
 (-0.0526, 0.9053)
 
-Decay alone (the gradient is zero): 2 * (1 - 0.1 * 0.5) = 1.9
+Decay alone (the gradient is zero), 2 * (1 - 0.1 * 0.5) = 1.9:
 
 >>> w = torch.nn.Parameter(torch.tensor([2.0]))
 >>> w.grad = torch.tensor([0.0])
@@ -230,8 +233,8 @@ Decay alone (the gradient is zero): 2 * (1 - 0.1 * 0.5) = 1.9
 >>> round(w.item(), 4)
 1.9
 
-Had 0.5 * 2 been added to the gradient instead, the division by sqrt(v_hat) would have cancelled
-it: the first step has size lr = 0.1, however strong the decay.
+Had 0.5 * 2 been added to the gradient instead, the division by sqrt(v_hat) would have cancelled its
+size: the first step has size lr = 0.1, however strong the decay.
 
 A schedule with 4 steps of warm-up and 12 in all. At step 8, half-way down, it stands half-way
 between max_lr = 1 and min_lr = 0.2:
@@ -575,7 +578,7 @@ class TrainConfig:
     min_lr: float = 6e-5  # a hundredth of max_lr
     warmup_steps: int = 100
     weight_decay: float = 0.3
-    betas: tuple[float, float] = (0.9, 0.99)  # v looks back 100 steps; 1000 would be half the run
+    betas: tuple[float, float] = (0.9, 0.99)  # v looks back 100 steps; 1000 is 40 % of the run
     grad_clip: float = 1.0  # math.inf for no clipping
     eval_every: int = 250  # steps from one row of the history to the next
     eval_batches: int = 20  # batches in each evaluation

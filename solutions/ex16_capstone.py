@@ -62,8 +62,9 @@ The mathematics
 ---------------
 *Where the loss starts.* A fresh model has tiny weights, so its logits are all nearly 0, every token
 gets a chance of 1/V, and the loss is -ln(1/V) = ln V. A loss that starts far above that is a sign
-of weights that are too large, one that starts far below of a model that sees its answers (a mask or
-a shift gone wrong).
+of weights that are too large. One that starts far below it is a sign of targets that were not
+shifted: the head is the embedding table, so a fresh model gives its own input the best score. (A
+mask that lets the answers through shows later, when the loss falls to almost nothing.)
 
 *What the number means.* The loss is in nats per token. Divided by ln 2 it is in bits: how many
 yes-or-no questions it takes, on average, to get the next token out of the model, or how many bits a
@@ -84,9 +85,10 @@ thumb for the whole training::
 
     C  =  6 N D_tokens                  floating-point operations, for D_tokens = steps * B * T
 
-(Kaplan et al. 2020, section 2.1.) It leaves out the attention itself: for each token and layer,
-comparing a query with T keys and averaging T values takes 4 T D operations, against 24 D^2 for the
-matrices. At T = D that is 17 % on top; the two are equal at T = 6 D.
+(Kaplan et al. 2020, section 2.1; they leave the embeddings out of N.) The rule leaves out the
+attention itself: for each token and layer, comparing a query with T keys and averaging T values
+takes 4 T D operations on the way forward, against 24 D^2 for the matrices. At T = D that is 17 % on
+top; the two are equal at T = 6 D.
 
 For a given budget C, is it better to train a big model for a short time or a small one for a long
 time? Hoffmann et al. 2022 measured it: about 20 tokens for each parameter.
@@ -112,12 +114,12 @@ core. A few trials of about half a minute each, on a busy machine, show that les
        2 x  96            8         0.006      1401      35          1.900
 
 The default recipe passes 1.905 between its steps 1500 and 1750, and ends at 1.811. Measured in turn
-with a step of the laptop recipe, a step of it takes 3.2 times less, so it is there 3.6 times as
-fast. Three things changed. *A smaller model*: its steps are cheaper, so there can be more of them,
-and this text is seen too rarely to fill a large one. *A higher rate*: six times that of the laptop
-recipe, with more weight decay; small models bear it. *A rate that falls to almost nothing* by the
-last step. (The trials were judged on a part cut from the first nine tenths. Had they been judged on
-the last tenth, choosing the best would have been a kind of training on it.)
+with a step of the laptop recipe, one of its steps is 3.2 times as fast, so it gets there 3.6 times
+as fast. Three things changed. *A smaller model*: its steps are cheaper, so there can be more of
+them, and a text that is seen so few times can't fill a large one. *A higher rate*: six times that
+of the laptop recipe, with more weight decay; small models bear it. *A rate that falls to almost
+nothing* by the last step. (The trials were judged on a part cut from the first nine tenths. Had
+they been judged on the last tenth, choosing the best would have been a kind of training on it.)
 
 *What the loss has to beat.* The best that counting can do, with the smoothing of `make demo`, in
 nats per character of the held-out tenth::
@@ -181,8 +183,8 @@ Attention against the matrices, 4 T D to 24 D^2, at T = D:
 0.17
 
 The training in tokens, in operations, and what 20 tokens for each parameter would be. The text has
-1.1 million, nine tenths of it to learn from. So the training lasts 1.3 *epochs* (the model sees
-each character 1.3 times), and takes a quarter of the tokens that it could use:
+1.1 million characters, nine tenths of them to learn from. So the training lasts 1.3 *epochs* (the
+model sees each character 1.3 times), and takes about a quarter of those 20 tokens per parameter:
 
 >>> recipe = TrainConfig()
 >>> recipe.max_lr, recipe.min_lr, recipe.warmup_steps, recipe.weight_decay, recipe.betas
@@ -224,8 +226,9 @@ What to build
 All parts are yours, from exercises 2, 13, 14 and 15. Off limits is what was off limits on the way.
 
 Then train it on something you like (`make train`), and read what it writes (`make sample`). At each
-evaluation you see a line of it, always from the same beginning, and `make map` keeps them all under
-a slider. `make train ARGS="--preset tiny"` is over in seconds and shows whether everything works.
+evaluation you see a line that it writes, always from the same beginning, and `make map` keeps these
+lines under a slider. `make train ARGS="--preset tiny"` is over in seconds and shows whether
+everything works.
 
 What to try next, roughly in order of what it gains: more steps (`--steps 10000`); a longer context
 (`--context 128`); more layers and a larger D (`--layers 4 --width 128`), while the training loss
@@ -236,15 +239,16 @@ dropout of 0.2: the sizes with which nanoGPT's README reports 1.4697 after three
 
 *Bigger texts.* `make train ARGS="--text DIR"` learns all .txt files of a folder, and a text of any
 size: from 16 MB on, it is encoded in pieces into a file, and your `get_batch` reads from the disk
-only the windows that it draws. Your `build_tokenizer` then sees the first million characters, with
-every other character of the text behind them, and the piece in which the last tenth begins is cut
-by your `split_corpus`.
+only the windows that it draws. Your `build_tokenizer` then sees the first million characters, and
+after them, once each, the characters that occur only later in the text. The piece in which the last
+tenth begins is cut by your `split_corpus`.
 
-*More than one device.* `torchrun --nproc-per-node=4 -m lab train ...` starts four processes, one for
-each GPU of the machine (without GPUs, they share its cores). All of them run your loop on the same
-batches; each runs its quarter of a batch through the model, and before your optimizer makes its
-step, the gradients are averaged over the four (`DistributedDataParallel`). The mean of four means
-of equal parts is the mean of the whole, so the history is the one that a single process would have.
+*More than one device.* `torchrun --nproc-per-node=4 -m lab train ...` starts four processes, one
+for each GPU of the machine (without GPUs, they share its cores). All of them run your loop on the
+same batches; each runs its quarter of a batch through the model, and before your optimizer makes
+its step, the gradients are averaged over the four (`DistributedDataParallel`). The mean of four
+means of equal parts is the mean of the whole, so the history is the one that a single process would
+have.
 
 *The real thing.* `make gpt2 PROMPT="..."` downloads the smallest GPT-2, pours its 124 million
 weights into your model (`load_gpt2_weights`, exercise 13) and lets your `generate` write. Before
@@ -257,7 +261,8 @@ instead of merges of its own, and inside pieces that are cut as the published co
 `make ablate` trains your model with one piece less at a time (no positions, one head, no residual,
 no warm-up, and so on) and prints what each costs. Give it time: what a piece buys shows only once
 the model has learned to use it. In 500 steps of `--preset tiny` on the plays, the reference without
-positions reached 2.469, and the whole model 2.613. After 1500 steps the whole model was at 2.245.
+positions reached a loss of 2.469, better than the whole model with 2.613. After 1500 steps the
+whole model was at 2.245.
 
 See it again
 ------------
