@@ -39,7 +39,7 @@ The intuition
 then uses a single row of the logits. Nearly all of that work has been done before. Look at what the
 model computed for the letter "h" in step 1: its embedding, its query, key and value in every layer,
 its logits. In step 4 it computes all of that again and comes to exactly the same numbers. It must:
-the attention is causal, so nothing that happens at "h" depends on what comes after it.
+attention is causal, so nothing that happens at "h" depends on what comes after it.
 
 So what of the old letters does a new one need? Walk through a block with it. The norms, the
 projections, the feed-forward network and the head work on each position by itself: nothing. There
@@ -50,13 +50,13 @@ and the old letters never have to go through the model again.
 Why keys and values, and not queries? A query is what a position asks on its own behalf. The old
 letters have asked and got their answer; nobody will look at their queries again.
 
-Think of minutes. Without any, whoever joins a meeting has to hear everything said so far once more,
-from everybody. With them, each speaker writes down two lines once: what it is about (the key), and
-what was said (the value). A newcomer reads the minutes.
+Think of the minutes of a meeting. Without them, whoever joins late has to hear everything said so
+far once more, from everybody. With them, each speaker writes down two lines once: what it is about
+(the key), and what was said (the value). A newcomer reads the minutes.
 
 Two phases follow. First the prompt goes through the model as a whole, as in training, and fills the
-cache: this is called *prefill*. Then token follows token, each a single column: *decoding*. When a
-chat assistant waits for a moment and then writes at a steady pace, you are watching the two.
+cache: this is called *prefill*. Then token follows token, one at a time: *decoding*. When a chat
+assistant waits for a moment and then writes at a steady pace, you are watching the two.
 
 The mathematics
 ---------------
@@ -79,9 +79,9 @@ the model just reads every new letter as if it were the first one of a text.
 
 *What it saves.* To write N tokens after a prompt of P, exercise 15 sends P, then P + 1, ... then P
 + N - 1 tokens through every linear layer. With a cache it is P once, and then one at a time, N - 1
-times: P + N - 1 in all. The first grows with the square of the length, the second in proportion.
-Attention itself still reads all keys for each new token, so it keeps growing; but it is the smaller
-part until T outgrows D by far.
+times: P + N - 1 in all. The first grows with the square of the length, the second in proportion to
+it. Attention itself still reads all keys for each new token, so it keeps growing; but it is the
+smaller part until n outgrows D by far.
 
 *What it costs: memory.* Two tensors for each layer, n rows of D numbers for each text::
 
@@ -90,7 +90,7 @@ part until T outgrows D by far.
 *Why a full context ends it.* With the learned positions of exercise 4, the token that falls out of
 the window at the left moves all others one place down. Then each of them gets another position
 vector, all keys and values change, and the cache is worthless. So `generate_cached` stops at the
-context length. (Positions that go by distance alone take this obstacle away. Rotary ones do.)
+context length. (The rotary positions of exercise 18 go by distance alone and remove this obstacle.)
 
 By hand
 -------
@@ -111,8 +111,8 @@ That was layer 0, and no other layer has got anything:
 >>> cache.held(0), cache.held(1)
 (3, 0)
 
-The third token looks for 0: its query is the number 0, all scores are 0, and each value counts a
-third. So it takes (5 + 6 + 7) / 3 = 6. The old tokens' queries were not needed for that:
+The third token's query is the number 0, so all scores are 0, and each value counts a third. It
+takes (5 + 6 + 7) / 3 = 6. The old tokens' queries were not needed for that:
 
 >>> weights = torch.softmax(torch.zeros(1, 1, 1, 1) @ keys.transpose(-2, -1), dim=-1)
 >>> round((weights @ values).item(), 4)
@@ -140,8 +140,8 @@ each column a key:
 
 What it buys
 ------------
-Listen at the first query projection while five tokens follow a prompt of three. Every number is how
-many tokens it works on in one step:
+Listen in on the first query projection while five tokens follow a prompt of three. Every number is
+how many tokens it works on in one step:
 
 >>> seen = []
 >>> listening = model.blocks[0].attention.q_proj.register_forward_hook(
@@ -206,17 +206,17 @@ What to build
    which can stay as it is.
 3. `generate_cached`: the loop of exercise 15, with the prompt first and then one token at a time.
 
-Off limits is what was off limits before; beyond that, nothing.
+Nothing new is off limits.
 
 Stretch
 -------
-- *A buffer instead of `cat`.* Reserve (B, H, C, d) once, and write into it. Measure from which
-  length on it pays. What do you have to do so that tensors that you returned earlier keep their
-  numbers?
+- *A buffer instead of `cat`.* Reserve (B, H, C, d) once, with C = context_length, and write
+  into it. Measure from which length on it pays. What do you have to do so that tensors that you
+  returned earlier keep their numbers?
 - *One prompt, many answers.* Fill a cache with a prompt, copy it, and let several texts go on from
   it.
-- *A window.* Keep only the last w tokens of each layer. Which positions would learned ones have to
-  get, and why does the text get worse long before the model runs out of positions?
+- *A window.* Keep only the last w tokens of each layer. Which rows of a learned position table
+  would they get, and why does the text get worse long before the model runs out of positions?
 
 See it again
 ------------
@@ -272,7 +272,7 @@ class KVCache:
         """Keep the keys and values of T further tokens for a layer, and give back all that it has.
 
         Args:
-            layer: which layer; the others are not concerned.
+            layer: which layer; the others are left alone.
             keys: (B, H, T, d), T at least 1.
             values: (B, H, T, d_v), of the same tokens. Both are left as they are.
 

@@ -1,4 +1,4 @@
-"""Exercise 18: rotary positions (RoPE), which turn queries and keys instead of adding to the tokens.
+"""Exercise 18: rotary positions (RoPE), which turn queries and keys instead of adding to tokens.
 
 The picture
 -----------
@@ -16,7 +16,7 @@ every key is turned by an angle that grows with its position; the values are lef
 The d numbers of a head are d/2 pairs, and each pair is an arrow in a plane of its own. Coordinate i
 is paired with coordinate i + d/2. Here with d = 6::
 
-    index     0    1    2    3    4    5          pair 0 = (0, 3)    fast:  1 in each position
+    index     0    1    2    3    4    5          pair 0 = (0, 3)    fast:  1 radian a position
             [ a0   a1   a2 | b0   b1   b2 ]       pair 1 = (1, 4)    slower
               '----|----|----'    |    |          pair 2 = (2, 5)    slowest
                    '----|---------'    |
@@ -31,16 +31,16 @@ is paired with coordinate i + d/2. Here with d = 6::
 The intuition
 -------------
 Exercise 4 wrote the position into the token: x + pe[t]. Everything after that has to cope with a
-mixture of *what* and *where*, and the size of the stream is shared between the two. What attention
-asks about positions is nearly always relative: the word before this one, the last opening bracket.
-With positions added, a model has to learn from examples that 17 to 16 is the same step as 402 to
+mixture of *what* and *where*, and the two share the D numbers of the stream. What attention asks
+about positions is nearly always relative: the word before this one, the last opening bracket. With
+positions added, a model has to learn from examples that 17 to 16 is the same step as 402 to
 401. A learned table makes this worse: its row 402 and its row 17 have nothing to do with each
 other, and a row that training never reached is noise.
 
-Remember the clocks. Give each token a clock hand instead of a time stamp: turn the query by its own
-position and the key by its own. Two hands that are turned by the same angle point apart exactly as
-before. So in the dot product of a query at t and a key at s, what both have in common falls out,
-and t - s is left. Nobody has to learn it; it holds for every weight that the model could have.
+Remember the clocks of exercise 4. Give each token a clock hand instead of a time stamp: turn the
+query by its own position and the key by its own. Two hands that are turned by the same angle point
+apart exactly as before. So in the dot product of a query at t and a key at s, what both have in
+common drops out, and t - s is left. Nobody has to learn it; it holds whatever the weights are.
 
 The values are not turned. They are what is handed over, and what a word means does not depend on
 its page. Nor is anything added to the stream: from the first layer to the last it holds tokens
@@ -72,15 +72,16 @@ one kind of pair into code written for the other gets no error and a model that 
 `halves_from_interleaved`.
 
 *Why at least float32?* bfloat16 has 8 bits for the digits of a number. From 256 on it can't hold
-all whole numbers, and a position that is off by one is an angle off by a radian:
+all whole numbers, and a position that is off by one puts the angle of pair 0 off by a radian:
 
 >>> import torch
 >>> torch.tensor([255.0, 256.0, 257.0, 1001.0]).bfloat16().tolist()
 [255.0, 256.0, 256.0, 1000.0]
 
-*Why base = 10000?* The slowest pair takes nearly 2 pi * base positions for one turn, which should
-be more than any text has. Models for long texts use larger ones: 500,000 in Llama 3 (Grattafiori et
-al. 2024, section 3.2), 100,000 in the small chat model that you will run after exercise 22.
+*Why base = 10000?* In a wide head the slowest pair takes nearly 2 pi * base positions for one turn,
+which should be more than any text has. Models for long texts use larger ones: 500,000 in Llama 3
+(Grattafiori et al. 2024, section 3.2), 100,000 in the small chat model that you will run after
+exercise 22.
 
 By hand
 -------
@@ -116,7 +117,7 @@ pairs, a0 b0 a1 b1 a2 b2, as 0, 0.5, 1, 1.5, 2, 2.5:
 [0.0, 1.0, 2.0, 0.5, 1.5, 2.5]
 
 What it buys. All positions moved by 1000: a layer with rotary positions gives the same answer to
-four digits, without ever having been trained there.
+four digits, and nobody has trained it to.
 
 >>> _ = torch.manual_seed(0)
 >>> layer, x = RotaryAttention(32, 4), torch.randn(1, 6, 32)
@@ -152,7 +153,7 @@ Going deeper
 ------------
 *Turning is multiplying.* Write a pair as the complex number a + b j. Turning it by p multiplies it
 by e^(p j), and the dot product of two pairs is the real part of one times the conjugate of the
-other. Su et al. derive the whole method in this way, in a line. Here is pair 0 of the example
+other. Su et al. derive the method in this way (section 3.4.1). Here is pair 0 of the example
 above:
 
 >>> turned = complex(1.0, 0.0) * complex(math.cos(2), math.sin(2))
@@ -160,14 +161,15 @@ above:
 (-0.4161, 0.9093)
 
 *Longer than in training.* Within the training length every distance has been seen at every place.
-Beyond it come distances that nobody has seen, and the loss rises, as in the table, if less than
-with a table of positions (Press et al. 2022, section 2, measured the same). One remedy is to squeeze: give
-`positions` half as large as they are, and a text of twice the length uses angles that are all known
-(position interpolation, Chen et al. 2023). The neighbours are then nearer than they used to be, so
-a short further training is needed.
+Beyond it come distances that nobody has seen, and the loss rises, as in the measurement above,
+though less than with learned positions (Press et al. 2022, section 2, measured the same for rotary
+ones). One remedy is to squeeze: give `positions` half as large as they are, and a text of twice the
+length uses angles that are all known (position interpolation, Chen et al. 2023). The neighbours are
+then nearer than they used to be, so a short further training is needed.
 
 *Stretch.* Evaluate the trained model of the notebook's experiment with positions squeezed by 2 and
-by 4. Then train it for 100 more steps with the squeezed ones, and evaluate again.
+by 4 (they are no longer whole numbers; `rotate` has to take them all the same). Then train it for
+100 more steps with the squeezed ones, and evaluate again.
 
 See it again
 ------------

@@ -2,7 +2,7 @@
 
 The picture
 -----------
-The frame of a block stays as it is: norm, sublayer, add. Two of its parts are exchanged::
+The frame of a block stays as it is: norm, sublayer, add. Two of its parts are replaced::
 
          GPT-2 (exercises 8 and 9)               Llama, and most models since
 
@@ -37,7 +37,7 @@ statistic instead of two, no bias, fewer passes over the memory.
 *The gate.* A unit of the plain feed-forward network asks one question, "does the token show my
 pattern?", and answers with a fixed vector, more or less loudly. In a gated network each hidden
 number is the product of two: one, the *gate*, says how much may pass; the other, computed from the
-same token, is what passes. "If this is a question, hand on *how long it is*": that takes a product
+same token, is what passes. "If this is a question, pass on *how long it is*": that takes a product
 of two things that are both seen in the token. Sums and a bend can only approximate it.
 
 The name is a recipe: SiLU (also called Swish) as the bend, in a GLU, a gated linear unit. SiLU is
@@ -51,10 +51,10 @@ The mathematics
 ---------------
 ::
 
-    RMSNorm(x) = x / sqrt(1/D sum of x_i^2 + eps) * weight           (Zhang and Sennrich 2019, equation 4)
+    RMSNorm(x) = x / sqrt(1/D sum of x_i^2 + eps) * weight     (Zhang and Sennrich 2019, equation 4)
 
     SiLU(x)    = x * sigmoid(x) = x / (1 + exp(-x))
-    SwiGLU(x)  = (SiLU(x W_gate) * (x W_up)) W_down                  (Shazeer 2020, equation 6)
+    SwiGLU(x)  = (SiLU(x W_gate) * (x W_up)) W_down            (Shazeer 2020, equation 6)
 
 *RMS* is the root mean square. If a vector's mean is 0, it is its standard deviation, and both norms
 are the same. In general mean(x^2) = var + mean^2.
@@ -66,14 +66,14 @@ bits: a mean of many squares is rounded to two or three digits. So the squares a
 computed in float32 whatever comes in, and the result goes back to the dtype of x. That holds if
 the weight has another dtype as well: the norm must not change the precision of the stream.
 
-*Why 8 D / 3?* Three matrices instead of two: with F = 4 D a SwiGLU would have 12 D^2 parameters, and
-a comparison with 8 D^2 would prove nothing. Taking two thirds, 8 D / 3, makes both equal (Shazeer
-2020, section 2; Touvron et al. 2023, section 2.2). Hardware likes widths that are multiples of 64 or
-256, so models round up: hence `multiple_of`.
+*Why 8 D / 3?* Three matrices instead of two: with F = 4 D a SwiGLU would have 12 D^2 parameters,
+and a comparison with 8 D^2 would prove nothing. Taking two thirds, 8 D / 3, makes both equal
+(Shazeer 2020, section 2; Touvron et al. 2023, section 2.2). Hardware likes widths that are
+multiples of 64 or 256, so models round up: hence `multiple_of`.
 
-*Why no biases?* They are few, and leaving them out does not hurt (Touvron et al. follow others
-there). A norm without a shift before a linear layer without a bias is simply less to store, to
-load and to get wrong.
+*Why no biases?* They are few, and leaving them out does not hurt (in PaLM it made the training of
+large models steadier: Chowdhery et al. 2023, section 2). A norm without a shift before a linear
+layer without a bias is simply less to store, to load and to get wrong.
 
 *Why does the gate help?* Nobody has a proof. Shazeer closes his paper by saying that he has no
 explanation to offer and that he credits divine benevolence. What can be done is to measure.
@@ -96,7 +96,8 @@ True
 
 The square that float16 can't hold:
 
->>> (torch.tensor([256.0]).half() ** 2).item(), RMSNorm(2)(torch.tensor([256.0, 256.0]).half()).tolist()
+>>> large = torch.tensor([256.0, 256.0]).half()
+>>> (large[0] ** 2).item(), RMSNorm(2)(large).tolist()
 (inf, [1.0, 1.0])
 
 SiLU at 1 is the logistic function at 1, 0.731. Far to the left it is 0, not NaN:
@@ -141,8 +142,7 @@ apart. In Shazeer's table 1 a far larger model gains about 0.04; at that size it
 Mind how it starts. The feed-forward matrices above are as `nn.Linear` draws them. Drawn from N(0,
 0.02) in so narrow a model, gate and up both begin near 0, and their product is smaller still. In a
 run of 600 steps at width 64 that cost the model with both parts a quarter of a nat (2.40 against
-2.14).
-Wide models do not have this problem: a sum of D = 4096 terms is large enough.
+2.14). Wide models do not have this problem: a sum of D = 4096 terms is large enough.
 
 What to build
 -------------
@@ -167,9 +167,9 @@ stream. A network that wants its mean removed can learn to write none.
 True
 
 *The slope of SiLU.* With s = sigmoid(x) it is s + x s (1 - s) = s (1 + x (1 - s)). For large x, 1 -
-s reaches 0 before x gets near the end of float32, so the product is no infinity times zero. Written
-as x / (1 + exp(-x)), the value survives exp(1000) = inf, since x / inf is 0. Its gradient does not:
-there, inf meets 0, and the result is NaN.
+s reaches 0 before x gets near the end of float32, so the product is never infinity times zero.
+Written as x / (1 + exp(-x)), the value survives exp(1000) = inf, since x / inf is 0. Its gradient
+does not: there, inf meets 0, and the result is NaN.
 
 >>> x = torch.tensor([-1000.0], requires_grad=True)
 >>> torch.autograd.grad((x / (1 + torch.exp(-x))).sum(), x)[0].isnan().item()
@@ -177,16 +177,16 @@ True
 >>> torch.autograd.grad(silu(x).sum(), x)[0].item()
 0.0
 
-*Stretch.* Other bends make other gated units: ReGLU with `torch.relu`, GEGLU with your `gelu`, and a
-"bilinear" one with none at all. Shazeer compares them in his table 1. Put them into the notebook's
-experiment. How much of the gain is the product, and how much the bend?
+*Stretch.* Other bends make other gated units: ReGLU with `torch.relu`, GEGLU with your `gelu`, and
+a "bilinear" one with none at all. Shazeer compares them in his table 1. Put them into the
+notebook's experiment. How much of the gain is the product, and how much the bend?
 
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "The Residuals": where the norm stands that is replaced
   here. None of the three introductions that this course follows treats either part; they are older
-- Root Mean Square Layer Normalization (Zhang and Sennrich 2019), section 3
-- GLU Variants Improve Transformer (Shazeer 2020): four pages
+- Root Mean Square Layer Normalization (Zhang and Sennrich 2019), section 4
+- GLU Variants Improve Transformer (Shazeer 2020): only a few pages
 - Gaussian Error Linear Units (Hendrycks and Gimpel 2016), where SiLU is named; Searching for
   Activation Functions (Ramachandran et al. 2017), where it is found again as Swish
 - LLaMA: Open and Efficient Foundation Language Models (Touvron et al. 2023), section 2.2
@@ -208,7 +208,7 @@ class RMSNorm(nn.Module):
     Attributes:
         weight: (D,) the learned scale of each feature; ones at the start. It is the only parameter.
 
-    Source: Zhang and Sennrich 2019, section 3.
+    Source: Zhang and Sennrich 2019, section 4.
     """
 
     def __init__(self, d_model: int, eps: float = 1e-5) -> None:
@@ -281,7 +281,7 @@ class SwiGLU(nn.Module):
 
 
 def swiglu_width(d_model: int, multiple_of: int = 1) -> int:
-    """How wide a SwiGLU is that weighs what a feed-forward network of width 4 D does.
+    """Find the width that gives a SwiGLU about as many parameters as 4 D gives exercise 9's network.
 
     Args:
         d_model: D, from 1 on.

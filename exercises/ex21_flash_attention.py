@@ -87,8 +87,10 @@ largest score -inf as well, and exp(-inf - (-inf)) is NaN. The lowest *finite* n
 is the finished probability, for any tile, without a second look at the others. (Dao 2023, section
 3.1)
 
-*Backward.* dO is the gradient of the output. Through `O = P V` and through the softmax it goes as
-in exercise 1::
+*Backward.* dO is the gradient of the output. Through `O = P V` it passes as through any product of
+matrices. In the softmax each probability of a row depends on all its scores: the slope of P_il with
+respect to S_ij is P_il (1 - P_ij) if l = j, and -P_il P_ij if not. The sum over l of dP_il times
+this slope is dS_ij::
 
     dV    =  P^T dO
     dP    =  dO V^T
@@ -143,7 +145,7 @@ And L = ln 4 + ln 1.75 is the logarithm of 1 + 2 + 4:
 >>> round(math.exp(math.log(4) + math.log(total)), 4)
 7.0
 
-Your function has a head width d of 1 here, the query 1, and blocks of two:
+Now your function, with a head width d of 1, the query 1, and blocks of two:
 
 >>> q = torch.ones(1, 1, dtype=torch.float64)  # (T_q, d)
 >>> k = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64).log()  # (T_k, d)
@@ -172,7 +174,7 @@ tensor([[0.1429, 0.2857, 0.5714]], dtype=torch.float64)
 *A backward pass of your own.* `torch.autograd.Function` takes both directions from you. `forward`
 gets the tensors without a graph, and a `ctx` that lives until `backward`, which gets the gradient
 of the output and returns one for each argument of `forward` (None for those that have none). As an
-example, x^3:
+example, x^3 times a number:
 
 >>> class Cube(torch.autograd.Function):
 ...     @staticmethod
@@ -217,14 +219,15 @@ bytes for one head of width 64, with exercise 5's function and a causal mask, an
   512  1703936   526336
  1024  6029312  1052672
 
-The mask costs one byte a pair, the probabilities four. Twice the length makes 3.5 times as much here,
-and the longer the text, the closer to four times. In tiles it doubles.
+The mask costs one byte a pair, the probabilities four. The last doubling of the length makes 3.5
+times as much, and the longer the text, the closer to four times. In tiles it doubles.
 
 *Time.* On one core of a CPU, forward and backward with a causal mask, the straightforward formula
-of exercise 5 falls behind PyTorch's fused kernel more and more as T grows, since its table no
-longer fits into the fast memory. Yours stays close to the kernel, although it is written in Python.
-`make look EX=21` measures it on your machine. On ours it took this many times the kernel's CPU time,
-with about a thousand tokens in all (one text of 2048), 4 heads of width 32, and blocks of 64 and 128::
+of exercise 5 falls behind PyTorch's own function, a fused kernel (all steps in one compiled
+program), more and more as T grows, since its table no longer fits into the fast memory. Yours stays
+close to the kernel, although it is written in Python. `make look EX=21` measures it on your
+machine. On ours it took this many times the kernel's CPU time, with as many texts as make 1024
+tokens (at T = 2048, one text), 4 heads of width 32, and blocks of 64 at T = 64 and of 128 beyond::
 
        T     exercise 5    in tiles
       64        1.2           1.8
@@ -274,8 +277,8 @@ Off limits: still `F.scaled_dot_product_attention`, `nn.MultiheadAttention` and
 
 See it again
 ------------
-- The Illustrated Transformer (Jay Alammar), "Matrix Calculation of Self-Attention": the table that is
-  never made here
+- The Illustrated Transformer (Jay Alammar), "Matrix Calculation of Self-Attention": the table that
+  is never made here
 - FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness (Dao et al. 2022),
   sections 2.1 and 3.1, algorithm 1; appendix B for the backward pass
 - FlashAttention-2 (Dao 2023), section 3.1: what we build here, L included
@@ -320,7 +323,7 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, block
         device. The gradients of q, k and v are those of exercise 5; second derivatives are left open.
 
     Raises:
-        ValueError: block_size is less than 1; the message says which came.
+        ValueError: block_size is less than 1; the message names it.
 
     Source: Dao et al. 2022, algorithm 1; Dao 2023, section 3.1; Milakov & Gimelshein 2018, algorithm 3.
     """

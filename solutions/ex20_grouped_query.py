@@ -29,10 +29,10 @@ One layer with H = 4 and H_kv = 2, for T new tokens. What is narrow is drawn nar
 
 The intuition
 -------------
-Exercise 17 has made writing fast, and has a price: two rows of D numbers for each token in each
-layer. That is the memory which now limits how long a text may be and how many texts a machine can
-write at once. It is more than a matter of room. For each new token, every key and every value has
-to be fetched once. With long texts, that takes longer than all the multiplications.
+Exercise 17 made writing fast, at a price: two rows of D numbers for each token in each layer. That
+is the memory which now limits how long a text may be and how many texts a machine can write at
+once. It is more than a matter of room. For each new token, every key and every value has to be
+fetched once. With long texts, that takes longer than all the multiplications.
 
 What could be saved? The heads differ in what they look for: that is the queries. Do they need eight
 views of what there is to find, too? Picture readers in a library. Eight readers have eight
@@ -53,7 +53,7 @@ With d = D / H and times = H / H_kv, query head h reads the head g = h // times 
     K  =  x W_k    (T, H_kv * d)
     V  =  x W_v    (T, H_kv * d)         g  =  h // times
 
-*Which heads form a group?* Neighbours: head 0 to times - 1 read head 0. It could have been every
+*Which heads form a group?* Neighbours: heads 0 to times - 1 read head 0. It could have been every
 other one; but published checkpoints agree on this order, and with another one all their weights are
 read wrongly without an error message.
 
@@ -62,8 +62,8 @@ result gives the same output, and saves nothing.
 
 *Rotated or not?* A key is turned by its own position, which does not change any more (exercise 18).
 So it is turned once, when it comes, and kept turned. The new tokens' positions begin at the number
-of tokens held in the layer. A window may even slide now: what counts is the distance of query and
-key, and it stays.
+of tokens held in the layer. A window may even slide now: what counts is the distance between query
+and key, and it stays.
 
 *What it costs in parameters.* Keys and values shrink from 2 D^2 to 2 D^2 H_kv / H. Models spend
 what they save on a wider feed-forward network.
@@ -127,16 +127,16 @@ Going deeper
 *Why it is faster, too.* For one new token, attention multiplies each key with one query: fetch a
 number, use it once. With a group of eight, each key is fetched once and used eight times. Since
 fetching is what takes the time (exercise 17, *Going deeper*), the attention of a long text gets
-faster nearly by the factor of the group, although it multiplies as much as before.
+faster by nearly the size of the group, although it multiplies as much as before.
 
 *From many heads to few.* Ainslie et al. (2023, section 2.1) take a trained model with H heads of
 keys and values, replace each group by the mean of its heads, and train on for 5 % of the original
 steps. The result is nearly as good as the original. The mean is better than keeping one head of the
-group, and that is better than starting anew (figure 4 there).
+group, and that is better than drawing the shared heads at random (figure 4 there).
 
 *Copies.* `repeat_heads` writes out the same numbers several times before they are multiplied. To
-group the queries instead, (B, H_kv, times * T, d), needs no copy; kernels do it like this. What is
-repeated here never reaches the cache, so it costs time and not memory that stays.
+group the queries instead, (B, H_kv, times * T, d), needs no copy; fast GPU code does it like this.
+What is repeated here never reaches the cache, so it costs time and not memory that stays.
 
 *Further down the road.* Multi-head latent attention (DeepSeek-AI 2024, section 2.1) keeps one short
 vector for each token, from which keys and values of all heads are computed again when needed.
@@ -149,8 +149,7 @@ What to build
 3. `cache_bytes`: how large a cache gets. One line.
 
 `rotate` of exercise 18, `KVCache` of exercise 17 and the helpers of exercises 6 and 7 are yours to
-use. Off limits is what was off limits before, `F.scaled_dot_product_attention` with its
-`enable_gqa` among it.
+use. Nothing new is off limits; `F.scaled_dot_product_attention` still is, `enable_gqa` included.
 
 Stretch
 -------
@@ -168,9 +167,9 @@ See it again
   attention
 - GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints (Ainslie et
   al. 2023), section 2
-- Llama 2: Open Foundation and Fine-Tuned Chat Models (Touvron et al. 2023), table 1, and The Llama
-  3 Herd of Models (Grattafiori et al. 2024), table 3: the sizes above. PaLM (Chowdhery et al.
-  2023), table 1
+- The sizes above: GPT-3 (Brown et al. 2020), table 2.1; PaLM (Chowdhery et al. 2023), table 1;
+  LLaMA (Touvron et al. 2023), table 2, on which Llama 2 builds (Touvron et al. 2023, section 2.2
+  and appendix A.2.1); The Llama 3 Herd of Models (Grattafiori et al. 2024), table 3
 - DeepSeek-V2 (DeepSeek-AI 2024), section 2.1
 """
 

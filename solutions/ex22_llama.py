@@ -33,7 +33,7 @@ The intuition
 GPT-2 is from 2019. What has changed in the models since is surprisingly little: a handful of parts,
 each exchanged for one that is as simple or simpler. None of them is necessary, and each was
 measured before it was believed. The line down the middle, the residual stream, is untouched; so is
-the loss, and so is the loop that trains and the loop that writes.
+the loss, and so are the loop that trains and the loop that writes.
 
 *Where is the position?* Nowhere in the stream. Only the attention asks about it, by the angle
 between a query and a key. So the stream at the first block is the token's row and nothing else.
@@ -61,7 +61,7 @@ With ids x_0 .. x_{T-1} and the token table E (V, D)::
 D F in its feed-forward network and 2 D in its norms. There is no bias and no position table.
 
 *Tied or not?* Small models tie the head to the table, as GPT-2 does: with V = 49152 and D = 576 the
-table has 28 million numbers, a fifth of a model of 135 million. Large models have a head of its
+table has 28 million numbers, a fifth of a model of 135 million. Large models have a head of their
 own. There it costs little, and what is read and what is predicted need not be the same.
 
 *Initial weights* are those of exercise 13: N(0, 0.02), and N(0, 0.02 / sqrt(2 L)) for the two
@@ -76,8 +76,8 @@ anything: a cache that is half filled would be worse than an error.
 By hand
 -------
 The stream alone, as in exercise 13: with silent sublayers the head sees the normalized embedding.
-Token 0 is (3, 4): its mean square is 12.5, the root of it 3.54, and the norm makes of it (0.849,
-1.131). Its dot products with the rows (3, 4), (4, -3) and (1, 1) are 7.07, 0 and 1.98:
+Token 0 is (3, 4): its mean square is 12.5, the root of that 3.54, and the norm turns it into
+(0.849, 1.131). Its dot products with the rows (3, 4), (4, -3) and (1, 1) are 7.07, 0 and 1.98:
 
 >>> import torch
 >>> config = LlamaConfig(3, 4, d_model=2, n_heads=1, n_kv_heads=1, n_layers=1, d_ff=4)
@@ -90,7 +90,8 @@ Token 0 is (3, 4): its mean square is 12.5, the root of it 3.54, and the norm ma
 >>> [round(abs(logit), 2) for logit in logits[0, 0].tolist()]
 [7.07, 0.0, 1.98]
 
-e^7.07, e^0 and e^1.98 are 1178, 1 and 7.2; the target has 7.2 of 1186, and the loss is -ln of that:
+With exact logits the three exps are 1177.4, 1 and 7.2; the target has 7.2 of 1185.6, and the loss
+is -ln of that:
 
 >>> round(loss.item(), 1)
 5.1
@@ -106,14 +107,17 @@ With a cache, five tokens one at a time give what five at once do, in a fifth of
 (True, 5)
 
 The sizes of published models, on the meta device, where a model has shapes and takes no memory.
-First the model of `make chat`: 30 layers of width 576, 9 heads of which 3 have keys and values, and
-a tied head. Then Llama of 7 billion: every head has its own, and so has the output (exercise 13
-came to the same number with a formula):
+First the model of `make chat`: 30 layers of width 576, 9 query heads on 3 heads of keys and values,
+and a tied output head. Then Llama of 7 billion: as many heads of keys and values as of queries, and
+an output head of its own (exercise 13 came to the same number with a formula):
 
 >>> def size(**sizes):
 ...     with torch.device("meta"):
 ...         return sum(p.numel() for p in Llama(LlamaConfig(**sizes)).parameters())
->>> size(vocab_size=49152, context_length=8192, d_model=576, n_heads=9, n_kv_heads=3, n_layers=30, d_ff=1536)
+>>> size(
+...     vocab_size=49152, context_length=8192, d_model=576, n_heads=9, n_kv_heads=3, n_layers=30,
+...     d_ff=1536,
+... )
 134515008
 >>> size(
 ...     vocab_size=32000, context_length=2048, d_model=4096, n_heads=32, n_kv_heads=32, n_layers=32,
@@ -121,10 +125,10 @@ came to the same number with a formula):
 ... )
 6738415616
 
-What it buys. The GPT of exercise 13 and a Llama of 3 % fewer parameters, two layers of width 64 with
-four heads each (the Llama with two heads of keys and values, and d_ff = 192), the same batches: 400
-steps of 16 windows of 32 characters of Shakespeare, AdamW with a rate of 0.005 that falls as a
-cosine. Held-out loss for three seeds::
+What it buys. The GPT of exercise 13 and a Llama of 3 % fewer parameters, two layers of width 64
+with four heads each (the Llama with two heads of keys and values, and d_ff = 192), the same
+batches: 400 steps of 16 windows of 32 characters of Shakespeare, AdamW with a rate of 0.005 that
+falls as a cosine. Held-out loss for three seeds::
 
                  parameters    seed 0    seed 1    seed 2
     GPT            106048       2.339     2.296     2.339
@@ -134,7 +138,7 @@ Lower each time, though one seed of three gains little: a single run proves noth
 rate it was 2.421 against 2.161 on seed 0, at twice the rate 2.258 against 2.185. Which part does
 it? Not RMSNorm and SwiGLU: alone, from so small a start in so narrow a model, they were behind
 after 600 steps (exercise 19). Not the grouped queries, which are not there to lower a loss: they
-halve what the cache holds. The rotary positions are left, which exercise 18 has alone.
+halve what the cache holds. That leaves the rotary positions, which exercise 18 measures alone.
 
 From checkpoint to chat
 -----------------------
@@ -155,9 +159,9 @@ may be neighbours: that is what `halves_from_interleaved` is for.)
 
 `make chat` puts all of it together. It reads a published chat model of 135 million parameters into
 *your* `Llama`, writes with *your* cache and *your* sampling, and talks to you in the terminal. What
-makes a language model a partner in conversation is not in the architecture: it was trained further
-on dialogues in which marks say who speaks. Your message is put between such marks, and the model
-continues the text; the mark that ends an answer ends the loop.
+makes a language model a partner in conversation is not its architecture: the model was trained
+further on dialogues in which marks say who speaks. Your message is put between such marks, and the
+model continues the text; the mark that ends an answer ends the loop.
 
 What to build
 -------------
@@ -175,7 +179,8 @@ Going deeper
 *What is still different in the models of your year?* Mixtures of experts replace the feed-forward
 network by many, of which each token uses a few. Some models normalize queries and keys, or put a
 second norm behind each sublayer; some let only every sixth layer see everything and give the others
-a window; some have biases on the queries. Read a `config.json`, and you will know most of its words.
+a window; some have biases on queries, keys and values. Read a `config.json`, and you will know most
+of its words.
 
 *Half precision.* Published weights are mostly bfloat16. `load_llama_weights` copies into the dtype
 that your model has. float32 costs twice the memory, and many CPUs are faster with it.
@@ -187,7 +192,7 @@ has as many parameters as your GPT of exercise 16. Then train both for the same 
 See it again
 ------------
 - The Illustrated GPT-2 (Jay Alammar) and The Illustrated Transformer: the frame, in which this
-  exercise exchanges the parts. None of the three introductions that this course follows treats
+  exercise replaces the parts. None of the three introductions that this course follows treats
   these parts
 - LLaMA: Open and Efficient Foundation Language Models (Touvron et al. 2023), section 2.2: the three
   changes, in ten lines
@@ -221,7 +226,7 @@ class LlamaConfig:
         context_length: C, the most tokens that the model reads, those in a cache included.
         d_model: D, the width of the residual stream.
         n_heads: H, how many query heads each attention has; D is a multiple of it.
-        n_kv_heads: H_kv, how many heads have keys and values; H is a multiple of it.
+        n_kv_heads: H_kv, how many heads of keys and of values; H is a multiple of it.
         n_layers: L, how many blocks there are.
         d_ff: F, the inner width of the feed-forward networks.
         rope_base: the base of the rotary positions.

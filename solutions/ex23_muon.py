@@ -15,7 +15,7 @@ them and small along the many others. Muon makes a step that is equally long alo
                         +-----------------    ------------>   +-----------------
                          1  2  3  4  5  6                      1  2  3  4  5  6
 
-And the race. The clock is CPU time; who first brings the held-out loss below the line has won::
+And the race. The clock is CPU time; whoever first brings the held-out loss below the line wins::
 
       held-out loss
         |*o
@@ -41,8 +41,8 @@ directions hardly move.
 
 *Muon* (momentum, orthogonalised by Newton and Schulz; Jordan et al. 2024) takes the momentum of
 exercise 14 and sets all its singular values to about one. So a rare direction moves as far as a
-frequent one. Among all steps of the same length, it is the one that improves the loss the most, if
-by the length of a matrix you mean the most that it can stretch a vector.
+frequent one. Among all steps of the same length, it is the one that, by the gradient, improves the
+loss the most, if by the length of a matrix you mean the most that it can stretch a vector.
 
 *Only for matrices inside the blocks.* A row of an embedding table is a vector for one token; that
 row is looked up, the others are not there. To mix the rows would make no sense, and so AdamW keeps
@@ -50,20 +50,22 @@ the tables, the head, and all that is a vector: biases, gains.
 
 The mathematics
 ---------------
-*The target.* With G = U S V^T, we want U V^T. A singular value decomposition would give it, and
-takes far longer than the step itself, above all on a GPU. But there is a way that needs products
-only.
+*The target.* Every matrix is a product G = U S V^T. The columns of U, and those of V, are vectors
+of length 1 at right angles to each other: the singular vectors. S is diagonal and holds the
+singular values, none of them negative: G turns column i of V into s_i times column i of U. We want
+U V^T, in which all of them are 1. A singular value decomposition would give it, and takes far
+longer than the step itself, above all on a GPU. But there is a way that needs products only.
 
-*An odd polynomial acts on singular values.* X X^T X = U S V^T V S U^T U S V^T = U S^3 V^T: the
-vectors stay, each value is cubed. So for any numbers a, b, c::
+*An odd polynomial acts on singular values.* X X^T X = U S V^T V S U^T U S V^T = U S^3 V^T, since
+V^T V and U^T U are identities: the vectors stay, each value is cubed. So for any numbers a, b, c::
 
     a X + b (X X^T) X + c (X X^T)^2 X  =  U (a S + b S^3 + c S^5) V^T
 
 Find a polynomial that, applied again and again, brings everything between 0 and 1 near 1, and you
 are done. Newton and Schulz would take (3/2, -1/2, 0), which goes to exactly 1, slowly: small values
-only grow by 3/2 each time. Muon's is impatient: (3.4445, -4.7750, 2.0315) more than triples small
-values and lets the large ones dance around 1. Nobody needs the exact U V^T. By hand, on single
-numbers:
+only grow by a factor of 3/2 each time. Muon's is impatient: (3.4445, -4.7750, 2.0315) more than
+triples small values and lets the large ones dance around 1. Nobody needs the exact U V^T. By hand,
+on single numbers:
 
 >>> def p(x):
 ...     return 3.4445 * x - 4.7750 * x**3 + 2.0315 * x**5
@@ -84,16 +86,16 @@ that after dividing by it none is above 1. A value below a hundredth of the norm
 the way in five steps; most of such a direction is noise anyway. The 1e-7 is for a matrix of zeros.
 
 *Why the transpose?* X X^T is (m, m). If m > n, then X^T X is smaller, and the transpose of a matrix
-has the same singular values. For `up` of a feed-forward network, (4 D, D), it costs a quarter, and
-less.
+has the same singular values. For `up` of a feed-forward network, (4 D, D), the iteration is then
+less than a tenth of the work.
 
 *Momentum.* Muon's buffer is a sum, not an average (buffer = momentum * buffer + gradient): its
-scale does not matter, newton_schulz divides by it. *Nesterov* adds the gradient once more, as if
-the next step of momentum had been made already.
+scale does not matter, since newton_schulz divides by the norm. *Nesterov* adds the gradient once
+more, as if the next step of momentum had been made already.
 
 *How long is a step?* U V^T of an (m, n) matrix has entries of a root mean square of 1 / sqrt(max(m,
-n)), so that a vector that it multiplies keeps its length. sqrt(max(1, m / n)) is for matrices with
-more outputs than inputs: each *output* then moves about as far as in a square one.
+n)), and stretches no vector. sqrt(max(1, m / n)) is for matrices with more outputs than inputs:
+each *output* then moves about as far as in a square one.
 
 By hand
 -------
@@ -126,8 +128,8 @@ how far each step goes, whatever the gradient. momentum = 0.5 and gradients 1, 1
 0.9304
 
 The work. For an (m, n) matrix with m <= n, one iteration multiplies (m, n) by (n, m), (m, m) by
-itself and (m, m) by (m, n). Beside the training step of 1024 tokens, which takes 3 products of 1024
-m n, that is for m = n = 64:
+itself and (m, m) by (m, n). Beside the training step on 1024 tokens, which takes three products of
+1024 m n multiplications each, the five iterations come to this share for m = n = 64:
 
 >>> m = n = 64
 >>> five = 5 * (2 * m * m * n + m**3)
@@ -164,7 +166,7 @@ loss of the part that we chose on. (One seed each; two seeds of the same recipe 
     without zeros at the start                          1.834
     without normed queries and keys                     1.825
 
-Read it as a list of what today's models changed, each with a reason:
+Read it as a list of changes, each with its reason:
 
 - *A small model that takes few, large steps.* A step of 2 layers of width 64 costs a fraction of
   one of 4 x 128. Small models bear large learning rates, and most of what there is to learn in 240
@@ -186,17 +188,17 @@ Read it as a list of what today's models changed, each with a reason:
 
 *Be honest with yourself.* Every choice on the same numbers fits them a little, and a recipe that is
 tuned looks good beside one that is not. Ours stands on what is known of such races, and on dozens
-of runs; nobody tuned the laptop's. So the last word is on text and seeds that had no say, and a
-fairer rival than the laptop's is a plain recipe with fewer layers and a larger rate (the second row
-of the benchmark). A loss that is reached in seconds is also not the loss that is best in the end:
-with a hundred times the time, a larger model wins.
+of runs; nobody tuned the laptop's. So the last word belongs to text and seeds that had no say, and
+a fairer rival than the laptop's is a plain recipe with fewer layers and a larger rate (the second
+row of the benchmark). A loss that is reached in seconds is also not the loss that is best in the
+end: with a hundred times the time, a larger model wins.
 
 What to build
 -------------
 1. `newton_schulz`: three products in a loop.
 2. `Muon`: the frame is that of your `AdamW`; one buffer for each parameter.
 3. `split_parameters`: who gets which optimizer.
-4. `speedrun`: your recipe. Begin with exercise 16's and exchange one thing at a time. Write down
+4. `speedrun`: your recipe. Begin with exercise 16's and change one thing at a time. Write down
    each loss and each time. Then `make speedrun` puts it on your leaderboard.
 
 Off limits: `torch.optim.Muon`, and what was off limits before.
@@ -205,7 +207,7 @@ Stretch
 -------
 Beat the reference. Some roads that we did not take: a larger batch towards the end, weights
 averaged over the last steps, values of the first layer handed to the second, words instead of
-characters (which needs another measure: nats per character).
+characters (outside the race, whose tokens are characters; compare nats per character).
 
 See it again
 ------------
@@ -292,8 +294,8 @@ class Muon(torch.optim.Optimizer):
         weight_decay: the share of a weight that is taken off per step is lr * weight_decay.
 
     Raises:
-        ValueError: a parameter has not exactly two dimensions; the message says that it belongs to
-            `AdamW`.
+        ValueError: a parameter does not have exactly two dimensions; the message says that it
+            belongs to `AdamW`.
 
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
     """
@@ -319,7 +321,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient; the others are left alone, without decay, too.
+        """Change every parameter that has a gradient; the others are left alone and do not decay.
 
         The gradients themselves are not changed.
 
