@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.content.suite import checks_of
 from grader.content.syllabus import find
 from grader.files import ROOT
 from grader.grading import Grading
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 )
 (SOFTMAX,) = find(["01"])
 RIGHT = Source.read(SOFTMAX.solution, "reference").text
-FULL = 20
+FULL = sum(info.points for info in checks_of(SOFTMAX.suite))
 
 
 def command(*arguments: object) -> list[str]:
