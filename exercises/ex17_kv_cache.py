@@ -120,8 +120,8 @@ takes (5 + 6 + 7) / 3 = 6. The old tokens' queries were not needed for that:
 
 Now a model. Its logits for seven tokens, read at once, and in pieces of four, two and one:
 
->>> from .ex13_gpt import GPT, GPTConfig
->>> from .ex15_sampling import generate
+>>> from ex13_gpt import GPT, GPTConfig
+>>> from ex15_sampling import generate
 >>> _ = torch.manual_seed(0)
 >>> model = GPT(GPTConfig(11, context_length=12, d_model=16, n_heads=2, n_layers=2)).eval()
 >>> ids = torch.randint(11, (1, 7))
@@ -134,7 +134,7 @@ Now a model. Its logits for seven tokens, read at once, and in pieces of four, t
 And the mask of the piece in the middle: four tokens are held, two are new. Each row is a query,
 each column a key:
 
->>> from .ex06_masks import causal_mask
+>>> from ex06_masks import causal_mask
 >>> causal_mask(4 + 2)[4:].int().tolist()
 [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
 
@@ -240,10 +240,10 @@ import math
 import torch
 from torch import Tensor
 
-from .ex06_masks import causal_mask, masked_softmax
-from .ex07_multi_head import merge_heads, split_heads
-from .ex13_gpt import GPT
-from .ex15_sampling import next_token_probs
+from ex06_masks import causal_mask, masked_softmax
+from ex07_multi_head import merge_heads, split_heads
+from ex13_gpt import GPT
+from ex15_sampling import next_token_probs
 
 
 class KVCache:

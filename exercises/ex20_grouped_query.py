@@ -89,7 +89,7 @@ A layer with D = 64, H = 8, H_kv = 2. A head is 8 wide, so keys and values are 1
 Ten tokens at once, and the same ten through a cache, in pieces of six and four. What is kept has
 two heads:
 
->>> from .ex17_kv_cache import KVCache
+>>> from ex17_kv_cache import KVCache
 >>> _ = torch.manual_seed(0)
 >>> x, cache = torch.randn(1, 10, 64), KVCache()
 >>> pieces = [layer(piece, cache) for piece in x.split([6, 4], dim=1)]
@@ -180,10 +180,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .ex06_masks import causal_mask, masked_softmax
-from .ex07_multi_head import merge_heads, split_heads
-from .ex17_kv_cache import KVCache
-from .ex18_rope import rotate
+from ex06_masks import causal_mask, masked_softmax
+from ex07_multi_head import merge_heads, split_heads
+from ex17_kv_cache import KVCache
+from ex18_rope import rotate
 
 
 def repeat_heads(x: Tensor, times: int) -> Tensor:

@@ -231,15 +231,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ex02_tokenizers import CharTokenizer
-from .ex03_embeddings import TokenEmbedding
-from .ex05_attention import scaled_dot_product_attention
-from .ex06_masks import causal_mask
-from .ex07_multi_head import merge_heads, split_heads
-from .ex13_gpt import GPTConfig
-from .ex14_training import AdamW, evaluate, get_batch
-from .ex16_capstone import split_corpus
-from .ex18_rope import rotate
+from ex02_tokenizers import CharTokenizer
+from ex03_embeddings import TokenEmbedding
+from ex05_attention import scaled_dot_product_attention
+from ex06_masks import causal_mask
+from ex07_multi_head import merge_heads, split_heads
+from ex13_gpt import GPTConfig
+from ex14_training import AdamW, evaluate, get_batch
+from ex16_capstone import split_corpus
+from ex18_rope import rotate
 
 
 def newton_schulz(matrix: Tensor, steps: int = 5) -> Tensor:

@@ -197,8 +197,8 @@ What it buys
 *Memory.* PyTorch says what it keeps for the backward pass to whoever asks. Here is the number of
 bytes for one head of width 64, with exercise 5's function and a causal mask, and with yours:
 
->>> from .ex05_attention import scaled_dot_product_attention
->>> from .ex06_masks import causal_mask
+>>> from ex05_attention import scaled_dot_product_attention
+>>> from ex06_masks import causal_mask
 >>> def plain(q, k, v):
 ...     return scaled_dot_product_attention(q, k, v, causal_mask(q.size(-2)))[0]
 >>> def flash(q, k, v):

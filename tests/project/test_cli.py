@@ -208,6 +208,6 @@ def test_the_list_says_about_how_long_each_exercise_takes_and_how_steep_it_is():
         assert 20 <= entry.minutes <= 240, entry.label
         assert entry.minutes % 15 == 0, "nobody knows it to the minute"
         assert entry.level in LEVELS, entry.label
-        assert re.search(rf"^{entry.label} .*  {entry.effort}$", printed, re.MULTILINE)
+        assert re.search(rf"^ *{entry.label} .*  {entry.effort}$", printed, re.MULTILINE)
     assert replace(load()[0], minutes=75, level="steep").effort == "about 1 h 15 min, steep"
     assert replace(load()[0], minutes=0, level="").effort == ""
