@@ -146,7 +146,7 @@ class Grading:
         found = reached(begin, lambda stem: self.learner.get(stem) if stem == entry.stem else find(stem), offered)
         sources = {stem: source for stem, source in found.items() if source is not None}
         missing = [stem for stem in earlier if stem in found and stem not in sources]
-        borrowed = [stem for stem in earlier if stem in sources and not self._passes[stem]]
+        borrowed = [stem for stem in earlier if stem in sources and not self.passes(self._entries[stem])]
         return Chosen(sources, borrowed, missing)
 
     def earlier(self, entry: Entry) -> Callable[[str], Source | None]:

@@ -115,9 +115,13 @@ def next_after(last: Entry, exercises: Path) -> Entry | None:
     from grader.content.syllabus import load
     from grader.progress import following, standings
 
+    later = next(iter(load()[load().index(last) + 1 :]), None)
     if exercises.resolve() != FOLDER.resolve():
-        return next(iter(load()[load().index(last) + 1 :]), None)
-    found = following(standings()[0])
+        return later
+    try:
+        found = following(standings()[0])
+    except GraderError:  # a progress file that can't be used was told of when this was to be written down
+        return later
     return next((entry for entry in load() if found is not None and entry.stem == found.stem), None)
 
 

@@ -83,9 +83,7 @@ def meant(error: BaseException, frame: FrameType | None) -> str:
     if not isinstance(name, str) or not name:
         return ""
     if isinstance(error, AttributeError):
-        names = set(dir(error.obj))
-        modules = getattr(error.obj, "_modules", None)
-        names |= set(modules) if isinstance(modules, dict) else set()
+        names = _names_of(error.obj)
     elif isinstance(error, NameError) and frame is not None:
         names = {*frame.f_locals, *frame.f_globals}
         if name in getattr(frame.f_locals.get("self"), "__dict__", ()):
@@ -94,6 +92,16 @@ def meant(error: BaseException, frame: FrameType | None) -> str:
         return ""
     public = [each for each in names if not each.startswith("_") and not keyword.iskeyword(each)]
     return next(iter(difflib.get_close_matches(name, public, n=1, cutoff=0.7)), "")
+
+
+def _names_of(value: object) -> set[str]:
+    """The names of a value's attributes, without running any code of its own; none where even that fails."""
+    try:
+        own = object.__getattribute__(value, "__dict__") if hasattr(type(value), "__dict__") else {}
+        parts = [own.get(kind) for kind in ("_parameters", "_buffers", "_modules")]  # of an nn.Module
+        return {*object.__dir__(value), *(name for part in parts if isinstance(part, dict) for name in part)}
+    except Exception:
+        return set()
 
 
 def _node(tb: TracebackType, tree: ast.Module) -> ast.AST | None:

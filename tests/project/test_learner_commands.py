@@ -285,7 +285,7 @@ def whole_model(names: dict[str, list[str]]) -> str:
     lines = ["from __future__ import annotations"]
     for stem in names:
         code = bare.code(Source.read(find([stem])[0].solution, "reference").text)
-        lines += [line for line in code.splitlines() if not line.startswith(("from .", "from __future__"))]
+        lines += [line for line in code.splitlines() if not line.startswith(("from .", "from ex", "from __future__"))]
     return "\n".join(lines) + "\n"
 
 

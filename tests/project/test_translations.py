@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import nn
 
 from grader.checks import Exercise, Random, check
 from grader.content.syllabus import find
@@ -14,7 +16,7 @@ from grader.judging.reference import Code
 from grader.judging.translations import RULES, translated
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Source, read_folder
-from grader.probing.failing import look
+from grader.probing.failing import look, meant
 from grader.probing.outcome import Failure, attempt
 from tests.project.test_places import judged
 
@@ -246,3 +248,24 @@ def test_a_slip_in_an_attribute_that_a_check_uses_is_told():
     ):
         found = Judge(entry.stem, learner, code, 0).judge(probes[0], 20)
     assert "Did you mean: 'wieght'?" in found.message
+
+
+def test_an_object_that_is_not_finished_or_fights_back_stops_nobody():
+    class Unfinished(nn.Module):
+        def __init__(self) -> None:  # the base class was never called
+            pass
+
+    class Hostile:
+        def __dir__(self) -> Any:
+            raise SystemExit
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(name, name=name, obj=self)
+
+    for value in (Unfinished(), Hostile()):
+        with pytest.raises(AttributeError) as caught:
+            value.weigth  # noqa: B018
+        assert meant(caught.value, None) == ""
+    with pytest.raises(AttributeError) as caught:
+        nn.Linear(2, 3).weigth  # noqa: B018
+    assert meant(caught.value, None) == "weight"
