@@ -220,7 +220,8 @@ See it again
   GPUs
 - Primer (So et al. 2021): squared ReLU. Query-Key Normalization for Transformers (Henry et al.
   2020)
-- The Illustrated GPT-2 (Jay Alammar), for the machine that all of this changes"""
+- The Illustrated Transformer and The Illustrated GPT-2 (Jay Alammar), for the machine that all of
+  this changes; the introductions that this course follows do not treat optimizers"""
 
 from __future__ import annotations
 
