@@ -19,7 +19,6 @@ from grader.learning import look as looking
 from grader.learning.look import look
 from tests.project.conftest import Folder
 
-
 TIMED = ("ex17", "ex21")  # their pictures are of seconds
 
 
