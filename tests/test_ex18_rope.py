@@ -156,7 +156,7 @@ def _(got, want):
         yield "with base=50 the result is that of base=10000: where does `base` occur in your formula?"
 
 
-@check("far positions are as exact as near ones", points=1, tolerance=4e-3, after=test_rotate)
+@check("positions far from the beginning are turned by the right angle", points=1, tolerance=4e-3, after=test_rotate)
 def test_rotate_far(ex: Exercise, rng: Random):
     x, start = rng.tensor(2, 40, 16), 900 + rng.integers(0, 90)
     return ex.rotate(x, start + torch.arange(40))

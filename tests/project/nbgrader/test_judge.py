@@ -17,8 +17,10 @@ from grader.sandbox.levels import Level, probe
 from tests.project.nbgrader.conftest import ENTRY, SEED, Course, solution
 
 LEVEL = probe()
-RIGHT = '    if not close(sums, 1.0):\n        others = {"each column"'
-WRONG = RIGHT.replace("not ", "")
+# A check that rejects right code: it looks at the structure alone, and its explanation has a `not` too few.
+CHECK = '@check("softmax leaves its argument as it is", points=1, after=test_softmax_values)'
+LOOK = '    if not close(got["x"], want["x"]):\n        yield "after softmax'
+MISTAKES = ((CHECK, CHECK.replace("after", 'compare="structure", after')), (LOOK, LOOK.replace("not ", "")))
 full = pytest.mark.skipif(LEVEL.name != "full", reason="; ".join(LEVEL.missing))
 
 
@@ -92,7 +94,8 @@ def test_regrade_after_a_check_was_mended_and_one_was_added(tmp_path: Path) -> N
     project = Project(tmp_path / "project")
     grade = ("nbgrader", "autograde", ENTRY.stem, "--force")
     project.run("grader", "notebooks", ENTRY.label, "--out", str(project.course))
-    project.mend(RIGHT, WRONG)  # a check with a mistake in it is handed out
+    for right, wrong in MISTAKES:  # a check with a mistake in it is handed out
+        project.mend(right, wrong)
     config = project.course / "nbgrader_config.py"
     config.write_text(config.read_text(encoding="utf-8") + f"c.JudgeSubmission.seed = {SEED}\n", encoding="utf-8")
     project.run("nbgrader", "generate_assignment", ENTRY.stem)
@@ -104,7 +107,8 @@ def test_regrade_after_a_check_was_mended_and_one_was_added(tmp_path: Path) -> N
     assert before == most - 1 - 4, told  # the question is not answered
 
     # Mended, the check gives its point back.
-    project.mend(WRONG, RIGHT)
+    for right, wrong in MISTAKES:
+        project.mend(wrong, right)
     told = project.run(*grade)
     assert project.points() == (before + 1, most), told
 
@@ -115,7 +119,7 @@ def test_regrade_after_a_check_was_mended_and_one_was_added(tmp_path: Path) -> N
         "def test_equal_scores(ex: Exercise, rng: Random):\n"
         "    return ex.softmax(np.zeros(2))\n\n\n### END HIDDEN TESTS",
     )
-    assert "was made for other checks: it gives 13 points for 'hidden', now 15" in project.run(*grade)
+    assert "was made for other checks: it gives 15 points for 'hidden', now 17" in project.run(*grade)
     project.run("grader", "notebooks", ENTRY.label, "--out", str(project.course))
     project.run("nbgrader", "generate_assignment", ENTRY.stem, "--force")
     told = project.run(*grade)

@@ -25,8 +25,9 @@ def test_the_norm_is_pytorchs(reference, tokens, width, eps, scale):
     torch.testing.assert_close(mine(x), theirs(x), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_the_norm_in_low_precision_is_the_exact_one_rounded_once(reference, dtype):
+    torch.manual_seed(0)
     norm = reference("ex19_rmsnorm_swiglu").RMSNorm(33).to(dtype)
     x = (500 * torch.randn(20, 33)).to(dtype)
     exact = x.double() / torch.sqrt(x.double().square().mean(-1, keepdim=True) + 1e-5)
