@@ -53,9 +53,9 @@ def read_plays(folder: Path) -> str:
 
 
 def play_text(markdown: str) -> str:
-    """Turn one play into plain text: the speeches only, without headings and stage directions.
+    r"""Turn one play into plain text: the speeches only, without headings and stage directions.
 
-    >>> print(play_text("# A Play\\n\\n_Enter_\\n\\n**ANNE**  \\nGood day.  \\n_\\[Aside]_ A fool\\\\--\\n\\n_Exit_"))
+    >>> print(play_text("# A Play\n\n_Enter_\n\n**ANNE**  \nGood day.  \n_\\[Aside]_ A fool\\--\n\n_Exit_"))
     ANNE:
     Good day.
     A fool--
