@@ -72,17 +72,20 @@ def checkpoint(model, rng: Random, n_layers: int, tied: bool = True) -> dict[str
 
 
 def not_normal(name: str, values, deviation: float):
-    """Say what is wrong with a matrix that should be drawn from N(0, deviation): as a whole, by rows, by columns."""
-    spread = values.std()
-    if abs(spread / deviation - 1) > 0.1:
+    """Say what is wrong with a matrix that should be drawn from N(0, deviation): as a whole, by rows, by columns.
+
+    Each bound is seven standard errors wide: chance alone breaks one in ten billion.
+    """
+    spread, room = values.std(), 7 / np.sqrt(values.size)
+    if abs(spread / deviation - 1) > room / np.sqrt(2):
         yield f"`{name}` starts with a standard deviation of {spread:.4f}; expected {deviation:.4f}. Who draws it?"
-    elif abs(values.mean()) > 0.1 * deviation:
+    elif abs(values.mean()) > room * deviation:
         yield f"`{name}` starts with a mean of {values.mean():.4f}; expected 0."
-    elif not 0.02 < (beyond := np.mean(np.abs(values) > 2 * spread)) < 0.075:
+    elif abs((beyond := np.mean(np.abs(values) > 2 * spread)) - 0.0455) > 0.21 * room:
         yield f"{beyond:.1%} of `{name}` lies beyond two standard deviations; if it were normal, 4.6 % would."
     for axis, part in ((1, "row"), (0, "column")):
-        sizes = np.sqrt(np.mean(values**2, axis=axis))
-        for at in np.flatnonzero((sizes < 0.5 * deviation) | (sizes > 1.6 * deviation)):
+        sizes, bound = np.sqrt(np.mean(values**2, axis=axis)), 7 / np.sqrt(2 * values.shape[axis])
+        for at in np.flatnonzero(abs(sizes / deviation - 1) > bound):
             yield f"{part} {at} of `{name}` starts with numbers of a size of {sizes[at]:.4f}; expected {deviation:.4f}."
 
 
