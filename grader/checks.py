@@ -7,7 +7,8 @@ judge makes between the learner's observation and the reference's. docs/adding-a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -33,10 +34,12 @@ __all__ = [
     "filled",
     "gradients",
     "loaded",
+    "not_normal",
     "on_meta",
     "overheard",
     "parameters",
     "raised",
+    "repeated",
     "silenced",
 ]
 
@@ -128,6 +131,36 @@ def check(
 def close(a: Any, b: Any, tolerance: float = 1e-5) -> bool:
     """Return whether all numbers of `a` and `b` agree within the tolerance, absolute or relative (for `explain`)."""
     return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
+
+
+def not_normal(name: str, values: np.ndarray, deviation: float) -> Iterator[str]:
+    """Say what is wrong with a matrix that should be drawn from N(0, deviation): as a whole, by rows, by columns.
+
+    Each bound is seven standard errors wide, so that chance alone breaks none (for `explain`).
+    """
+    spread, room = values.std(), 7 / math.sqrt(values.size)
+    if abs(spread / deviation - 1) > room / math.sqrt(2):
+        yield f"`{name}` starts with a standard deviation of {spread:.4f}; expected {deviation:.4f}. Who draws it?"
+    elif abs(values.mean()) > room * deviation:
+        yield f"`{name}` starts with a mean of {values.mean():.4f}; expected 0."
+    elif abs((beyond := np.mean(np.abs(values) > 2 * spread)) - 0.0455) > 0.21 * room:
+        yield f"{beyond:.1%} of `{name}` lies beyond two standard deviations; if it were normal, 4.6 % would."
+    for axis, part in ((1, "row"), (0, "column")):
+        spreads, bound = np.sqrt(np.mean(values**2, axis=axis)), 7 / math.sqrt(2 * values.shape[axis])
+        for at in np.flatnonzero(abs(spreads / deviation - 1) > bound):
+            size = f"{spreads[at]:.4f}; expected {deviation:.4f}"
+            yield f"{part} {at} of `{name}` starts with numbers of a size of {size}."
+
+
+def repeated(drawn: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Say which matrices hold a row that stands in another place, too: drawn anew, no two are alike (for `explain`)."""
+    seen: dict[bytes, str] = {}
+    for name, values in drawn.items():
+        for at, row in enumerate(values):
+            here = f"row {at} of `{name}`"
+            other = seen.setdefault(row.tobytes(), here)
+            if other != here:
+                yield f"{other} and {here} start with the same numbers. Is each matrix drawn anew, or is one copied?"
 
 
 def filled(module: Module, rng: Random, *, dtype: torch.dtype | None = None, scale: float | None = None) -> Module:

@@ -133,6 +133,25 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+trained_option = click.option(
+    "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
+)
+exercises_option = click.option(
+    "--exercises",
+    type=click.Path(path_type=Path),
+    default=Path("exercises"),
+    show_default=True,
+    metavar="DIR",
+    help="Your files.",
+)
+reference_option = click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+
+
+def own_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Whose pieces are used: the learner's, from a folder, or the reference's."""
+    return exercises_option(reference_option(command))
+
+
 runs_option = click.option(
     "--runs", "root", type=click.Path(path_type=Path), default=runs.RUNS, metavar="DIR", help="The folder of all runs."
 )
@@ -148,15 +167,7 @@ runs_option = click.option(
     help="text: a GPT (exercise 16) learns to go on with a text. reverse: the original transformer (exercise 12) "
     "learns to write words backwards.",
 )
-@click.option(
-    "--exercises",
-    type=click.Path(path_type=Path),
-    default=Path("exercises"),
-    show_default=True,
-    metavar="DIR",
-    help="Your files.",
-)
-@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@own_options
 @click.option(
     "--corpus",
     type=click.Choice(list(corpora.NAMED)),
@@ -282,9 +293,7 @@ def train(
 )
 @choice_options
 @seed_option
-@click.option(
-    "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
-)
+@trained_option
 @runs_option
 def sample(name: str | None, task_name: str | None, root: Path, exercises: Path | None, **options: Any) -> None:
     """Write text with a trained model, or reverse words: that goes to stdout, everything about it to stderr."""
@@ -303,9 +312,7 @@ def sample(name: str | None, task_name: str | None, root: Path, exercises: Path 
 @main.command("map")
 @click.option("--run", "name", metavar="RUN", help="Which run.  [default: the one trained last]")
 @click.option("--task", "task_name", type=TASKS, help="The last run of this task.")
-@click.option(
-    "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
-)
+@trained_option
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @plain_option
 @runs_option
@@ -350,15 +357,7 @@ def certificate(name: str | None, owner: str, root: Path) -> None:
 @choice_options
 @device_option
 @seed_option
-@click.option(
-    "--exercises",
-    type=click.Path(path_type=Path),
-    default=Path("exercises"),
-    show_default=True,
-    metavar="DIR",
-    help="Your files.",
-)
-@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@own_options
 @plain_option
 def gpt2(
     folder: Path | None,
@@ -382,15 +381,7 @@ def gpt2(
 
 
 @main.command()
-@click.option(
-    "--exercises",
-    type=click.Path(path_type=Path),
-    default=Path("exercises"),
-    show_default=True,
-    metavar="DIR",
-    help="Your files.",
-)
-@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@own_options
 @click.option("--corpus", type=click.Choice(list(corpora.NAMED)), default=corpora.DEFAULT, show_default=True)
 @click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Learn any text file (UTF-8) instead.")
 @click.option(
@@ -436,15 +427,7 @@ def ablate(
 
 
 @main.command()
-@click.option(
-    "--exercises",
-    type=click.Path(path_type=Path),
-    default=Path("exercises"),
-    show_default=True,
-    metavar="DIR",
-    help="Your files.",
-)
-@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@own_options
 @click.option("--text", type=click.Path(path_type=Path), metavar="FILE", help="Race on any text file (UTF-8) instead.")
 @click.option(
     "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="How many runs; 3 for an official entry."
@@ -474,15 +457,7 @@ def speedrun(
 )
 @choice_options
 @seed_option
-@click.option(
-    "--exercises",
-    type=click.Path(path_type=Path),
-    default=Path("exercises"),
-    show_default=True,
-    metavar="DIR",
-    help="Your files.",
-)
-@click.option("--reference", is_flag=True, help="Take the reference solution instead of your files.")
+@own_options
 @plain_option
 def chat(exercises: Path, reference: bool, system: str, look: bool, plain: bool, **options: Any) -> None:
     """Talk with a published model of 135 million parameters that runs in the Llama that you built (exercise 22)."""

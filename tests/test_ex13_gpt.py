@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from grader.checks import Exercise, Random, check, close, filled, on_meta, raised
+from grader.checks import Exercise, Random, check, close, filled, not_normal, on_meta, raised, repeated
 
 SMALL = {"vocab_size": 11, "context_length": 9, "d_model": 12, "n_heads": 3, "n_layers": 2}
 
@@ -38,38 +38,6 @@ def gpt2_state(rng: Random, config) -> dict[str, torch.Tensor]:
             shapes |= {f"h.{i}.{name}.weight": shape, f"h.{i}.{name}.bias": shape[-1:]}
     shapes |= {"ln_f.weight": (width,), "ln_f.bias": (width,)}
     return {name: rng.tensor(*shape, dtype=torch.float64, scale=shape[0] ** -0.5) for name, shape in shapes.items()}
-
-
-def not_normal(name: str, values, deviation: float):
-    """Say what is wrong with a matrix that should be drawn from N(0, deviation): as a whole, by rows, by columns.
-
-    Each bound is seven standard errors wide: chance alone breaks one in ten billion.
-    """
-    spread, room = values.std(), 7 / math.sqrt(values.size)
-    if abs(spread / deviation - 1) > room / math.sqrt(2):
-        yield f"`{name}` starts with a standard deviation of {spread:.4f}; expected {deviation:.4f}. Who draws it?"
-    elif abs(values.mean()) > room * deviation:
-        yield f"`{name}` starts with a mean of {values.mean():.4f}; expected 0."
-    elif abs((beyond := np.mean(np.abs(values) > 2 * spread)) - 0.0455) > 0.21 * room:
-        yield f"{beyond:.1%} of `{name}` lies beyond two standard deviations; if it were normal, 4.6 % would."
-    for axis, part in ((1, "row"), (0, "column")):
-        spreads, bound = np.sqrt(np.mean(values**2, axis=axis)), 7 / math.sqrt(2 * values.shape[axis])
-        for at in np.flatnonzero(abs(spreads / deviation - 1) > bound):
-            yield (
-                f"{part} {at} of `{name}` starts with numbers of a size of {spreads[at]:.4f}; expected "
-                f"{deviation:.4f}, as everywhere in it."
-            )
-
-
-def repeated(drawn):
-    """Say which matrices hold a row that stands in another place, too: drawn anew, no two rows are alike."""
-    seen: dict[bytes, str] = {}
-    for name, values in drawn.items():
-        for at, row in enumerate(values):
-            here = f"row {at} of `{name}`"
-            other = seen.setdefault(row.tobytes(), here)
-            if other != here:
-                yield f"{other} and {here} start with the same numbers. Is each matrix drawn anew, or is one copied?"
 
 
 def weight_names(n_layers: int) -> list[str]:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import torch
 
-from grader.checks import Exercise, Random, check, close, filled, on_meta, raised, silenced
+from grader.checks import Exercise, Random, check, close, filled, not_normal, on_meta, raised, repeated, silenced
 
 SMALL = {
     "vocab_size": 11,
@@ -69,35 +69,6 @@ def checkpoint(model, rng: Random, n_layers: int, tied: bool = True) -> dict[str
     """A made-up checkpoint that fits the model, in the published names, in float64."""
     shapes = {published(name): model.get_parameter(name).shape for name in weight_names(n_layers, tied)}
     return {name: rng.tensor(*shape, dtype=torch.float64) for name, shape in shapes.items()}
-
-
-def not_normal(name: str, values, deviation: float):
-    """Say what is wrong with a matrix that should be drawn from N(0, deviation): as a whole, by rows, by columns.
-
-    Each bound is seven standard errors wide: chance alone breaks one in ten billion.
-    """
-    spread, room = values.std(), 7 / np.sqrt(values.size)
-    if abs(spread / deviation - 1) > room / np.sqrt(2):
-        yield f"`{name}` starts with a standard deviation of {spread:.4f}; expected {deviation:.4f}. Who draws it?"
-    elif abs(values.mean()) > room * deviation:
-        yield f"`{name}` starts with a mean of {values.mean():.4f}; expected 0."
-    elif abs((beyond := np.mean(np.abs(values) > 2 * spread)) - 0.0455) > 0.21 * room:
-        yield f"{beyond:.1%} of `{name}` lies beyond two standard deviations; if it were normal, 4.6 % would."
-    for axis, part in ((1, "row"), (0, "column")):
-        sizes, bound = np.sqrt(np.mean(values**2, axis=axis)), 7 / np.sqrt(2 * values.shape[axis])
-        for at in np.flatnonzero(abs(sizes / deviation - 1) > bound):
-            yield f"{part} {at} of `{name}` starts with numbers of a size of {sizes[at]:.4f}; expected {deviation:.4f}."
-
-
-def repeated(drawn):
-    """Say which matrices hold a row that stands in another place, too: drawn anew, no two rows are alike."""
-    seen: dict[bytes, str] = {}
-    for name, values in drawn.items():
-        for at, row in enumerate(values):
-            here = f"row {at} of `{name}`"
-            other = seen.setdefault(row.tobytes(), here)
-            if other != here:
-                yield f"{other} and {here} start with the same numbers. Is each matrix drawn anew, or is one copied?"
 
 
 @check("a block whose sublayers write nothing hands the stream on as it came", points=1)
