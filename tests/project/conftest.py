@@ -26,6 +26,13 @@ def reference() -> Iterator[Callable[[str], Exercise]]:
 
 
 @pytest.fixture(autouse=True)
+def outside_of_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A make that a test runs is the first one, also where make runs the tests."""
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
 def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A progress file of each test's own: none leaves a trace in that of whoever runs the tests."""
     path = tmp_path / "progress.json"

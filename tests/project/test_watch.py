@@ -201,6 +201,7 @@ class Terminal:
             env=environment(**extra),
             cwd=str(ROOT),
         )
+        self.child.str_last_chars = 6000  # of what it wrote, where a test fails
         self.end = pexpect.EOF
 
     def expect(self, *words: str) -> str:
