@@ -11,7 +11,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check install --quiet -c constraints.
 ifeq ($(origin NAME),environment) # some systems keep the machine's name there
 NAME :=
 endif
-TEXTS := PYTHON EX NAME TIER KEEP TASK PROMPT RUN_NAME OUT UNTIL WITH STYLE ONLY SEEDS
+TEXTS := PYTHON EX NAME TIER KEEP TASK MODEL PROMPT RUN_NAME OUT UNTIL WITH STYLE ONLY SEEDS
 as_it_is = $(if $(filter-out undefined,$(origin $1)),$(eval override $1 := $$(value $1)))
 $(foreach text,$(TEXTS),$(call as_it_is,$(text)))
 

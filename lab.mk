@@ -7,17 +7,17 @@ export PROMPT
 
 ##@ With a model of your own
 
-train: $(VENV)/.core ## [ARGS=...] | train your own GPT;  TASK=reverse: the original transformer;  RESUME=1: go on
-	@$(RUN) -m lab train $(call opt,TASK,task) $(if $(RESUME),--resume) $(ARGS)
+train: $(VENV)/.core ## [ARGS=...] | train your own GPT;  MODEL=llama or TASK=reverse: another model;  RESUME=1: go on
+	@$(RUN) -m lab train $(call opt,TASK,task) $(call opt,MODEL,model) $(if $(RESUME),--resume) $(ARGS)
 
 sample: $(VENV)/.core ## PROMPT="..." | let it write
-	@$(RUN) -m lab sample $(call opt,TASK,task) $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
+	@$(RUN) -m lab sample $(call opt,TASK,task) $(call opt,MODEL,model) $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
 
 map: $(VENV)/.core ## [RUN_NAME=...] | its inside, live in a page;  ARGS=--open: in your browser at once
-	@$(RUN) -m lab map $(call opt,TASK,task) $(call opt,RUN_NAME,run) $(ARGS)
+	@$(RUN) -m lab map $(call opt,TASK,task) $(call opt,MODEL,model) $(call opt,RUN_NAME,run) $(ARGS)
 
 certificate: $(VENV)/.core ## [NAME="Ada"] [RUN_NAME=...] | what you built and what it writes, to show around
-	@$(RUN) -m lab certificate $(call opt,RUN_NAME,run) $(call opt,NAME,for) $(ARGS)
+	@$(RUN) -m lab certificate $(call opt,MODEL,model) $(call opt,RUN_NAME,run) $(call opt,NAME,for) $(ARGS)
 
 gpt2: $(VENV)/.core ## PROMPT="..." | the published GPT-2 in your pieces;  ARGS="--text my.txt": its loss on that
 	@$(RUN) -m lab gpt2 $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)

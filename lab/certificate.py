@@ -106,7 +106,7 @@ def draw(about: Facts, name: str, today: date) -> Any:
     def put(x: float, y: float, text: str, size: float = 10, color: str = INK, **more: Any) -> None:
         figure.text(x, y, text.replace("$", r"\$"), fontsize=size, color=color, va="top", **more)
 
-    put(0.05, 0.945, "A GPT, built from scratch", 26, weight="bold")
+    put(0.05, 0.945, f"A {about.run.model}, built from scratch", 26, weight="bold")
     put(0.05, 0.875, f"by {name}" if name else "every part of it written by hand", 14, ACCENT)
     figure.add_artist(_rule(0.835))
 
@@ -164,11 +164,13 @@ def _curve(axes: Any, about: Facts) -> None:
 
 def _table(put: Any, about: Facts) -> None:
     """The loss at the end beside what counting reaches, the best at the bottom."""
-    losses = {name: value for name, value in about.results.items() if isinstance(value, float) and name != "gpt"}
-    rows = sorted([*losses.items(), ("this GPT", about.results["gpt"])], key=lambda row: -row[1])
+    this = f"this {about.run.model}"
+    losses = {name: value for name, value in about.results.items() if isinstance(value, float)}
+    losses[this] = losses.pop(about.run.architecture)
+    rows = sorted(losses.items(), key=lambda row: -row[1])
     put(0.74, 0.645, "nats per held-out character", 8.5, QUIET)
     for place, (label, value) in enumerate(rows):
-        mine = {"weight": "bold", "color": ACCENT} if label == "this GPT" else {}
+        mine = {"weight": "bold", "color": ACCENT} if label == this else {}
         put(0.74, 0.61 - 0.032 * place, label, **mine)
         put(0.93, 0.61 - 0.032 * place, f"{value:.3f}", ha="right", **mine)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds to load: not before it is needed
     from lab.task import Outcome, Plan
 
 TASKS = click.Choice(["text", "reverse"])
+MODELS = click.Choice(list(runs.MODELS))
 DEVICES = click.Choice(["auto", "cuda", "mps", "cpu"])
 
 
@@ -133,6 +134,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+model_option = click.option("--model", type=MODELS, help="The last run of this model.")
 trained_option = click.option(
     "--exercises", type=click.Path(path_type=Path), metavar="DIR", help="Your files.  [default: as when it was trained]"
 )
@@ -166,6 +168,13 @@ runs_option = click.option(
     show_default=True,
     help="text: a GPT (exercise 16) learns to go on with a text. reverse: the original transformer (exercise 12) "
     "learns to write words backwards.",
+)
+@click.option(
+    "--model",
+    type=MODELS,
+    default="gpt",
+    show_default=True,
+    help="What learns the text. llama: the Llama of exercise 22 instead of the GPT, with as many parameters.",
 )
 @own_options
 @click.option(
@@ -228,6 +237,7 @@ runs_option = click.option(
 @runs_option
 def train(
     task_name: str,
+    model: str,
     exercises: Path,
     reference: bool,
     text: tuple[Path, ...],
@@ -240,7 +250,7 @@ def train(
     root: Path = options["root"]
     named = given()
     if resume is not None:
-        fixed = named - {"resume", "task_name", "exercises", "device", "plain", "root"}
+        fixed = named - {"resume", "task_name", "model", "exercises", "device", "plain", "root"}
         if fixed:
             raise LabError(
                 f"--resume goes on with a run as its config.json says, so {spelt(fixed)} can't be given with it"
@@ -249,23 +259,29 @@ def train(
 
         folder = exercises if "exercises" in named else None
         task = task_name if "task_name" in named else None
-        _report(screen, resume_run(screen, root, resume or None, task, folder, options["device"]))
+        run = runs.find(root, resume or None, task, model if "model" in named else None)
+        _report(screen, resume_run(screen, run, folder, options["device"]))
         return
     if text and "corpus" in named:
         raise LabError("--corpus and --text both name what to learn: give one of them")
     knobs = {*TRAINING, *SIZES, "dtype", "compile", "accumulate"}
-    foreign = named & ({"text", "corpus", "preset"} | (knobs - REVERSE.keys())) if task_name == "reverse" else set()
+    foreign: set[str] = set()
+    if task_name == "reverse":
+        foreign = named & ({"text", "corpus", "preset", "model"} | (knobs - REVERSE.keys()))
     if foreign:
         raise LabError(f"{spelt(foreign)} means nothing to the task {task_name}: leave it out")
+    if model == "llama" and "dropout" in named:
+        raise LabError("--dropout means nothing to a Llama, which has none: leave it out")
     if options["name"] is not None:
         runs.check_free(root, options["name"])
     own = {name: options[name] for name in knobs & named}
     plan: Plan[Outcome]
     if task_name == "text":
         chosen = texts.read(text, screen) if text else corpora.load(corpus)
+        from lab.tasks import TEXT
         from lab.text import TextPlan
 
-        plan = TextPlan(chosen, {**PRESETS[options["preset"]], **own})
+        plan = TextPlan(chosen, {**PRESETS[options["preset"]], **own}, TEXT[model])
     else:
         from lab.reversal import ReversePlan
 
@@ -287,6 +303,7 @@ def train(
 @main.command()
 @click.option("--run", "name", metavar="RUN", help="Which run's model.  [default: the one trained last]")
 @click.option("--task", "task_name", type=TASKS, help="The last run of this task.")
+@model_option
 @click.option("--prompt", default="", metavar="TEXT", help="What the text begins with, or the word to reverse.")
 @click.option(
     "--tokens", type=click.IntRange(0, 1_000_000), default=500, show_default=True, help="How many tokens to write."
@@ -295,9 +312,11 @@ def train(
 @seed_option
 @trained_option
 @runs_option
-def sample(name: str | None, task_name: str | None, root: Path, exercises: Path | None, **options: Any) -> None:
+def sample(
+    name: str | None, task_name: str | None, model: str | None, root: Path, exercises: Path | None, **options: Any
+) -> None:
     """Write text with a trained model, or reverse words: that goes to stdout, everything about it to stderr."""
-    run = runs.find(root, name, task_name)
+    run = runs.find(root, name, task_name, model)
     named = given()
     from lab.session import show_sample
     from lab.task import Request
@@ -312,13 +331,22 @@ def sample(name: str | None, task_name: str | None, root: Path, exercises: Path 
 @main.command("map")
 @click.option("--run", "name", metavar="RUN", help="Which run.  [default: the one trained last]")
 @click.option("--task", "task_name", type=TASKS, help="The last run of this task.")
+@model_option
 @trained_option
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @plain_option
 @runs_option
-def map_(name: str | None, task_name: str | None, exercises: Path | None, show: bool, plain: bool, root: Path) -> None:
+def map_(
+    name: str | None,
+    task_name: str | None,
+    model: str | None,
+    exercises: Path | None,
+    show: bool,
+    plain: bool,
+    root: Path,
+) -> None:
     """Write the map of a run: one HTML file with the model live in it, to look into and to send to a friend."""
-    run = runs.find(root, name, task_name)
+    run = runs.find(root, name, task_name, model)
     from lab.session import draw_map
 
     path = draw_map(Screen(plain), run, exercises)
@@ -328,16 +356,17 @@ def map_(name: str | None, task_name: str | None, exercises: Path | None, show: 
 
 
 @main.command()
-@click.option("--run", "name", metavar="RUN", help="Which run.  [default: the GPT trained last]")
+@click.option("--run", "name", metavar="RUN", help="Which run.  [default: the one of a text trained last]")
+@model_option
 @click.option("--for", "owner", default="", metavar="NAME", help="Whose it is.")
 @runs_option
-def certificate(name: str | None, owner: str, root: Path) -> None:
+def certificate(name: str | None, model: str | None, owner: str, root: Path) -> None:
     """A page to show around, as SVG and PDF: what you built, and the figures and the text of a run of it."""
-    run = runs.find(root, name, "text")
+    run = runs.find(root, name, "text", model)
     from lab.certificate import facts, write
-    from lab.text import TextTask
+    from lab.tasks import task_of
 
-    for path in write(facts(run, TextTask.exercises), owner, date.today()):
+    for path in write(facts(run, task_of(run).exercises), owner, date.today()):
         click.echo(runs.shown(path))
 
 

@@ -15,6 +15,7 @@ from lab.files import write_atomically, write_json
 DAMAGED = "{} is damaged: it was cut short or changed, or is no checkpoint of a training. Train a new run"
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "runs"
+MODELS = {"gpt": "GPT", "llama": "Llama"}  # that can learn a text: by --model, and as they are spoken of
 FORMAT = 1  # of the folder; raised when an old one can no longer be read
 
 
@@ -56,6 +57,17 @@ class Run:
     def task(self) -> str:
         """What it is about, as --task spells it."""
         return str(self.config.get("task", "text"))  # the first runs knew no other
+
+    @property
+    def architecture(self) -> str:
+        """Which model learns the text, as --model spells it; empty where the task has only one."""
+        only = "gpt" if self.task == "text" else ""  # the first runs knew no other
+        return str(self.config.get("architecture", only))
+
+    @property
+    def model(self) -> str:
+        """The same, as it is spoken of."""
+        return MODELS[self.architecture]
 
     def standing(self, step: int) -> str:
         """Return which model this is, to put above what it wrote."""
@@ -152,8 +164,8 @@ def check_free(root: Path, name: str) -> None:
         )
 
 
-def find(root: Path, name: str | None = None, task: str | None = None) -> Run:
-    """A run by its name, or the one that was trained last; of one task, if that is given.
+def find(root: Path, name: str | None = None, task: str | None = None, model: str | None = None) -> Run:
+    """A run by its name, or the one that was trained last; of one task and one model, if these are given.
 
     Raises:
         LabError: there is no such run, or none at all.
@@ -167,15 +179,21 @@ def find(root: Path, name: str | None = None, task: str | None = None) -> Run:
         run = _open(runs[name])
         if task is not None and run.task != task:
             raise LabError(f"the task of the run {name} is {run.task}, not {task}: leave --task out, or the name")
+        if model is not None and run.architecture != model:
+            had = run.architecture or "that of its task"
+            raise LabError(f"the model of the run {name} is {had}, not {model}: leave --model out, or the name")
         return run
     trained = [folder for folder in runs.values() if (folder / "checkpoint.pt").is_file()]
     trained.sort(key=lambda folder: ((folder / "checkpoint.pt").stat().st_mtime_ns, folder.name), reverse=True)
     for folder in trained:
         run = _open(folder)
-        if task is None or run.task == task:
+        if task in (None, run.task) and model in (None, run.architecture):
             return run
     if trained:
-        raise LabError(f"there is no trained run of the task {task} in {root} yet: make train TASK={task}")
+        wanted = {"task": task, "model": model}
+        said = " and ".join(f"the {what} {which}" for what, which in wanted.items() if which)
+        do = " ".join(f"{what.upper()}={which}" for what, which in wanted.items() if which)
+        raise LabError(f"there is no trained run of {said} in {root} yet: make train {do}")
     raise LabError(f"there is no trained run in {root} yet: make train, or make demo")
 
 

@@ -62,15 +62,12 @@ def new_run(
         return _train(screen, run, task, training)
 
 
-def resume_run(
-    screen: Screen, root: Path, name: str | None, task_name: str | None, exercises: Path | None, device: str
-) -> Outcome:
+def resume_run(screen: Screen, run: Run, exercises: Path | None, device: str) -> Outcome:
     """Go on where a run was interrupted; its history will be the one that it would have had.
 
     Raises:
         LabError: there is nothing to go on with, or it no longer fits the exercises.
     """
-    run = runs.find(root, name, task_name)
     state = run.load()
     where = choose_device(device)
     require_sharing(task_of(run))

@@ -60,6 +60,7 @@ class Task(ABC, Generic[Result]):
     """
 
     name: ClassVar[str]  # as --task spells it, and config.json
+    architecture: ClassVar[str] = ""  # which of several models it trains, as --model spells it, and config.json
     exercises: ClassVar[tuple[str, ...]]  # those that it is made of
     shares: ClassVar[bool] = False  # whether several processes can each run a part of its batches
     requests: ClassVar[frozenset[str]]  # the fields of a `Request` that mean something to it

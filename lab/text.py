@@ -47,18 +47,20 @@ class TextOutcome(Outcome):
     def table(self) -> str:
         """The scoreboard: in nats and bits per character."""
         config = self.run.config
-        mine = "GPT" if config["pieces"]["exercises"] is None else "your GPT"
+        mine = self.run.model
+        mine = mine if config["pieces"]["exercises"] is None else f"your {mine}"
         return scoreboard(config["corpus"]["name"], self.baselines.as_dict(), mine, self.loss)
 
     def results(self) -> dict[str, Any]:
         """The same, exactly."""
-        return {"unit": "nats per character", **self.baselines.as_dict(), "gpt": self.loss}
+        return {"unit": "nats per character", **self.baselines.as_dict(), self.run.architecture: self.loss}
 
 
 class TextTask(Task[TextOutcome]):
     """Guess the next token of a text, window by window."""
 
     name = "text"
+    architecture = "gpt"
     exercises = with_needs("ex16_capstone")
     shares = True
     requests = frozenset({"prompt", "seed", "tokens", "temperature", "top_k", "top_p"})
@@ -99,6 +101,7 @@ class TextTask(Task[TextOutcome]):
                 "val_fraction": prepare.VAL_FRACTION,
             },
             "tokenizer": prepare.remember(self.tokenizer, self.corpus),
+            "architecture": self.architecture,
             "model": dict(self.sizes),
             "recipe": dict(self.recipe),
             "running": dict(self.running),
@@ -117,6 +120,10 @@ class TextTask(Task[TextOutcome]):
         """The text, its length and its vocabulary."""
         corpus = self.corpus
         return f"{corpus.source}, {corpus.characters:,} characters, {self.tokenizer.vocab_size} different tokens."
+
+    def settled(self, sizes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The sizes of the model, from those that exercise 16's `build_model` would be called with."""
+        return sizes
 
     def new_model(self) -> nn.Module:
         """The model of exercise 16."""
@@ -224,14 +231,13 @@ class TextTask(Task[TextOutcome]):
 
 
 class TextPlan(Plan[TextOutcome]):
-    """Learn a corpus."""
+    """Learn a corpus, with the model of a task."""
 
-    task = TextTask
-
-    def __init__(self, corpus: Corpus, given: Mapping[str, Any]) -> None:
+    def __init__(self, corpus: Corpus, given: Mapping[str, Any], task: type[TextTask] = TextTask) -> None:
+        self.task: type[TextTask] = task
         self.corpus = corpus
         self.given = given
-        self.label = corpus.name
+        self.label = corpus.name if task is TextTask else f"{corpus.name}-{task.architecture}"
         self.note = corpus.note
 
     def check(self, device: torch.device) -> None:
@@ -254,7 +260,8 @@ class TextPlan(Plan[TextOutcome]):
             )
         require_memory(memory_needed({**filled, **running}), device)
         tokenizer = pieces.capstone.build_tokenizer(self.corpus.text)
-        task = TextTask(pieces, self.corpus, tokenizer, sizes, options, device, running)
+        task = self.task(pieces, self.corpus, tokenizer, sizes, options, device, running)
+        task.sizes = task.settled(sizes)
         _ = task.prepared  # so that a text of too few tokens is refused before a run begins
         return task
 

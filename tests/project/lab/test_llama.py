@@ -1,0 +1,177 @@
+"""A Llama in the place of the GPT: the same commands, at equal parameters, and what is said where it can't be built."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from grader.content.syllabus import load
+from lab import pieces as assembling
+from lab import runs
+from lab.cli import main
+from lab.console import Meter
+from lab.corpora import Corpus
+from lab.errors import LabError
+from lab.llama import LlamaTask, count
+from lab.pieces import Pieces, open_pieces
+from lab.text import TextPlan
+
+if not any(entry.stem == "ex22_llama" for entry in load()):
+    pytest.skip("the exercises here do not reach the Llama", allow_module_level=True)
+
+TEXT = "ANNE:\nthe cat sat on the mat, and the dog sat on the cat.\n\n" * 40
+TINY = ["--context", 8, "--layers", 1, "--heads", 2, "--width", 8, "--batch-size", 3, "--steps", 8]
+Lab = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def pieces() -> Iterator[Pieces]:
+    with open_pieces(None) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Run a command with its runs in a folder of the test's own."""
+
+    def call(command: str, *options: Any) -> Result:
+        where = ["--runs", tmp_path / "runs"]
+        return CliRunner().invoke(main, [command, *map(str, (*where, *options))], catch_exceptions=False)
+
+    return call
+
+
+@pytest.fixture
+def train(lab: Lab, tmp_path: Path) -> Lab:
+    """Train a tiny model of the reference for a few steps, a Llama unless told otherwise."""
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+
+    def call(*options: Any, model: str = "llama") -> Result:
+        return lab("train", "--reference", "--text", tmp_path / "text.txt", *TINY, "--model", model, *options)
+
+    return call
+
+
+def begun(pieces: Pieces, **given: Any) -> LlamaTask:
+    """The task of a Llama on the text."""
+    task = TextPlan(Corpus("cats", "cats", TEXT), given, LlamaTask).begin(pieces, 0, torch.device("cpu"))
+    assert isinstance(task, LlamaTask)
+    return task
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"context": 32, "width": 36, "heads": 3, "layers": 3}, {"context": 100, "width": 8, "heads": 1}]
+)
+def test_a_llama_has_as_many_parameters_as_the_gpt(pieces: Pieces, given: dict[str, int]) -> None:
+    task = begun(pieces, **given)
+    gpt = pieces.capstone.build_model(
+        task.tokenizer.vocab_size,
+        **{field: task.sizes[field] for field in ("context_length", "d_model", "n_heads", "n_layers")},
+    )
+    counts = [count(task.llama({**task.sizes, "d_ff": task.sizes["d_ff"] + more})) for more in (-1, 0, 1)]
+    distances = [abs(found - count(gpt)) for found in counts]
+    assert min(distances) == distances[1], "another inner width comes nearer"
+    assert distances[1] < 0.02 * count(gpt)
+
+
+def test_heads_are_shared_where_they_come_in_pairs(pieces: Pieces) -> None:
+    assert begun(pieces, width=16, heads=4).sizes["n_kv_heads"] == 2
+    assert begun(pieces, width=18, heads=3).sizes["n_kv_heads"] == 3
+
+
+def test_heads_that_rotary_positions_can_t_turn_are_refused(pieces: Pieces) -> None:
+    with pytest.raises(LabError, match=r"--width 6 and --heads 2 make heads of 3 numbers.*twice the heads"):
+        begun(pieces, width=6, heads=2)
+
+
+def test_a_run_says_which_model_it_has(train: Lab, tmp_path: Path) -> None:
+    result = train()
+    assert result.exit_code == 0, result.output
+    config = json.loads((tmp_path / "runs" / "001-text-llama" / "config.json").read_text())
+    assert (config["task"], config["architecture"]) == ("text", "llama")
+    assert set(config["model"]) == {"context_length", "d_model", "n_heads", "n_kv_heads", "n_layers", "d_ff"}
+    assert re.search(r"> Llama +\d", result.output)
+    assert "llama" in json.loads((tmp_path / "runs" / "001-text-llama" / "results.json").read_text())
+    train(model="gpt")
+    config = json.loads((tmp_path / "runs" / "002-text" / "config.json").read_text())
+    assert config["architecture"] == "gpt"
+
+
+def test_a_run_of_earlier_days_has_the_gpt(tmp_path: Path) -> None:
+    assert runs.create(tmp_path, "old", "plays", {"task": "text"}).architecture == "gpt"
+    assert runs.create(tmp_path, "words", "plays", {"task": "reverse"}).architecture == ""
+
+
+def test_ctrl_c_then_resume_gives_the_history_of_an_uninterrupted_run(
+    train: Lab, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("--name", "whole")
+    show = Meter.show
+
+    def show_and_press(meter: Meter, step: int, loss: float) -> None:
+        show(meter, step, loss)
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Meter, "show", show_and_press)
+    assert train("--name", "stopped").exit_code == 130
+    monkeypatch.undo()
+    train("--name", "later", model="gpt")
+    resumed = lab("train", "--resume", "--model", "llama")  # the last Llama, though a GPT was trained since
+    assert resumed.exit_code == 0, resumed.output
+    assert "Going on with stopped after step 5 of 8" in resumed.output
+    for file in ("history.jsonl", "results.json"):
+        assert (tmp_path / "runs" / "stopped" / file).read_text() == (tmp_path / "runs" / "whole" / file).read_text()
+
+
+def test_sample_takes_the_last_run_or_that_of_a_model(train: Lab, lab: Lab) -> None:
+    train("--name", "l")
+    train("--name", "g", model="gpt")
+    for options, name in (([], "g"), (["--model", "llama"], "l"), (["--run", "l"], "l")):
+        result = lab("sample", "--tokens", 20, *options)
+        assert result.exit_code == 0, result.output
+        assert f"{name}, after step 8 of 8" in result.stderr
+        assert len(result.stdout) == 21
+    refusal = lab("sample", "--run", "g", "--model", "llama")
+    assert refusal.exit_code == 2
+    assert "the model of the run g is gpt, not llama" in refusal.output
+
+
+def test_where_no_run_has_the_model_it_is_said_how_to_get_one(train: Lab, lab: Lab) -> None:
+    train(model="gpt")
+    refusal = lab("sample", "--model", "llama")
+    assert refusal.exit_code == 2
+    assert re.search(r"no trained run of the model llama in .* yet: make train MODEL=llama", refusal.output)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--dropout", "0.1"], "--dropout means nothing to a Llama"),
+        (["--task", "reverse"], "--model means nothing to the task reverse"),
+    ],
+)
+def test_what_means_nothing_is_refused(options: list[str], says: str, lab: Lab, tmp_path: Path) -> None:
+    result = lab("train", "--reference", "--model", "llama", *options)
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.split())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_copy_without_the_exercise_says_so(train: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shorter = [entry for entry in load() if entry.stem < "ex17"]
+    monkeypatch.setattr(assembling, "load", lambda: shorter)
+    result = train()
+    assert result.exit_code == 2
+    assert re.search(r"this needs .*ex22_llama, and the exercises here end with ex16_capstone", result.output)
+    assert not (tmp_path / "runs").exists()
+    assert train(model="gpt").exit_code == 0
