@@ -1,6 +1,7 @@
-"""map: a keystroke in the map of a model of the demo's size, and the speed of writing, beside PyTorch on one core.
+"""map: a keystroke in the map of a GPT and of a Llama, and the speed of writing, beside PyTorch on one core.
 
-It needs Chromium and its driver; where they are missing, it gives no rows and says so.
+Both have the size of the demo's model. It needs Chromium and its driver; where they are missing, it gives no rows and
+says so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lab import corpora, runs
 from lab.map.write import write_map
 from lab.pieces import open_pieces
 from lab.recipes import model_sizes, train_options
-from lab.text import TextTask
+from lab.tasks import TEXT
 
 KEYS = 40  # keystrokes of one measurement
 WRITTEN = 100  # tokens
@@ -32,8 +33,14 @@ def rows(count: int) -> Iterator[Row]:
         print("map: no Chromium here, so nothing was measured")
         return
     torch.set_num_threads(1)
+    for architecture, name in runs.MODELS.items():
+        yield from rows_of(architecture, "map" if architecture == "gpt" else f"map of a {name}", count)
+
+
+def rows_of(architecture: str, name: str, count: int) -> Iterator[Row]:
+    """The same of one model."""
     with tempfile.TemporaryDirectory() as folder:
-        path, model, ids = page(Path(folder))
+        path, model, ids = page(Path(folder), architecture)
         browser = chromium()
         try:
             opened = []
@@ -50,9 +57,9 @@ def rows(count: int) -> Iterator[Row]:
         forward = [timed(lambda: model(ids)) for _ in range(10 * count)]
     theirs = 1000 * statistics.median(forward)
     each = statistics.median(time for times in keys for time in times)
-    yield Row("map: a keystroke", each, theirs, "ms", KEYS * count, "theirs: the forward pass alone")
-    yield Row("map: tokens written a second", statistics.median(speeds), None, "1/s", count)
-    yield Row("map: opened and ready", statistics.median(opened), None, "s", count)
+    yield Row(f"{name}: a keystroke", each, theirs, "ms", KEYS * count, "theirs: the forward pass alone")
+    yield Row(f"{name}: tokens written a second", statistics.median(speeds), None, "1/s", count)
+    yield Row(f"{name}: opened and ready", statistics.median(opened), None, "s", count)
 
 
 TYPE = """
@@ -75,16 +82,23 @@ return 1000 * arguments[0] / (performance.now() - began);
 """
 
 
-def page(folder: Path) -> tuple[Path, Any, torch.Tensor]:
-    """A map of the reference's model in the demo's sizes, untrained: that costs the page the same."""
+def page(folder: Path, architecture: str) -> tuple[Path, Any, torch.Tensor]:
+    """A map of a model of the reference in the demo's sizes, untrained: that costs the page the same."""
     corpus = corpora.load()
     with open_pieces(None) as pieces:
         tokenizer = pieces.capstone.build_tokenizer(corpus.text)
         options = train_options(pieces.training.TrainConfig(), {}, seed=0)
         sizes = model_sizes(pieces.capstone.build_model, {})
-        task = TextTask(pieces, corpus, tokenizer, sizes, options, torch.device("cpu"))
+        task = TEXT[architecture](pieces, corpus, tokenizer, sizes, options, torch.device("cpu"))
+        task.sizes = task.settled(sizes)
         model = task.build_model()
-        about = {"task": "text", "recipe": options, "model": sizes, "pieces": {"exercises": None, "borrowed": []}}
+        about = {
+            "task": "text",
+            "architecture": architecture,
+            "recipe": options,
+            "model": dict(task.sizes),
+            "pieces": {"exercises": None, "borrowed": []},
+        }
         run = runs.create(folder, "bench", "bench", about)
         path = write_map(task, model, run, {"step": 0, "history": []})
         ids = torch.tensor([tokenizer.encode(corpus.text)[: sizes["context_length"]]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ PARTS = Path(__file__).with_name("parts.toml")
 LIMIT = 6_000_000  # bytes of a page whose weights keep all of their digits
 WORDS = ("bird", "attention", "a")  # of the reversal, to begin with and to check by
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 3e-2}
+Shapes = dict[str, tuple[int, ...]]
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -60,9 +61,10 @@ def pack(task: Task[Any], model: nn.Module, run: Run, state: Mapping[str, Any]) 
     content = (
         text_page(task, model) if isinstance(task, TextTask) else reversal_page(model, run.config["model"]["n_heads"])
     )
+    llama = content["config"].get("architecture") == "llama"
     data = {
         "task": run.task,
-        "parts": parts(task.pieces),
+        "parts": parts(task.pieces, llama),
         "whose": "your own model" if own else "the reference's model",
         "learned": learned(task, run, rows_of(state)),
         **content,
@@ -75,7 +77,8 @@ def pack(task: Task[Any], model: nn.Module, run: Run, state: Mapping[str, Any]) 
     return Packed(
         data,
         weights,
-        title=("Your transformer" if own else "The reference's transformer")
+        title=("Your " if own else "The reference's ")
+        + ("Llama" if llama else "transformer")
         + (" from a bird's eye" if run.task == "text" else " writes backwards"),
         facts=f"Run {run.name}: {task.title}. {count:,} parameters{digits}, after step {state['step']:,} of "
         f"{run.config['recipe']['steps']:,}.{loss}",
@@ -84,15 +87,26 @@ def pack(task: Task[Any], model: nn.Module, run: Run, state: Mapping[str, Any]) 
 
 
 def parameters(model: nn.Module) -> dict[str, Tensor]:
-    """The numbers of a model by name; a table that two names share is there once."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+    """The numbers of a model by name; a table that two names share is there once, and is not the head's then."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    found: dict[nn.Parameter, str] = {}
+    for name in sorted(named, key=lambda name: name.startswith("lm_head")):
+        found.setdefault(named[name], name)
+    return {name: parameter.detach() for parameter, name in found.items()}
 
 
-def parts(pieces: Pieces) -> dict[str, dict[str, str]]:
-    """The parts of the machine: which exercise builds each, and whose it is in this run."""
+def parts(pieces: Pieces, llama: bool) -> dict[str, dict[str, str]]:
+    """The parts of the machine: which exercise builds each, and whose it is in this run.
+
+    Args:
+        pieces: of the run.
+        llama: whether it is of a Llama, which has some parts of its own.
+    """
     entries = {entry.stem: entry for entry in load()}
     found = {}
-    for name, about in tomllib.loads(PARTS.read_text(encoding="utf-8")).items():
+    known = tomllib.loads(PARTS.read_text(encoding="utf-8"))
+    own = known.pop("llama")
+    for name, about in (known | own if llama else known).items():
         entry = entries.get(about["exercise"])
         if entry is None:  # this copy of the project does not have it yet
             continue
@@ -103,11 +117,12 @@ def parts(pieces: Pieces) -> dict[str, dict[str, str]]:
 
 
 def text_page(task: TextTask, model: nn.Module) -> dict[str, Any]:
-    """The sizes of a GPT, its tokenizer, and a text with the logits that the model itself gives.
+    """The sizes of a GPT or a Llama, its tokenizer, and a text with the logits that the model itself gives.
 
     Raises:
-        LabError: it is no GPT of exercise 13.
+        LabError: it is no GPT of exercise 13, or no Llama of exercise 22.
     """
+    shown, more, shapes_of = SHOWN[task.architecture]
     config: Any = getattr(model, "config", None)
     shapes = {name: tuple(tensor.shape) for name, tensor in parameters(model).items()}
     try:
@@ -118,21 +133,22 @@ def text_page(task: TextTask, model: nn.Module) -> dict[str, Any]:
             "n_layers": int(config.n_layers),
             "d_ff": shapes["blocks.0.feed_forward.up.weight"][0],
             "vocab_size": int(config.vocab_size),
+            **more(config),
         }
-        expected = gpt_shapes(sizes)
+        expected = shapes_of(sizes)
         wrong = [name for name, shape in expected.items() if shapes.get(name) != shape]
     except (AttributeError, KeyError, TypeError):
-        raise LabError("the map shows a GPT with the parts of exercise 13, and this model has other ones") from None
+        raise LabError(f"the map shows {shown}, and this model has other ones") from None
     if wrong:
         raise LabError(
-            f"the map shows a GPT with the parts of exercise 13; in this model {wrong[0]} is "
+            f"the map shows {shown}; in this model {wrong[0]} is "
             f"{shapes.get(wrong[0], 'missing')}, not {expected[wrong[0]]}"
         )
     start = sampling.encode_prompt(task.tokenizer, "", task.corpus.alphabet)
     begin = task.corpus.text[: sizes["context_length"] // 2].rsplit(" ", 1)[0] or task.corpus.alphabet[0]
     ids = list(task.tokenizer.encode(task.corpus.text))[-min(sizes["context_length"], 32) :]
     return {
-        "config": {**sizes, "activation": "gelu_tanh", "norm_eps": 1e-5},
+        "config": {"architecture": task.architecture, **sizes},
         "tokenizer": tokenizer_data(task.tokenizer),
         "alphabet": task.corpus.alphabet,
         "start": task.tokenizer.decode(start),
@@ -141,10 +157,10 @@ def text_page(task: TextTask, model: nn.Module) -> dict[str, Any]:
     }
 
 
-def gpt_shapes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    """The shapes of the weights that the page reads; biases of linear layers may be there or not."""
+def gpt_shapes(sizes: Mapping[str, Any]) -> Shapes:
+    """The shapes of a GPT's weights that the page reads; biases of linear layers may be there or not."""
     wide, inside = sizes["d_model"], sizes["d_ff"]
-    shapes: dict[str, tuple[int, ...]] = {
+    shapes: Shapes = {
         "token_embedding.weight": (sizes["vocab_size"], wide),
         "position_embedding.weight": (sizes["context_length"], wide),
         "final_norm.weight": (wide,),
@@ -157,6 +173,45 @@ def gpt_shapes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         shapes[f"{block}.feed_forward.up.weight"] = (inside, wide)
         shapes[f"{block}.feed_forward.down.weight"] = (wide, inside)
     return shapes
+
+
+def gpt_more(config: Any) -> dict[str, Any]:
+    """What else the page has to know of a GPT: each head has keys and values of its own."""
+    return {"n_kv_heads": int(config.n_heads), "activation": "gelu_tanh", "norm_eps": 1e-5}
+
+
+def llama_more(config: Any) -> dict[str, Any]:
+    """What else the page has to know of a Llama."""
+    return {
+        "n_kv_heads": int(config.n_kv_heads),
+        "activation": "silu",
+        "norm_eps": float(config.norm_eps),
+        "rope_base": float(config.rope_base),
+    }
+
+
+def llama_shapes(sizes: Mapping[str, Any]) -> Shapes:
+    """The shapes of a Llama's weights that the page reads; a head with a table of its own may be there or not."""
+    wide, inside = sizes["d_model"], sizes["d_ff"]
+    shared = wide // sizes["n_heads"] * sizes["n_kv_heads"]
+    shapes: Shapes = {
+        "token_embedding.weight": (sizes["vocab_size"], wide),
+        "final_norm.weight": (wide,),
+    }
+    for block in (f"blocks.{i}" for i in range(sizes["n_layers"])):
+        shapes |= {f"{block}.{norm}.weight": (wide,) for norm in ("attention_norm", "feed_forward_norm")}
+        for projection, rows in (("q_proj", wide), ("k_proj", shared), ("v_proj", shared), ("out_proj", wide)):
+            shapes[f"{block}.attention.{projection}.weight"] = (rows, wide)
+        shapes |= {f"{block}.feed_forward.{part}.weight": (inside, wide) for part in ("gate", "up")}
+        shapes[f"{block}.feed_forward.down.weight"] = (wide, inside)
+    return shapes
+
+
+# What the page shows of a model that learned a text: in words, what it has to know of its config, and the weights.
+SHOWN: dict[str, tuple[str, Callable[[Any], dict[str, Any]], Callable[[Mapping[str, Any]], Shapes]]] = {
+    "gpt": ("a GPT with the parts of exercise 13", gpt_more, gpt_shapes),
+    "llama": ("a Llama with the parts of exercise 22", llama_more, llama_shapes),
+}
 
 
 def tokenizer_data(tokenizer: Any) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 // @ts-check
 // What the page knows at a moment: the text, what is looked at, and the forward pass that both give.
 
-import { whole } from "./gpt.js";
+import { whole } from "./language_model.js";
 
-/** @typedef {import("./gpt.js").GPT} GPT */
-/** @typedef {import("./gpt.js").Trace} Trace */
-/** @typedef {import("./gpt.js").Without} Without */
+/** @typedef {import("./language_model.js").LanguageModel} LanguageModel */
+/** @typedef {import("./language_model.js").Trace} Trace */
+/** @typedef {import("./language_model.js").Without} Without */
 /** @typedef {import("./tokenizer.js").Tokenizer} Tokenizer */
 /** @typedef {import("./sampling.js").Knobs} Knobs */
 /** @typedef {{name: string, exercise: string, title: string, idea: string, whose: string}} Part */
@@ -14,7 +14,7 @@ import { whole } from "./gpt.js";
 /** The state of the page and everybody who shows it. */
 export class App {
   /**
-   * @param {GPT} model
+   * @param {LanguageModel} model
    * @param {Tokenizer} tokenizer
    * @param {Record<string, Part>} parts
    * @param {any} data all that was packed

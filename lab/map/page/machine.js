@@ -8,25 +8,26 @@ import { spoken, visible } from "./tokenizer.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./app.js").View} View */
-/** @typedef {{key: string, name: string, part: string, from: number, to: number, panel: string, layer?: number}} Stage places are shares of the width */
+/** @typedef {{key: string, name: string, part: string, from: number, to: number, panel: string, layer?: number, also?: string}} Stage `also` is a part that works inside it; places are shares of the width */
 
 const HEIGHT = 430;
 const BARS = 8;
 
 /** The parts of the machine from left to right.
  * @param {number} layers
+ * @param {boolean} places whether the positions are added to the embeddings
  * @returns {Stage[]}
  */
-export function stages(layers) {
+export function stages(layers, places) {
   const left = 0.17, right = 0.905, step = (right - left) / layers;
   /** @type {Stage[]} */
   const found = [
     { key: "tokens", name: "Tokens", part: "tokenizer", from: 0, to: 0.075, panel: "embedding" },
-    { key: "embedding", name: "Embed + place", part: "embedding", from: 0.075, to: left, panel: "embedding" },
+    { key: "embedding", name: places ? "Embed + place" : "Embed", part: "embedding", from: 0.075, to: left, panel: "embedding" },
   ];
   for (let layer = 0; layer < layers; layer++) {
     const begin = left + layer * step;
-    found.push({ key: `attention-${layer}`, name: `Attention ${layer + 1}`, part: "attention", from: begin, to: begin + 0.62 * step, panel: "attention", layer });
+    found.push({ key: `attention-${layer}`, name: `Attention ${layer + 1}`, part: "attention", also: "rotary", from: begin, to: begin + 0.62 * step, panel: "attention", layer });
     found.push({ key: `feed-forward-${layer}`, name: `Feed-forward ${layer + 1}`, part: "feed_forward", from: begin + 0.62 * step, to: begin + step, panel: "feed-forward", layer });
   }
   found.push({ key: "norm", name: "Norm + head", part: "head", from: right, to: 1, panel: "stream" });
@@ -38,7 +39,7 @@ export class Machine {
   /** @param {App} app */
   constructor(app) {
     this.canvas = /** @type {HTMLCanvasElement} */ (byId("machine"));
-    this.stages = stages(app.model.config.n_layers);
+    this.stages = stages(app.model.config.n_layers, app.model.config.architecture === "gpt");
     this.labels = byId("stages");
     put(this.labels, this.stages.map((stage) => this.label(stage, app)));
     this.bars = byId("bars");
@@ -47,10 +48,11 @@ export class Machine {
 
   /** @param {Stage} stage @param {App} app */
   label(stage, app) {
-    const part = app.parts[stage.part];
+    const part = app.parts[stage.part], inside = app.parts[stage.also ?? ""];
+    const label = inside === undefined ? `${part.exercise} · ${part.whose}` : inside.whose === part.whose ? `${inside.exercise}, ${part.exercise} · ${part.whose}` : `${inside.exercise} · ${inside.whose}, ${part.exercise} · ${part.whose}`;
     const button = el("button", { type: "button", class: `stage ${stage.part}`, title: part.idea, "data-stage": stage.key,
       onclick: () => { app.set({ panel: stage.panel, ...(stage.layer === undefined ? {} : { layer: stage.layer }) }); byId("zoom").scrollIntoView({ block: "nearest" }); } },
-      el("b", {}, stage.name), el("small", {}, `${part.exercise} · ${part.whose}`));
+      el("b", {}, stage.name), el("small", { title: label }, label));
     button.style.setProperty("--from", String(stage.from));
     button.style.setProperty("--to", String(stage.to));
     return button;

@@ -3,7 +3,7 @@
 
 import { App } from "./app.js";
 import { byId, el, put, said } from "./dom.js";
-import { GPT } from "./gpt.js";
+import { LanguageModel } from "./language_model.js";
 import { Machine } from "./machine.js";
 import { largestGap } from "./numbers.js";
 import { showAttention } from "./panel_attention.js";
@@ -11,6 +11,7 @@ import { showEmbedding } from "./panel_embedding.js";
 import { showFeedForward } from "./panel_feed_forward.js";
 import { showLearning } from "./panel_learning.js";
 import { showNext } from "./panel_next.js";
+import { showRotary } from "./panel_rotary.js";
 import { showStream } from "./panel_stream.js";
 import { showWhatIf } from "./panel_what_if.js";
 import { Writer } from "./panel_writing.js";
@@ -19,11 +20,12 @@ import { bytesOf, readTensors } from "./safetensors.js";
 import { spoken, tokenizerOf, visible } from "./tokenizer.js";
 import { Transformer } from "./transformer.js";
 
-/** The panels under the machine: name, title, the part that they are about, and who shows them.
+/** The panels under the machine: name, title, the part that they are about, and who shows them. A part that the model lacks has none.
  * @type {[string, string, string, (root: HTMLElement, app: App) => void][]}
  */
 const PANELS = [
   ["embedding", "Embedding", "embedding", showEmbedding],
+  ["positions", "Rotary positions", "rotary", showRotary],
   ["attention", "Attention", "attention", showAttention],
   ["feed-forward", "Feed-forward", "feed_forward", showFeedForward],
   ["stream", "Stream and logit lens", "head", showStream],
@@ -32,9 +34,9 @@ const PANELS = [
   ["learning", "How it learned", "training", (root, app) => showLearning(root, app.data.learned)],
 ];
 
-/** The page of a GPT. @param {any} data @param {Map<string, import("./safetensors.js").Tensor>} tensors */
+/** The page of a GPT or a Llama. @param {any} data @param {Map<string, import("./safetensors.js").Tensor>} tensors */
 export function openText(data, tensors) {
-  const model = new GPT(data.config, tensors), app = new App(model, tokenizerOf(data.tokenizer), data.parts, data);
+  const model = new LanguageModel(data.config, tensors), app = new App(model, tokenizerOf(data.tokenizer), data.parts, data);
   sayWhetherItAgrees(data, largestGap(model.forward(data.check.ids).logits, data.check.logits));
   const input = /** @type {HTMLTextAreaElement} */ (byId("text"));
   const writer = new Writer(app);
@@ -44,12 +46,12 @@ export function openText(data, tensors) {
     writer.reseed(app.seed);
     app.write(input.value);
   });
-  const tabs = byId("tabs"), panel = byId("panel");
-  put(tabs, PANELS.map(([name, title]) => el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => app.set({ panel: name }) }, title)));
+  const tabs = byId("tabs"), panel = byId("panel"), panels = PANELS.filter(([, , part]) => part in app.parts);
+  put(tabs, panels.map(([name, title]) => el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => app.set({ panel: name }) }, title)));
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step === undefined) return;
-    const at = PANELS.findIndex(([name]) => name === app.panel), [next] = PANELS[(at + step + PANELS.length) % PANELS.length];
+    const at = panels.findIndex(([name]) => name === app.panel), [next] = panels[(at + step + panels.length) % panels.length];
     app.set({ panel: next });
     byId(`tab-${next}`).focus();
   });
@@ -58,7 +60,7 @@ export function openText(data, tensors) {
     { show: showTokens },
     new Machine(app),
     { show: () => {
-      for (const [name, , part, show] of PANELS) {
+      for (const [name, , part, show] of panels) {
         const tab = byId(`tab-${name}`), chosen = name === app.panel;
         tab.setAttribute("aria-selected", String(chosen));
         tab.tabIndex = chosen ? 0 : -1;

@@ -70,6 +70,49 @@ export function layerNorm(out, x, weight, bias, eps, from, to) {
   }
 }
 
+/** RMSNorm of some rows: a mean square of 1 over the features, then scale. Arguments as for `layerNorm`.
+ * @param {Float32Array} out
+ * @param {Float32Array} x
+ * @param {Float32Array} weight
+ * @param {number} eps
+ * @param {number} from
+ * @param {number} to
+ */
+export function rmsNorm(out, x, weight, eps, from, to) {
+  const width = weight.length;
+  for (let t = from; t < to; t++) {
+    const row = t * width;
+    let square = 0;
+    for (let i = 0; i < width; i++) square += x[row + i] ** 2;
+    const scale = 1 / Math.sqrt(square / width + eps);
+    for (let i = 0; i < width; i++) out[row + i] = x[row + i] * scale * weight[i];
+  }
+}
+
+/** By how much pair `i` of a vector of width `d` is turned from one position to the next. @param {number} i @param {number} d @param {number} base */
+export function speed(i, d, base) {
+  return base ** ((-2 * i) / d);
+}
+
+/** Turn the queries or keys of one position, head by head: number i and number i + d / 2 of a head are a pair.
+ * @param {Float32Array} out (heads * d,)
+ * @param {Float32Array} x (heads * d,)
+ * @param {number} heads
+ * @param {number} position
+ * @param {number} base
+ */
+export function rotate(out, x, heads, position, base) {
+  const d = x.length / heads, half = d / 2;
+  for (let i = 0; i < half; i++) {
+    const angle = position * speed(i, d, base), cos = Math.cos(angle), sin = Math.sin(angle);
+    for (let left = i; left < x.length; left += d) {
+      const a = x[left], b = x[left + half];
+      out[left] = a * cos - b * sin;
+      out[left + half] = a * sin + b * cos;
+    }
+  }
+}
+
 /** Softmax of a stretch of an array, in place; places that hold -Infinity get 0.
  * @param {Float32Array} x
  * @param {number} from
@@ -104,13 +147,14 @@ function erf(x) {
   return x < 0 ? -value : value;
 }
 
-/** The activations that exercise 9 knows, by their names there.
+/** The activations that exercise 9 knows, by their names there, and that of exercise 19.
  * @type {Record<string, (x: number) => number>}
  */
 export const activations = {
   gelu_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
   relu: (x) => Math.max(0, x),
+  silu: (x) => x / (1 + Math.exp(-x)),
 };
 
 /** The length of a row of a matrix.

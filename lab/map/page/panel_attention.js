@@ -2,6 +2,7 @@
 // One attention head down to its numbers: q, k, v, scores, the mask, the softmax, the weighted sum; and all heads as small maps.
 
 import { cell, el, explained, pattern, percent, put, said, shade, strip } from "./dom.js";
+import { groupOf, readersOf } from "./language_model.js";
 import { ranked } from "./numbers.js";
 import { spoken, visible } from "./tokenizer.js";
 
@@ -14,7 +15,7 @@ export function showAttention(root, app) {
 
 /** The pattern of every head. @param {App} app */
 function maps(app) {
-  const { n_layers: layers, n_heads: heads } = app.model.config, rows = app.now.ids.length;
+  const { n_layers: layers, n_heads: heads, n_kv_heads: kvHeads } = app.model.config, rows = app.now.ids.length;
   const grid = el("div", { class: "maps" });
   grid.style.setProperty("--heads", String(heads));
   for (let layer = 0; layer < layers; layer++) {
@@ -24,20 +25,28 @@ function maps(app) {
       const row = weights.subarray((head * rows + app.focus) * rows, (head * rows + app.focus + 1) * rows), best = ranked(row)[0];
       const words = `${layer + 1}.${head + 1}: in block ${layer + 1}, head ${head + 1}, position ${app.focus + app.hidden} attends most to ${spoken(app.piece(app.now.ids[best]))} at ${best + app.hidden}, ${percent(row[best])}`;
       grid.append(el("button", { type: "button", class: "map", "aria-label": words, title: words, "aria-pressed": String(layer === app.layer && head === app.head),
-        onclick: () => app.set({ layer, head }) }, canvas, el("small", {}, `${layer + 1}.${head + 1}`)));
+        onclick: () => app.set({ layer, head }) }, canvas, el("small", {}, `${layer + 1}.${head + 1}${kvHeads === heads ? "" : ` · kv ${1 + groupOf(head, app.model.config)}`}`)));
     }
   }
-  return el("section", {}, el("h3", {}, "Every head"), el("p", {}, "Each square is a head: row = the token that looks, column = the token that is looked at, darker = more weight. Above the diagonal lies the future, and it is empty. Choose one."), grid);
+  return el("section", {}, el("h3", {}, "Every head"), el("p", {}, "Each square is a head: row = the token that looks, column = the token that is looked at, darker = more weight. Above the diagonal lies the future, and it is empty. Choose one."), grid, kvHeads === heads ? null : shared(app));
+}
+
+/** What it means that heads share keys and values. @param {App} app */
+function shared(app) {
+  const { d_model: wide, n_heads: heads, n_kv_heads: kvHeads, n_layers: layers } = app.model.config, d = wide / heads;
+  const numbers = /** @param {number} count */ (count) => (2 * layers * count * d).toLocaleString("en");
+  return el("p", {}, `${heads} heads ask; ${kvHeads === 1 ? "all" : `every ${heads / kvHeads}`} of them share one head of keys and values (kv). So a cache (exercise 17) keeps ${numbers(kvHeads)} numbers for each token, in all blocks together, instead of ${numbers(heads)}. The cache itself is not shown: this page keeps what it has computed in a way of its own.`);
 }
 
 /** The selected head for the position that is looked at. @param {App} app */
 function oneHead(app) {
-  const { layer, head, focus: t } = app, { d_model: wide, n_heads: heads } = app.model.config, d = wide / heads;
+  const { layer, head, focus: t } = app, { d_model: wide, n_heads: heads, n_kv_heads: kvHeads } = app.model.config, d = wide / heads;
   const trace = app.now, block = trace.blocks[layer], rows = trace.ids.length, base = (head * rows + t) * rows;
-  const part = /** @param {Float32Array} x @param {number} row */ (x, row) => x.subarray(row * wide + head * d, row * wide + (head + 1) * d);
-  const q = part(block.q, t), scale = app.without.scale ? 1 : Math.sqrt(d);
+  const group = groupOf(head, app.model.config), readers = readersOf(group, app.model.config), turned = block.turnedQ !== block.q;
+  const part = /** @param {Float32Array} x @param {number} row */ (x, row) => x.subarray(row * kvHeads * d + group * d, row * kvHeads * d + (group + 1) * d);
+  const q = block.turnedQ.subarray(t * wide + head * d, t * wide + (head + 1) * d), scale = app.without.scale ? 1 : Math.sqrt(d);
   const seen = app.without.mask ? rows : t + 1;
-  const scores = Array.from({ length: rows }, (_, s) => scoreOf(q, part(block.k, s)) / scale);
+  const scores = Array.from({ length: rows }, (_, s) => scoreOf(q, part(block.turnedK, s)) / scale);
   const most = Math.max(...scores.slice(0, seen));
   const total = scores.slice(0, seen).reduce((sum, score) => sum + Math.exp(score - most), 0);
   const shown = Array.from({ length: rows }, (_, s) => s);
@@ -60,17 +69,23 @@ function oneHead(app) {
   return el("section", {},
     el("h3", {}, `Block ${layer + 1}, head ${head + 1}: what position ${t + app.hidden} (${spoken(app.piece(trace.ids[t]))}) looks at`),
     off ? el("p", { class: "notice" }, "This head is switched off: what it gathers is replaced by zeros.") : null,
+    readers.length === 1 ? null : el("p", {}, `Keys and values are those of kv ${group + 1}, which heads ${readers.map((each) => `${layer + 1}.${each + 1}`).join(", ")} share.${turned ? " q and k are shown as they are compared: turned by their positions." : ""}`),
     el("div", { class: "one-head" }, explained("From scores to weights", [head_, body], "sums"),
     explained("What it asks, what it offers, and what it takes home", [
-      strip("q, asks", q, (i) => `q[${i}] = ${said(q[i])}: row ${head * d + i} of W_q times the normed stream at this position`),
-      strip("k, offers", part(block.k, t), (i) => `k[${i}] = ${said(part(block.k, t)[i])}: row ${head * d + i} of W_k times the normed stream`),
-      strip("v, carries", part(block.v, t), (i) => `v[${i}] = ${said(part(block.v, t)[i])}: row ${head * d + i} of W_v times the normed stream`),
+      strip("q, asks", q, (i) => `q[${i}] = ${said(q[i])}: row ${head * d + i} of W_q times the normed stream at this position${turned ? turnedWith(i, d) : ""}`),
+      strip("k, offers", part(block.turnedK, t), (i) => `k[${i}] = ${said(part(block.turnedK, t)[i])}: row ${group * d + i} of W_k times the normed stream${turned ? turnedWith(i, d) : ""}`),
+      strip("v, carries", part(block.v, t), (i) => `v[${i}] = ${said(part(block.v, t)[i])}: row ${group * d + i} of W_v times the normed stream`),
       strip("Σ weight · v", mixed, (i) => `${said(mixed[i])} = ${terms(i)}${rows > 2 ? " + the rest" : ""}`),
     ], "strip")));
 }
 
-/** @param {Float32Array} q @param {Float32Array} k */
-function scoreOf(q, k) {
+/** With which number the positions have turned one. @param {number} i @param {number} d */
+function turnedWith(i, d) {
+  return `, then turned as a pair with number ${(i + d / 2) % d}`;
+}
+
+/** The dot product of a query and a key. @param {Float32Array} q @param {Float32Array} k */
+export function scoreOf(q, k) {
   let sum = 0;
   for (let i = 0; i < q.length; i++) sum += q[i] * k[i];
   return sum;

@@ -20,7 +20,7 @@ export function showNext(root, app) {
     const cut = probs[id] === 0, before = sum;
     sum += probs[id];
     return el("tr", { class: cut ? "masked" : null }, el("th", { scope: "row" }, visible(app.piece(id))),
-      cell(said(logits[id]), `the logit of ${spoken(app.piece(id))}: row ${id} of the token table times the normed stream`),
+      cell(said(logits[id]), `the logit of ${spoken(app.piece(id))}: row ${id} of ${app.model.maybe("lm_head.weight") === null ? "the token table" : "the head’s own table"} times the normed stream`),
       cell(percent(plain[id]), `softmax without any knob: ${percent(plain[id])}`, shade(plain[id])),
       cell(temperature === 0 ? "–" : said(logits[id] / temperature), temperature === 0 ? "temperature 0: the likeliest token is taken" : `${said(logits[id])} / ${said(temperature)} = ${said(logits[id] / temperature)}`),
       cell(percent(probs[id]), cut ? "cut off" : `after all knobs: ${percent(probs[id])}; the tokens above it have ${percent(before)} together`, shade(probs[id], "--above")));

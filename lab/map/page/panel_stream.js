@@ -22,7 +22,7 @@ export function showStream(root, app) {
   });
   put(root,
     el("p", {}, `What would the model say after ${spoken(app.piece(trace.ids[t]))} if it ended earlier? The final norm and the head read the stream after each sublayer. Its answer in the end, ${spoken(app.piece(final))}, is orange.`),
-    el("div", { class: "columns" }, explained("The logit lens", [el("tr", {}, ["where", "length", "1st", "2nd", "3rd", "4th", "5th"].map((name) => el("th", { scope: "col" }, name))), rows], "sums"), growth(lengths, layers.map((each) => each.place))));
+    el("div", { class: "columns lens" }, explained("The logit lens", [el("tr", {}, ["where", "length", "1st", "2nd", "3rd", "4th", "5th"].map((name) => el("th", { scope: "col" }, name))), rows], "sums"), growth(lengths, layers.map((each) => each.place))));
 }
 
 /** The length of the stream as a line. @param {number[]} lengths @param {string[]} places */

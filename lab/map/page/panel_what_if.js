@@ -2,28 +2,38 @@
 // Switch a part off, or change a token, and see what becomes of the rest.
 
 import { cell, el, explained, percent, put, said, shade } from "./dom.js";
-import { whole } from "./gpt.js";
+import { readersOf, whole } from "./language_model.js";
 import { ranked } from "./numbers.js";
 import { nextTokenProbs, PLAIN } from "./sampling.js";
 import { spoken, visible } from "./tokenizer.js";
 
 /** @typedef {import("./app.js").App} App */
-/** @typedef {import("./gpt.js").Without} Without */
+/** @typedef {import("./language_model.js").Without} Without */
 
 const LENGTH = 60; // tokens that are written to compare
 
 /** Everything that can be switched off, with what to expect.
- * @type {{key: "positions" | "mask" | "scale", name: string, says: string}[]}
+ * @typedef {{key: "positions" | "mask" | "scale" | "gate", name: string, says: string}} Switch
  */
+
+/** What each model has. @type {Switch[]} */
 const SWITCHES = [
-  { key: "positions", name: "positions", says: "Without them, the order of the tokens behind is lost." },
   { key: "mask", name: "causal mask", says: "Without it, every position sees the future, which it has never learned to use." },
   { key: "scale", name: "1/√d", says: "Without it, scores are larger and every head looks at almost one token alone." },
 ];
 
+/** What is its own. @type {Record<string, Switch[]>} */
+const OWN = {
+  gpt: [{ key: "positions", name: "positions", says: "Without them, the order of the tokens behind is lost." }],
+  llama: [
+    { key: "positions", name: "rotary positions", says: "Without them, no query and no key is turned, and attention can't tell how far apart two tokens are." },
+    { key: "gate", name: "gate", says: "Without it, every unit of the feed-forward networks says what it has to say, whether it was asked or not." },
+  ],
+};
+
 /** @param {HTMLElement} root @param {App} app */
 export function showWhatIf(root, app) {
-  const { n_layers: layers, n_heads: heads } = app.model.config, without = app.without;
+  const { architecture, n_layers: layers, n_heads: heads, n_kv_heads: kvHeads } = app.model.config, without = app.without;
   const toggle = /** @param {string} name @param {boolean} off @param {string} says @param {(next: Without) => void} change */ (name, off, says, change) =>
     el("button", { type: "button", class: "switch", id: `switch-${name.replace(/\W+/g, "-")}`, "aria-pressed": String(!off), title: says, onclick: () => {
       const next = { ...without, heads: new Set(without.heads), attention: new Set(without.attention), feedForward: new Set(without.feedForward) };
@@ -43,10 +53,14 @@ export function showWhatIf(root, app) {
   put(root,
     el("div", { class: "columns" },
       el("section", {}, el("h3", {}, "Switch off"),
-        el("div", { class: "switches" }, SWITCHES.map(({ key, name, says }) => toggle(name, without[key], says, (next) => { next[key] = !next[key]; }))),
+        el("div", { class: "switches" }, [...OWN[architecture], ...SWITCHES].map(({ key, name, says }) => toggle(name, without[key], says, (next) => { next[key] = !next[key]; }))),
         numbers.map((layer) => el("div", { class: "switches" },
           toggle(`attention ${layer + 1}`, without.attention.has(layer), "all that attention adds in this block", (next) => flip(next.attention, layer)),
           Array.from({ length: heads }, (_, head) => toggle(`head ${layer + 1}.${head + 1}`, without.heads.has(`${layer}.${head}`), "what this head gathers", (next) => flip(next.heads, `${layer}.${head}`))),
+          kvHeads === heads ? null : Array.from({ length: kvHeads }, (_, group) => {
+            const readers = readersOf(group, app.model.config).map((head) => `${layer}.${head}`), off = readers.every((name) => without.heads.has(name));
+            return toggle(`kv ${layer + 1}.${group + 1}`, off, "what all heads gather that share these keys and values", (next) => readers.forEach((name) => (off ? next.heads.delete(name) : next.heads.add(name))));
+          }),
           toggle(`feed-forward ${layer + 1}`, without.feedForward.has(layer), "all that the network adds in this block", (next) => flip(next.feedForward, layer)))),
         el("p", {}, el("button", { type: "button", disabled: !anything, onclick: () => app.set({ without: whole() }) }, "everything on again"), " ",
           el("button", { type: "button", onclick: () => put(texts, twoTexts(app)) }, `write ${LENGTH} tokens with both`)),

@@ -1,7 +1,7 @@
 // @ts-check
 // Exercise 12 in JavaScript: the encoder and decoder of 2017, post-norm, with every attention pattern kept.
 
-import { attend } from "./gpt.js";
+import { attend } from "./language_model.js";
 import { activations, layerNorm, linear, ranked } from "./numbers.js";
 
 /** @typedef {import("./safetensors.js").Tensor} Tensor */

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 const page = new URL("../../../../lab/map/page/", import.meta.url);
-const { GPT, whole } = await import(new URL("gpt.js", page));
+const { LanguageModel, readersOf, whole } = await import(new URL("language_model.js", page));
 const { largestGap, ranked, activations } = await import(new URL("numbers.js", page));
 const { readTensors, half } = await import(new URL("safetensors.js", page));
 const { nextTokenProbs, random, draw } = await import(new URL("sampling.js", page));
@@ -16,7 +16,7 @@ const folder = process.env.MAP_CASES;
 const cases = JSON.parse(readFileSync(`${folder}/cases.json`, "utf-8"));
 
 for (const one of cases.texts) {
-  const model = new GPT(one.config, readTensors(readFileSync(`${folder}/${one.weights}`)));
+  const model = new LanguageModel(one.config, readTensors(readFileSync(`${folder}/${one.weights}`)));
   const tokenizer = tokenizerOf(one.tokenizer);
   for (const { text, ids, logits, weights } of one.passes) {
     test(`${one.name}: ${JSON.stringify(text.slice(0, 20))} as PyTorch has it`, () => {
@@ -59,7 +59,7 @@ test("the transformer of exercise 12", () => {
 });
 
 test("what is switched off adds nothing", () => {
-  const one = cases.texts[0], model = new GPT(one.config, readTensors(readFileSync(`${folder}/${one.weights}`)));
+  const one = cases.texts[0], model = new LanguageModel(one.config, readTensors(readFileSync(`${folder}/${one.weights}`)));
   const ids = one.passes.at(-1).ids.slice(-one.config.context_length), intact = model.forward(ids);
   const heads = new Set(Array.from({ length: one.config.n_heads }, (_, head) => `0.${head}`));
   const bias = model.maybe("blocks.0.attention.out_proj.bias");
@@ -72,8 +72,24 @@ test("what is switched off adds nothing", () => {
   assert.ok(row[1] > 0 && Math.abs(row.reduce((sum, weight) => sum + weight, 0) - 1) < 1e-5);
 });
 
+test("what is switched off in a Llama", () => {
+  const one = cases.texts.find(({ name }) => name === "llama"), model = new LanguageModel(one.config, readTensors(readFileSync(`${folder}/${one.weights}`)));
+  const { d_model: width, n_heads: heads, d_ff: inside } = one.config, ids = one.passes.at(-1).ids.slice(-one.config.context_length), d = width / heads;
+  const intact = model.forward(ids), same = ids.map(() => ids[0]);
+  const block = model.forward(same, { ...whole(), positions: true }, intact).blocks[0]; // one token again and again, and no places: all look alike
+  for (let t = 0; t < ids.length; t++) for (let s = 0; s <= t; s++) assert.ok(Math.abs(block.weights[t * ids.length + s] - 1 / (t + 1)) < 1e-6);
+  assert.ok(largestGap(model.forward(same).blocks[0].weights, block.weights) > 0.01);
+  const open = model.forward(ids, { ...whole(), gate: true }, intact).blocks[0];
+  assert.equal(largestGap(open.hidden, open.inner), 0);
+  const gated = intact.blocks[0], silu = Array.from(gated.gate, activations.silu);
+  assert.ok(largestGap(gated.hidden, silu.map((value, i) => value * gated.inner[i])) < 1e-5 && gated.gate.length === ids.length * inside);
+  assert.deepEqual([readersOf(0, one.config), readersOf(1, one.config)], [[0, 1], [2, 3]]);
+  const mute = model.forward(ids, { ...whole(), heads: new Set(readersOf(1, one.config).map((head) => `0.${head}`)) }, intact).blocks[0].mixed;
+  for (let t = 0; t < ids.length; t++) assert.deepEqual(Array.from(mute.subarray(t * width, (t + 1) * width), (value, i) => value === 0 || i < 2 * d), Array(width).fill(true));
+});
+
 test("a change leaves the past alone", () => {
-  const one = cases.texts[0], model = new GPT(one.config, readTensors(readFileSync(`${folder}/${one.weights}`)));
+  const one = cases.texts[0], model = new LanguageModel(one.config, readTensors(readFileSync(`${folder}/${one.weights}`)));
   const ids = one.passes.at(-1).ids.slice(-one.config.context_length), other = [...ids], at = ids.length >> 1;
   other[at] = (other[at] + 1) % one.config.vocab_size;
   const vocab = one.config.vocab_size, [a, b] = [model.forward(ids).logits, model.forward(other).logits];
@@ -81,12 +97,9 @@ test("a change leaves the past alone", () => {
   assert.ok(largestGap(a.slice(at * vocab), b.slice(at * vocab)) > 0);
 });
 
-test("numbers of 16 bits, GELU, and chance", () => {
+test("numbers of 16 bits, activations, and chance", () => {
   assert.deepEqual([0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000].map(half), [1, -2, 2 ** -24, 65504, -0]);
-  for (const [x, gelu, tanh] of cases.gelu) {
-    assert.ok(Math.abs(activations.gelu(x) - gelu) < 1e-6);
-    assert.ok(Math.abs(activations.gelu_tanh(x) - tanh) < 1e-6);
-  }
+  for (const [name, x, value] of cases.activations) assert.ok(Math.abs(activations[name](x) - value) < 1e-6, name);
   const [one, two] = [random(7), random(7)];
   const drawn = Array.from({ length: 4000 }, () => draw(Float32Array.of(0.5, 0, 0.25, 0.25), one()));
   assert.deepEqual(drawn, Array.from({ length: 4000 }, () => draw(Float32Array.of(0.5, 0, 0.25, 0.25), two())));

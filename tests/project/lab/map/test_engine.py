@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,14 @@ BYTES = [
     "the " * 30,
 ]
 SMALL = ["the cat", "o", "!\nthe", "mat, mat", "cat on cat"]
+LLAMAS: dict[str, Any] = {"architecture": "llama"}
 KNOBS = [(1.0, None, None), (0.0, None, None), (0.5, 3, None), (2.0, None, 0.7), (0.8, 5, 0.5), (1.0, 1, 0.01)]
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+}
 needs_node = pytest.mark.skipif(
     shutil.which("node") is None, reason="no Node here: it runs the page's engine by itself"
 )
@@ -55,6 +63,12 @@ def test_the_engine_in_node(
         "characters": (text_run(), CHARACTERS),
         "bytes": (text_run(merges=12, seed=1), BYTES),
         "one block of one head": (text_run(seed=2, context_length=40, n_layers=1, n_heads=1, d_model=16), SMALL),
+        "llama": (text_run(seed=3, architecture="llama"), CHARACTERS),
+        "untied llama of bytes, one head of keys": (
+            text_run(merges=12, seed=4, **LLAMAS, n_kv_heads=1, tied=False, rope_base=50.0, norm_eps=1e-2),
+            BYTES,
+        ),
+        "long llama, keys for each head": (text_run(seed=5, **LLAMAS, n_kv_heads=4, context_length=80), SMALL),
     }
     texts = [case(name, made, pieces, some, tmp_path) for name, (made, some) in kinds.items()]
     assert sum(len(each["passes"]) for each in texts) >= 20
@@ -62,9 +76,10 @@ def test_the_engine_in_node(
         "texts": texts,
         "sampling": sampling_cases(pieces),
         "reversal": reversal_case(pieces, word_run, tmp_path),
-        "gelu": [
-            [x, F.gelu(torch.tensor(x)).item(), F.gelu(torch.tensor(x), approximate="tanh").item()]
-            for x in (-6.0, -2.51, -0.75, 0.0, 0.3, 2.49, 5.0)
+        "activations": [
+            [name, x, function(torch.tensor(x)).item()]
+            for name, function in ACTIVATIONS.items()
+            for x in (-600.0, -6.0, -2.51, -0.75, 0.0, 0.3, 2.49, 5.0)
         ],
     }
     (tmp_path / "cases.json").write_text(json.dumps(cases), encoding="utf-8")

@@ -25,6 +25,8 @@ from lab.errors import LabError
 from lab.map.frame import show
 from lab.map.pack import Packed, logits_of
 from lab.map.page import render
+from lab.pieces import Pieces
+from tests.project.lab.map.conftest import attention_weights
 
 HERE = Path(__file__).parent
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -45,6 +47,8 @@ FLAGS = (
     "--disable-sync",
 )
 PANELS = ("embedding", "attention", "feed-forward", "stream", "next", "what-if", "learning")
+LLAMA_PANELS = ("embedding", "positions", *PANELS[1:])
+SWITCHES = ("causal-mask", "1-d", "attention-1", "head-2-1", "feed-forward-2")
 TEXTS = [
     "t",
     "\n",
@@ -109,8 +113,16 @@ def made(text_run: Callable[..., Any]) -> Any:
     return text_run()
 
 
-def test_logits_of_twenty_texts_are_those_of_pytorch(open_page: Callable[[Packed], Any], made: Any) -> None:
-    task, model, _, packed = made
+@pytest.fixture(scope="module")
+def llama(text_run: Callable[..., Any]) -> Any:
+    return text_run(architecture="llama")
+
+
+@pytest.mark.parametrize("which", ["made", "llama"])
+def test_logits_of_twenty_texts_are_those_of_pytorch(
+    open_page: Callable[[Packed], Any], which: str, request: pytest.FixtureRequest
+) -> None:
+    task, model, _, packed = request.getfixturevalue(which)
     browser = open_page(packed)
     assert "are those of the reference's model" in browser.find_element("id", "agrees").text
     for text in TEXTS:
@@ -119,7 +131,26 @@ def test_logits_of_twenty_texts_are_those_of_pytorch(open_page: Callable[[Packed
         ids = list(task.tokenizer.encode(known))[-model.config.context_length :]
         assert browser.execute_script("return map.ids") == ids
         mine = torch.tensor(browser.execute_script("return Array.from(map.now.logits)"))
-        torch.testing.assert_close(mine, logits_of(model, torch.tensor([ids]))[0].flatten(), atol=1e-3, rtol=0)
+        seen = torch.tensor([ids])
+        torch.testing.assert_close(mine, logits_of(model, seen)[0].flatten(), atol=1e-3, rtol=0)
+        looks = browser.execute_script("return map.now.blocks.map((b) => Array.from(b.weights))")
+        theirs = torch.tensor(attention_weights(model, seen))
+        torch.testing.assert_close(torch.tensor(looks).to(theirs), theirs, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("which", ["made", "llama"])
+def test_greedy_text_is_that_of_exercise_15(
+    open_page: Callable[[Packed], Any], which: str, request: pytest.FixtureRequest, pieces: Pieces
+) -> None:
+    task, model, _, packed = request.getfixturevalue(which)
+    browser = open_page(packed)
+    write(browser, "the cat")
+    start = torch.tensor([task.tokenizer.encode("the cat")])
+    written = browser.execute_script(
+        "map.knobs = {temperature: 0, topK: null, topP: null}; map.views.length = 0;"
+        "for (let i = 0; i < 200; i++) document.getElementById('one').click(); return map.all"
+    )
+    assert written == pieces.sampling.generate(model, start, 200, temperature=0)[0].tolist()
 
 
 def test_in_a_notebook_it_lives_in_a_frame(browser: Any, made: Any, tmp_path: Path) -> None:
@@ -157,8 +188,11 @@ def test_what_the_model_cannot_read_is_said_and_nothing_is_lost(open_page: Calla
     assert "sees the last 16 tokens; the 6 before" in browser.find_element("id", "problem").text
 
 
-def test_the_keyboard_alone_is_enough(open_page: Callable[[Packed], Any], made: Any) -> None:
-    browser = open_page(made[3])
+@pytest.mark.parametrize(("which", "panels"), [("made", PANELS), ("llama", LLAMA_PANELS)])
+def test_the_keyboard_alone_is_enough(
+    open_page: Callable[[Packed], Any], which: str, panels: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    browser = open_page(request.getfixturevalue(which)[3])
     write(browser, "the cat")
     browser.execute_script("document.querySelector('#tokens [aria-pressed=true]').focus()")
     browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
@@ -166,7 +200,10 @@ def test_the_keyboard_alone_is_enough(open_page: Callable[[Packed], Any], made: 
     browser.execute_script("document.getElementById('tab-attention').focus()")
     browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     assert browser.execute_script("return map.panel") == "feed-forward"
-    for name in PANELS[:-1]:
+    assert [tab.get_attribute("id") for tab in browser.find_elements("css selector", "[role=tab]")] == [
+        f"tab-{name}" for name in panels
+    ]
+    for name in panels[:-1]:
         browser.find_element("id", f"tab-{name}").send_keys(Keys.ENTER)
         cell = browser.find_element("css selector", "#panel td[tabindex='0']")
         cell.send_keys(Keys.ARROW_DOWN)
@@ -191,12 +228,18 @@ def test_writing_is_repeated_by_its_seed(open_page: Callable[[Packed], Any], mad
     assert browser.find_element("id", "write").text == "Write"
 
 
-def test_switching_off_changes_the_answer_and_can_be_taken_back(open_page: Callable[[Packed], Any], made: Any) -> None:
-    browser = open_page(made[3])
+@pytest.mark.parametrize(
+    ("which", "switches"),
+    [("made", ("positions", *SWITCHES)), ("llama", ("rotary-positions", "gate", "kv-1-2", *SWITCHES))],
+)
+def test_switching_off_changes_the_answer_and_can_be_taken_back(
+    open_page: Callable[[Packed], Any], which: str, switches: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    browser = open_page(request.getfixturevalue(which)[3])
     write(browser, "the cat")
     intact = browser.execute_script("return Array.from(map.now.logits)")
     browser.find_element("id", "tab-what-if").click()
-    for switch in ("positions", "causal-mask", "attention-1", "head-2-1", "feed-forward-2"):
+    for switch in switches:
         browser.find_element("id", f"switch-{switch}").click()
         assert browser.find_element("id", f"switch-{switch}").get_attribute("aria-pressed") == "false"
         assert browser.execute_script("return Array.from(map.now.logits)") != intact
@@ -204,12 +247,43 @@ def test_switching_off_changes_the_answer_and_can_be_taken_back(open_page: Calla
         assert browser.execute_script("return Array.from(map.now.logits)") == intact
 
 
+def test_the_picture_of_a_llama_names_what_built_it(open_page: Callable[[Packed], Any], llama: Any) -> None:
+    browser = open_page(llama[3])
+    assert browser.title == "The reference's Llama from a bird's eye"
+    labels = browser.execute_script(
+        "return Array.from(document.querySelectorAll('.stage'), (stage) =>"
+        "  [stage.querySelector('b').textContent, stage.querySelector('small').textContent])"
+    )
+    blocks = [
+        part for layer in (1, 2) for part in ([f"Attention {layer}", "ex18, ex20"], [f"Feed-forward {layer}", "ex19"])
+    ]
+    expected = [["Tokens", "ex02"], ["Embed", "ex03"], *blocks, ["Norm + head", "ex22"]]
+    assert labels == [[name, f"{exercises} · the reference's"] for name, exercises in expected]
+
+
+def test_only_the_distance_of_two_tokens_counts_to_rotary_positions(
+    open_page: Callable[[Packed], Any], llama: Any
+) -> None:
+    browser = open_page(llama[3])
+    write(browser, "the cat sat")
+    browser.find_element("id", "tab-positions").click()
+    rows = browser.execute_script(
+        "const table = document.querySelectorAll('#panel table')[1];"
+        "return Array.from(table.rows, (row) => Array.from(row.cells, (cell) => cell.textContent)).slice(1)"
+    )
+    at, looked = int(rows[0][1]), int(rows[0][2])
+    score = browser.execute_script("return map.now.blocks[0].scores[arguments[0]]", at * len("the cat sat") + looked)
+    width = llama[1].config.d_model // llama[1].config.n_heads
+    assert float(rows[0][4].replace("−", "-")) == pytest.approx(score * width**0.5, abs=0.06)
+    assert [row[4] == rows[0][4] for row in rows] == [True, True, True, False, False]
+
+
 @needs_tools
 @pytest.mark.parametrize("width", [1440, 1024, 390, 320])
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
-    open_page: Callable[[Packed], Any], made: Any, word_run: Any, width: int
+    open_page: Callable[[Packed], Any], made: Any, llama: Any, word_run: Any, width: int
 ) -> None:
-    for packed, panels in ((made[3], PANELS), (word_run[1], ())):
+    for packed, panels in ((made[3], PANELS), (llama[3], LLAMA_PANELS), (word_run[1], ())):
         browser = open_page(packed)
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
