@@ -51,7 +51,7 @@ export function said(value) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
   const text = size !== 0 && (size < 0.01 || size >= 10000) ? value.toExponential(1) : value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 /** A share in percent. @param {number} value */

@@ -23,9 +23,10 @@ function maps(app) {
       const canvas = el("canvas", { "aria-hidden": "true" }), weights = app.now.blocks[layer].weights;
       pattern(canvas, rows, rows, (t, s) => Math.sqrt(weights[(head * rows + t) * rows + s]));
       const row = weights.subarray((head * rows + app.focus) * rows, (head * rows + app.focus + 1) * rows), best = ranked(row)[0];
-      const words = `${layer + 1}.${head + 1}: in block ${layer + 1}, head ${head + 1}, position ${app.focus + app.hidden} attends most to ${spoken(app.piece(app.now.ids[best]))} at ${best + app.hidden}, ${percent(row[best])}`;
+      const name = `${layer + 1}.${head + 1}${kvHeads === heads ? "" : ` · kv ${1 + groupOf(head, app.model.config)}`}`;
+      const words = `${name}: in block ${layer + 1}, head ${head + 1}, position ${app.focus + app.hidden} attends most to ${spoken(app.piece(app.now.ids[best]))} at ${best + app.hidden}, ${percent(row[best])}`;
       grid.append(el("button", { type: "button", class: "map", "aria-label": words, title: words, "aria-pressed": String(layer === app.layer && head === app.head),
-        onclick: () => app.set({ layer, head }) }, canvas, el("small", {}, `${layer + 1}.${head + 1}${kvHeads === heads ? "" : ` · kv ${1 + groupOf(head, app.model.config)}`}`)));
+        onclick: () => app.set({ layer, head }) }, canvas, el("small", {}, name)));
     }
   }
   return el("section", {}, el("h3", {}, "Every head"), el("p", {}, "Each square is a head: row = the token that looks, column = the token that is looked at, darker = more weight. Above the diagonal lies the future, and it is empty. Choose one."), grid, kvHeads === heads ? null : shared(app));
