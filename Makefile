@@ -31,11 +31,13 @@ RESULT = $(if $(STRICT)$(filter-out false 0,$(CI)),,|| { code=$$?; [ $$code -eq 
 .PHONY: help test watch list look try shell jupyter hint progress reset solution recall update doctor clean
 .DEFAULT_GOAL := help
 
-# A target's line comes from the comment beside it, "## VARIABLES | what it does"; "##@" is a heading.
+# A target's lines come from the comment beside it, "## VARIABLES | what it does;  more of it"; "##@" is a heading.
 help:
 	@awk -F ' *## *' '/^##@/ { printf "\n%s:\n", substr($$0, 5) } \
-	  /^[a-z0-9]+:.*## / { split($$1, name, ":"); split($$2, part, / *\| */); \
-	    printf "make %-34s %s\n", name[1] (part[1] == "" ? "" : " ") part[1], part[2] }' $(MAKEFILE_LIST)
+	  /^[a-z0-9]+:.*## / { split($$1, name, ":"); split($$2, part, / *\| */); lines = split(part[2], line, /;  /); \
+	    left = name[1] (part[1] == "" ? "" : " ") part[1]; if (length(left) > 34) { printf "make %s\n", left; left = "" } \
+	    for (i = 1; i <= lines; i++) { \
+	      printf "%-5s%-34s %s\n", i == 1 && left ? "make" : "", i == 1 ? left : "", line[i] } }' $(MAKEFILE_LIST)
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 
@@ -67,7 +69,7 @@ list: $(VENV)/.core ## | the exercises, their points, and about how long each ta
 look: $(VENV)/.core ## EX=05 | a picture of what your code does;  ARGS=--open: in your viewer at once
 	@$(RUN) -m grader look $(call each,EX) $(ARGS)
 
-try: $(VENV)/.core ## EX=05 | the lesson's example on your code, then a Python prompt with all you built
+try: $(VENV)/.core ## EX=05 | the lesson's example on your code;  then a Python prompt with all you built
 	@$(RUN) -m grader try $(call each,EX) $(ARGS)
 
 shell: $(VENV)/.core ## | a Python prompt with everything that you have built

@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## | the project's own tests
 	$(RUN) -m grader mutants --plain
 	$(RUN) -m grader seeds --first 1 --seeds 2 --plain
 
-nightly: $(VENV)/.dev $(VENV)/.nbgrader ## | what takes too long for that: fresh clones, and every check at 20 seeds
+nightly: $(VENV)/.dev $(VENV)/.nbgrader ## | what takes longer: fresh clones, every check at 20 seeds
 	$(RUN) -m pytest tests/project -m nightly -q
 	$(RUN) -m grader seeds --plain
 

@@ -6,8 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from types import TracebackType
-from typing import TextIO
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -50,8 +49,23 @@ class Screen:
         self.console.file.flush()  # what follows may come from another process
 
 
-class Meter:
-    """Steps, loss, tokens per second and time left, while something trains. Use it as a context manager."""
+class Shown:
+    """Something with a bar on an animated screen, from `with` to the end of its block."""
+
+    _bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class Meter(Shown):
+    """Steps, loss, tokens per second and time left, while something trains."""
 
     LINES = 20  # how many plain lines a whole run prints
 
@@ -62,7 +76,6 @@ class Meter:
         self.pace = Pace()
         self.pace.note(done)
         self._every = max(1, total // lines) if lines else None
-        self._bar: Progress | None = None
         if screen.animated:
             self._bar = Progress(
                 TextColumn("step"),
@@ -74,17 +87,6 @@ class Meter:
                 transient=True,
             )
             self._task = self._bar.add_task("", total=total, completed=done, figures="")
-
-    def __enter__(self) -> Meter:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def show(self, step: int, loss: float) -> None:
         """After a step."""
@@ -135,8 +137,8 @@ class Pace:
         return self._last_rate
 
 
-class Gauge:
-    """How much of a known total is through, in bytes or another unit. Use it as a context manager."""
+class Gauge(Shown):
+    """How much of a known total is through, in bytes or another unit."""
 
     LINES = 10  # how many plain lines it prints at most
 
@@ -146,7 +148,6 @@ class Gauge:
         self.total = total
         self.unit = unit
         self._lines = 0
-        self._bar: Progress | None = None
         if screen.animated:
             self._bar = Progress(
                 TextColumn(what, markup=False),
@@ -158,17 +159,6 @@ class Gauge:
                 transient=True,
             )
             self._task = self._bar.add_task("", total=total)
-
-    def __enter__(self) -> Gauge:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def show(self, done: int) -> None:
         """So much is through."""

@@ -91,7 +91,8 @@ def speedrun(screen: Screen, root: Path, corpus: Corpus | None, seeds: Sequence[
             corpus = corpora.tiny_shakespeare()
         except LabError as error:
             corpus = corpora.load()
-            screen.say(f"{error.message}\nRacing on {corpus.source} instead, which has a leaderboard of its own.")
+            why = error.message.partition("\n")[0]
+            screen.say(f"{why}\nRacing on {corpus.source} instead, which has a leaderboard of its own.")
     look = announce_grading(screen, exercises)
     with open_pieces(exercises, (STEM, *with_needs("ex16_capstone")), look) as pieces:
         if STEM in pieces.borrowed:
