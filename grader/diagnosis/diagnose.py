@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from grader.checks import Check
-from grader.diagnosis.marks import WORDS, Mark, Signs
+from grader.diagnosis.marks import WORDS, Mark, Signs, leaves
 from grader.judging.verdict import Seen
 from grader.probing.outcome import Outcome
 
@@ -104,7 +104,7 @@ class Case:
 
     def __init__(self, checks: Mapping[str, Check], learner: Traces, expected: Mapping[str, Any]) -> None:
         self.checks = checks
-        self.expected = expected
+        self._want = {name: leaves(observed) for name, observed in expected.items()}
         self.failing = failed(learner)
         self._signs = {name: self._read(name, seen) for name, seen in learner.items() if seen.status in VISIBLE}
 
@@ -168,7 +168,7 @@ class Case:
         return {name: self._read(name, traces[name]) for name in failed(traces) if name in self._signs}
 
     def _read(self, name: str, seen: Seen) -> Signs:
-        return Signs(self.checks[name], seen, self.expected[name])
+        return Signs(self.checks[name], seen, self._want[name])
 
 
 def strongest(fits: Mapping[str, Fit]) -> dict[str, Fit]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from grader.checks import Check
@@ -24,14 +25,14 @@ class Signs:
     Args:
         check: the check.
         seen: what is seen of it; large arrays may be sketches.
-        want: the reference's observation.
+        want: the leaves of the reference's observation.
     """
 
-    def __init__(self, check: Check, seen: Seen, want: Any) -> None:
+    def __init__(self, check: Check, seen: Seen, want: Mapping[str, Any]) -> None:
         self.check = check
         self.seen = seen
-        self.leaves = dict(_leaves(sketch(seen.outcome.value)))
-        self._want = dict(_leaves(sketch(want)))
+        self.leaves = leaves(seen.outcome.value)
+        self._want = want
         self._comparison = Comparison(check.tolerance)
 
     @property
@@ -40,7 +41,7 @@ class Signs:
         failure = self.seen.outcome.failure
         return None if failure is None else (failure.type, failure.message)
 
-    @property
+    @cached_property
     def places(self) -> frozenset[str]:
         """The places at which something is wrong; none if the check passes."""
         if self.seen.status not in ("fail", "error"):
@@ -84,8 +85,13 @@ class Signs:
         return self._comparison.structure(got, want) is None and self._comparison.values(got, want) is None
 
 
+def leaves(observed: Any) -> dict[str, Any]:
+    """The leaves of an observation by their paths; large arrays are sketches."""
+    return dict(_leaves(sketch(observed)))
+
+
 def _leaves(observed: Any, path: str = "result") -> Iterator[tuple[str, Any]]:
-    """The leaves of an observation by their paths; a list of plain values is one."""
+    """Yield the leaves with their paths; a list of plain values is one."""
     if isinstance(observed, dict) and not is_sketch(observed) and observed:
         for key, item in observed.items():
             yield from _leaves(item, f"{path}.{key}")

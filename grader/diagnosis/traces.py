@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,21 @@ def read_known(path: Path) -> Known:
     The file is one that a store keeps, or came with a release. One that is damaged tells nothing.
     """
     try:
-        document = read_document(path) or json.loads(path.read_text(encoding="utf-8"))
-        return Known(
-            {id: unpack_traces(traces) for id, traces in document["singles"].items()},
-            {(one, other): unpack_traces(traces) for one, other, traces in document["pairs"] if traces is not None},
-            {frozenset(pair) for pair in document["rivals"]},
-        )
+        state = path.stat()
+        return _read(path, state.st_mtime_ns, state.st_ino, state.st_size)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return NOTHING
+
+
+@lru_cache(1)
+def _read(path: Path, *_state: int) -> Known:
+    """Read a file that is in some state: a whole class is compared with the same one."""
+    document = read_document(path) or json.loads(path.read_text(encoding="utf-8"))
+    return Known(
+        {id: unpack_traces(traces) for id, traces in document["singles"].items()},
+        {(one, other): unpack_traces(traces) for one, other, traces in document["pairs"] if traces is not None},
+        {frozenset(pair) for pair in document["rivals"]},
+    )
 
 
 def pack_traces(traces: Traces) -> dict[str, Any]:

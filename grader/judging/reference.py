@@ -79,8 +79,7 @@ class Code:
         self.assembly = assembly
         self.memory = memory
         self.sources: Mapping[str, Source] = assembly.sources
-        self._seed: int | None = None
-        self._known: dict[tuple[str, str, bool], tuple[Any, Calls]] = {}  # at that seed
+        self._known: dict[tuple[str, str, bool], tuple[int, tuple[Any, Calls]]] = {}  # with the seed of each
         ATTRIBUTES.update(attributes())
 
     def __enter__(self) -> Self:
@@ -100,14 +99,12 @@ class Code:
     def observed(self, stem: str, check: Check, seed: int, hidden: bool) -> tuple[Any, Calls]:
         """Run the probe, the first time; many submissions, or mistakes, are judged by the same observations.
 
-        Those of one seed are kept: at many seeds, all of them together would fill the memory.
+        Of each check one is kept: at many seeds, all of them together would fill the memory.
         """
-        if seed != self._seed:
-            self._seed, self._known = seed, {}
         key = (stem, check.__name__, hidden)
-        if key not in self._known:
-            self._known[key] = self._recall(stem, check, seed, hidden)
-        return self._known[key]
+        if key not in self._known or self._known[key][0] != seed:
+            self._known[key] = seed, self._recall(stem, check, seed, hidden)
+        return self._known[key][1]
 
     def _recall(self, stem: str, check: Check, seed: int, hidden: bool) -> tuple[Any, Calls]:
         if self.memory is None:

@@ -176,12 +176,15 @@ def _text(error: BaseException) -> str:
 
 
 def _reset(seed: int) -> None:
-    """Seed every global generator, so that a probe repeats whatever ran before it."""
+    """Seed every global generator, so that a probe repeats whatever ran before it.
+
+    `torch.manual_seed` would do the same, and take as long as most probes: it prepares for devices that none uses.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch = loaded_torch()
     if torch is not None:
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
 
 
 @contextmanager

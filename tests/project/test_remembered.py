@@ -32,6 +32,16 @@ class Unasked(Code):
         raise AssertionError("the probe was run")
 
 
+class Counting(Code):
+    """A reference that counts how often a probe is run."""
+
+    ran = 0
+
+    def _observe(self, *arguments: Any) -> Any:
+        self.ran += 1
+        return super()._observe(*arguments)
+
+
 def verdicts(entry: Entry, code: Code) -> list[tuple[str, Verdict]]:
     """What is said of a known mistake, but for the time that it took."""
     suite = import_suite(entry.suite)
@@ -67,16 +77,9 @@ def asked(tmp_path: Path) -> Any:
     def ask(seed: int = 0, hidden: bool = False, edits: Any = (), name: str = "test_softmax_values") -> bool:
         sources = dict(reference_assembly().sources)
         sources[entry.stem] = sources[entry.stem].edited(edits)
-        ran = []
-
-        class Counting(Code):
-            def _observe(self, *arguments: Any) -> Any:
-                ran.append(arguments)
-                return super()._observe(*arguments)
-
         with Counting(Assembly(sources), Memory(Store(tmp_path))) as code:
             code.observed(entry.stem, getattr(suite, name), seed, hidden)
-        return not ran
+        return not code.ran
 
     return ask
 
@@ -110,3 +113,13 @@ def test_the_oldest_are_forgotten(asked: Any, monkeypatch: pytest.MonkeyPatch, t
         asked(seed=seed)
     assert len(list((tmp_path / "observed").iterdir())) == 3
     assert asked(seed=4)
+
+
+def test_the_next_submission_is_judged_by_the_same_observations():
+    """Also where each check has a seed of its own, between two submissions."""
+    (entry,) = find(["05"])
+    first, second = Code(reference_assembly()), Counting(reference_assembly())
+    assert verdicts(entry, first) == verdicts(entry, second)
+    assert second.ran == len(checks_of(entry.suite))
+    assert verdicts(entry, second) == verdicts(entry, first)
+    assert second.ran == len(checks_of(entry.suite))

@@ -7,9 +7,11 @@ Only what is used counts: an import that nothing uses, a question with `isinstan
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cached_property
 
 from grader.judging.rules.meanings import OWN, Meaning, chain
 from grader.judging.rules.names import FOLDER, UNUSED, Module
@@ -55,6 +57,7 @@ class Rules:
         """
         self.stem = stem
         self.forbids = tuple(forbids)
+        self._forbidden = re.compile("|".join(map(translate, forbids)) or r"(?!)").match
         self.modules: dict[str, Module] = {}
         self._sources = sources
         self._asked = frozenset(asked)
@@ -63,12 +66,12 @@ class Rules:
 
     def violations(self) -> list[Violation]:
         """The forbidden names that are used, by file and line: those of the exercise first."""
-        found = [each for each in self._mentions() if not each.idle]
+        found = [each for each in self._mentions if not each.idle]
         return found + [each for each in self._handed_out() if each not in found]
 
     def mentions(self) -> list[Violation]:
         """The forbidden names that are mentioned without any effect, each of them once in a file."""
-        every = self._mentions()
+        every = self._mentions
         told = {(each.stem, each.name) for each in every if not each.idle}
         found = []
         for each in sorted(every, key=lambda each: each.idle == UNUSED):  # how it is mentioned tells more
@@ -99,6 +102,7 @@ class Rules:
             return OWN if known is None else frozenset(f"{module}.{name}" for name in known.names if name[:1] != "_")
         return frozenset(each for each in self.forbids if each.rpartition(".")[0] == module and "*" not in each)
 
+    @cached_property
     def _mentions(self) -> list[Violation]:
         found: dict[Violation, None] = {}
         for stem, module in self.modules.items():
@@ -120,7 +124,7 @@ class Rules:
         found: dict[str, None] = {}
         for name in sorted(self._resolved(frozenset(names))):
             for part in chain(name):
-                if any(fnmatchcase(part, pattern) for pattern in self.forbids):
+                if self._forbidden(part):
                     found[part] = None
                     break
         return list(found)
