@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,14 @@ def pack(task: Task[Any], model: nn.Module, run: Run, state: Mapping[str, Any]) 
         LabError: the page can't show a model of this kind; the message says what it lacks.
     """
     model = model.to("cpu").eval()
-    tensors = parameters(model)
+    if isinstance(task, TextTask):
+        content, names = text_page(task, model)
+    else:
+        content, names = reversal_page(model, run.config["model"]["n_heads"]), []
+    tensors = parameters(model, names)
     dtype = torch.float32 if 1.34 * sum(t.numel() * 4 for t in tensors.values()) < LIMIT else torch.float16
     weights = save({name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()})
     own = run.config["pieces"]["exercises"] is not None
-    content = (
-        text_page(task, model) if isinstance(task, TextTask) else reversal_page(model, run.config["model"]["n_heads"])
-    )
     llama = content["config"].get("architecture") == "llama"
     data = {
         "task": run.task,
@@ -86,11 +87,11 @@ def pack(task: Task[Any], model: nn.Module, run: Run, state: Mapping[str, Any]) 
     )
 
 
-def parameters(model: nn.Module) -> dict[str, Tensor]:
-    """The numbers of a model by name; a table that two names share is there once, and is not the head's then."""
+def parameters(model: nn.Module, names: Collection[str] = ()) -> dict[str, Tensor]:
+    """The numbers of a model by name; of several names for the same numbers only one, of `names` if that has one."""
     named = dict(model.named_parameters(remove_duplicate=False))
     found: dict[nn.Parameter, str] = {}
-    for name in sorted(named, key=lambda name: name.startswith("lm_head")):
+    for name in sorted(named, key=lambda name: name not in names):
         found.setdefault(named[name], name)
     return {name: parameter.detach() for parameter, name in found.items()}
 
@@ -116,15 +117,18 @@ def parts(pieces: Pieces, llama: bool) -> dict[str, dict[str, str]]:
     return found
 
 
-def text_page(task: TextTask, model: nn.Module) -> dict[str, Any]:
+def text_page(task: TextTask, model: nn.Module) -> tuple[dict[str, Any], Collection[str]]:
     """The sizes of a GPT or a Llama, its tokenizer, and a text with the logits that the model itself gives.
+
+    Returns:
+        That, and the names of the weights that the page reads.
 
     Raises:
         LabError: it is no GPT of exercise 13, or no Llama of exercise 22.
     """
     shown, more, shapes_of = SHOWN[task.architecture]
     config: Any = getattr(model, "config", None)
-    shapes = {name: tuple(tensor.shape) for name, tensor in parameters(model).items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters(remove_duplicate=False)}
     try:
         sizes = {
             "context_length": int(config.context_length),
@@ -147,7 +151,7 @@ def text_page(task: TextTask, model: nn.Module) -> dict[str, Any]:
     start = sampling.encode_prompt(task.tokenizer, "", task.corpus.alphabet)
     begin = task.corpus.text[: sizes["context_length"] // 2].rsplit(" ", 1)[0] or task.corpus.alphabet[0]
     ids = list(task.tokenizer.encode(task.corpus.text))[-min(sizes["context_length"], 32) :]
-    return {
+    content = {
         "config": {"architecture": task.architecture, **sizes},
         "tokenizer": tokenizer_data(task.tokenizer),
         "alphabet": task.corpus.alphabet,
@@ -155,6 +159,7 @@ def text_page(task: TextTask, model: nn.Module) -> dict[str, Any]:
         "begin": begin,
         "check": {"ids": ids, "logits": told(logits_of(model, torch.tensor([ids]))[0])},
     }
+    return content, expected.keys()
 
 
 def gpt_shapes(sizes: Mapping[str, Any]) -> Shapes:

@@ -67,10 +67,14 @@ def refused(result: Result, *says: str) -> bool:
     return True
 
 
-def test_the_map_of_a_run_is_one_file_that_can_be_written_again(train: Lab, lab: Lab, tmp_path: Path) -> None:
-    train("--name", "cats")
+@pytest.mark.parametrize(("model", "called"), [("gpt", "transformer"), ("llama", "Llama")])
+def test_the_map_of_a_run_is_one_file_that_can_be_written_again(
+    train: Lab, lab: Lab, tmp_path: Path, model: str, called: str
+) -> None:
+    train("--name", "cats", "--model", model)
     path = tmp_path / "runs" / "cats" / "map.html"
     first = path.read_text(encoding="utf-8")
+    assert f"The reference&#39;s {called} from a bird&#39;s eye" in first
     assert "https:" not in first  # nothing comes from elsewhere
     path.unlink()
     result = lab("map", "--run", "cats")

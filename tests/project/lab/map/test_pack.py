@@ -11,11 +11,17 @@ import pytest
 from safetensors.torch import load
 from torch import nn
 
+from grader.files import ROOT
+from grader.probing.assembly import Assembly, Source
 from lab.errors import LabError
+from lab.llama import LlamaTask
 from lab.map.pack import pack, parts
 from lab.pieces import Pieces
-from tests.project.lab.map.conftest import STATE
+from tests.project.lab.map.conftest import STATE, strong
 
+VARIANTS = [
+    path for stem in ("ex19", "ex20", "ex22") for path in sorted((ROOT / "tests" / "variants").glob(f"{stem}*/*.py"))
+]
 LLAMA = {
     "tokenizer": "ex02",
     "embedding": "ex03",
@@ -47,6 +53,25 @@ def test_a_table_that_two_names_share_is_packed_once(text_run: Callable[..., Any
     assert again.keys() == load(packed.weights).keys()
     assert "token_embedding.weight" in again
     assert ("lm_head.weight" in again) is not tied
+
+
+@pytest.mark.parametrize("style", VARIANTS, ids=lambda path: f"{path.parent.name[:4]} {path.stem}")
+def test_a_llama_written_in_another_style_is_packed_alike(
+    pieces: Pieces, text_run: Callable[..., Any], style: Path
+) -> None:
+    task, _, run, packed = text_run(architecture="llama")
+    with Assembly({**pieces.sources, style.parent.name: Source.read(style, "reference")}) as assembly:
+        other = LlamaTask(
+            replace(pieces, llama=assembly.exercise("ex22_llama")),
+            task.corpus,
+            task.tokenizer,
+            task.sizes,
+            task.recipe,
+            task.device,
+        )
+        again = pack(other, strong(other.new_model(), 0), run, STATE)
+    assert load(again.weights).keys() == load(packed.weights).keys()
+    assert again.data["config"] == packed.data["config"]
 
 
 def test_a_model_of_other_parts_is_refused(text_run: Callable[..., Any]) -> None:
