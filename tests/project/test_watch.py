@@ -26,7 +26,7 @@ BAR = "uit"
 
 
 def environment(**extra: str) -> dict[str, str]:
-    dropped = ("NO_COLOR", "FORCE_COLOR", "VISUAL", "SSH_CONNECTION", "TMUX")
+    dropped = ("NO_COLOR", "FORCE_COLOR", "VISUAL", "SSH_CONNECTION", "TMUX", "COLUMNS", "LINES")
     kept = {key: value for key, value in os.environ.items() if key not in dropped}
     return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"} | extra
 
