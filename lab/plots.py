@@ -46,9 +46,9 @@ def loss_curve(
             f"{name} {level:.2f}",
             xy=(1.0, level),
             xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
+            xytext=(4, 0),  # beside the curves, not across them
             textcoords="offset points",
-            ha="right",
+            va="center",
             fontsize=9,
             color="0.35",
         )
