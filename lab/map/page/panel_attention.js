@@ -70,7 +70,8 @@ function oneHead(app) {
   return el("section", {},
     el("h3", {}, `Block ${layer + 1}, head ${head + 1}: what position ${t + app.hidden} (${spoken(app.piece(trace.ids[t]))}) looks at`),
     off ? el("p", { class: "notice" }, "This head is switched off: what it gathers is replaced by zeros.") : null,
-    readers.length === 1 ? null : el("p", {}, `Keys and values are those of kv ${group + 1}, which heads ${readers.map((each) => `${layer + 1}.${each + 1}`).join(", ")} share.${turned ? " q and k are shown as they are compared: turned by their positions." : ""}`),
+    readers.length === 1 ? null : el("p", {}, `Keys and values are those of kv ${group + 1}, which heads ${readers.map((each) => `${layer + 1}.${each + 1}`).join(", ")} share.`),
+    turned ? el("p", {}, "q and k are shown as they are compared: turned by their positions.") : null,
     el("div", { class: "one-head" }, explained("From scores to weights", [head_, body], "sums"),
     explained("What it asks, what it offers, and what it takes home", [
       strip("q, asks", q, (i) => `q[${i}] = ${said(q[i])}: row ${head * d + i} of W_q times the normed stream at this position${turned ? turnedWith(i, d) : ""}`),
