@@ -10,7 +10,7 @@ export PROMPT
 train: $(VENV)/.core ## [ARGS=...] | train your own GPT;  MODEL=llama or TASK=reverse: another model;  RESUME=1: go on
 	@$(RUN) -m lab train $(call opt,TASK,task) $(call opt,MODEL,model) $(if $(RESUME),--resume) $(ARGS)
 
-sample: $(VENV)/.core ## PROMPT="..." | let it write
+sample: $(VENV)/.core ## PROMPT="..." | let it write;  ARGS=--speed: tokens a second without and with your KV cache
 	@$(RUN) -m lab sample $(call opt,TASK,task) $(call opt,MODEL,model) $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)
 
 map: $(VENV)/.core ## [RUN_NAME=...] | its inside, live in a page;  ARGS=--open: in your browser at once

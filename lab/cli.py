@@ -310,6 +310,9 @@ def train(
 )
 @choice_options
 @seed_option
+@click.option(
+    "--speed", is_flag=True, help="Instead of a text: tokens a second without and with your KV cache, by length."
+)
 @trained_option
 @runs_option
 def sample(

@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from lab.cached import Cached
 from lab.errors import LabError
 from lab.pieces import with_needs
 from lab.text import TextTask
+from lab.training import count
 
 
 class LlamaTask(TextTask):
@@ -41,13 +43,13 @@ class LlamaTask(TextTask):
         """The model of exercise 22."""
         return self.llama(self.sizes)
 
+    def cached(self, model: nn.Module) -> nn.Module:
+        """A Llama that remembers one text: the cache is built in."""
+        cache = self.pieces.cache.KVCache()
+        return Cached(model, lambda ids: model(ids, cache=cache)[0])
+
     def llama(self, sizes: Mapping[str, Any]) -> nn.Module:
         """A Llama for this tokenizer."""
         config = self.pieces.llama.LlamaConfig(vocab_size=self.tokenizer.vocab_size, **sizes)
         model: nn.Module = self.pieces.llama.Llama(config)
         return model
-
-
-def count(model: nn.Module) -> int:
-    """How many parameters a model has."""
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -21,6 +21,7 @@ class Pieces:
 
     exercises: Path | None  # the learner's folder; None for the reference as a whole
     borrowed: tuple[str, ...]  # exercises that are the reference's since the learner's don't pass yet
+    passing: frozenset[str]  # exercises that pass; of the reference, all that are there
     tokenizers: Exercise
     masks: Exercise
     transformer: Exercise
@@ -33,6 +34,10 @@ class Pieces:
     llama: Exercise
     race: Exercise
     sources: Mapping[str, Source]  # all of them, by stem
+
+    def passes(self, stem: str) -> bool:
+        """Whether something that nobody has to have built is there: for what is better with it, and works without."""
+        return stem in self.passing
 
     def describe(self) -> str:
         """Whose pieces these are, in a sentence."""
@@ -81,10 +86,11 @@ def open_pieces(
     require(used, exercises)
     try:
         if exercises is None:
-            assembly, borrowed = reference_assembly(), []
+            assembly, borrowed, failing = reference_assembly(), [], []
         else:
             assembled = assemble(exercises, look=look)
             assembly, borrowed = assembled.assembly, assembled.borrowed
+            failing = [*borrowed, *assembled.missing]
             missing = [stem for stem in assembled.missing if stem in used]
             if missing:
                 names, do = ", ".join(missing), "does" if len(missing) == 1 else "do"
@@ -95,6 +101,7 @@ def open_pieces(
         yield Pieces(
             exercises=exercises,
             borrowed=tuple(stem for stem in borrowed if stem in used),
+            passing=frozenset(entry.stem for entry in load()).difference(failing),
             tokenizers=assembly.exercise("ex02_tokenizers"),
             masks=assembly.exercise("ex06_masks"),
             transformer=assembly.exercise("ex12_transformer"),

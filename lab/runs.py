@@ -69,6 +69,11 @@ class Run:
         """The same, as it is spoken of."""
         return MODELS[self.architecture]
 
+    @property
+    def owned(self) -> str:
+        """The same, with whose it is."""
+        return self.model if self.config["pieces"]["exercises"] is None else f"your {self.model}"
+
     def standing(self, step: int) -> str:
         """Return which model this is, to put above what it wrote."""
         return f"{self.name}, after step {step:,} of {self.config['recipe']['steps']:,}:"
@@ -176,7 +181,7 @@ def find(root: Path, name: str | None = None, task: str | None = None, model: st
         if name not in runs:
             known = f"there are {', '.join(sorted(runs))}" if runs else "there is none yet"
             raise LabError(f"there is no run {name!r} in {root}; {known}")
-        run = _open(runs[name])
+        run = opened(runs[name])
         if task is not None and run.task != task:
             raise LabError(f"the task of the run {name} is {run.task}, not {task}: leave --task out, or the name")
         if model is not None and run.architecture != model:
@@ -186,7 +191,7 @@ def find(root: Path, name: str | None = None, task: str | None = None, model: st
     trained = [folder for folder in runs.values() if (folder / "checkpoint.pt").is_file()]
     trained.sort(key=lambda folder: ((folder / "checkpoint.pt").stat().st_mtime_ns, folder.name), reverse=True)
     for folder in trained:
-        run = _open(folder)
+        run = opened(folder)
         if task in (None, run.task) and model in (None, run.architecture):
             return run
     if trained:
@@ -197,7 +202,12 @@ def find(root: Path, name: str | None = None, task: str | None = None, model: st
     raise LabError(f"there is no trained run in {root} yet: make train, or make demo")
 
 
-def _open(folder: Path) -> Run:
+def opened(folder: Path) -> Run:
+    """The run in a folder.
+
+    Raises:
+        LabError: its config.json can't be read.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         version = config["format"]

@@ -26,7 +26,7 @@ from lab.pieces import Pieces, open_pieces
 from lab.runs import Run
 from lab.task import Outcome, Plan, Request, Result, Task
 from lab.tasks import task_of
-from lab.training import Training, load_weights
+from lab.training import Training, count, load_weights
 
 
 def new_run(
@@ -58,7 +58,7 @@ def new_run(
             task = plan.begin(pieces, seed, where)
             training = Training(task, task.build_model(), team)
             if team.leads:
-                run = runs.create(root, name, plan.label, describe(task), task.files())
+                run = runs.create(root, name, plan.label, describe(task, count(training.model)), task.files())
         return _train(screen, run, task, training)
 
 
@@ -145,13 +145,14 @@ def announce_grading(screen: Screen, exercises: Path | None) -> Callable[[Entry]
     return lambda entry: screen.say(f"  grading {entry.label} {entry.title} ...")
 
 
-def describe(task: Task[Any]) -> dict[str, Any]:
-    """Return what config.json says: all that it takes to do the run again."""
+def describe(task: Task[Any], parameters: int) -> dict[str, Any]:
+    """Return what config.json says: all that it takes to do the run again, and how large its model is."""
     pieces = task.pieces
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": task.name,
         **task.describe(),
+        "parameters": parameters,
         "device": str(task.device),
         "pieces": {
             "exercises": runs.relative_to_root(pieces.exercises) if pieces.exercises is not None else None,
@@ -168,10 +169,9 @@ def describe(task: Task[Any]) -> dict[str, Any]:
 
 def _train(screen: Screen, run: Run, task: Task[Result], training: Training) -> Result:
     team = training.team
-    parameters = sum(parameter.numel() for parameter in training.model.parameters())
     screen.say(
         f"Run {run.name}: {task.introduction()}\n"
-        f"{parameters:,} parameters, {training.config.steps:,} steps of {task.tokens_per_step:,} tokens, "
+        f"{count(training.model):,} parameters, {training.config.steps:,} steps of {task.tokens_per_step:,} tokens, "
         f"on {training.device}{f', in {team.size} processes' if team.size > 1 else ''}."
     )
     name = team.told(run.name)

@@ -45,6 +45,7 @@ class Request:
     temperature: float = 0.8
     top_k: int | None = None
     top_p: float | None = None
+    speed: bool = False
 
 
 Result = TypeVar("Result", bound=Outcome, covariant=True)

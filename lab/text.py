@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lab import baselines, prepare, sampling
 from lab.baselines import Baselines
+from lab.cached import speeds, with_cache
 from lab.console import Screen
 from lab.corpora import Corpus
 from lab.devices import require_memory
@@ -22,6 +23,7 @@ from lab.errors import LabError
 from lab.large import LargeCorpus
 from lab.pieces import Pieces, with_needs
 from lab.recipes import SIZES, check_heads, memory_needed, model_sizes, train_options
+from lab.rivals import rival
 from lab.runs import Run
 from lab.scoreboard import scoreboard
 from lab.task import OnStep, Outcome, Plan, Request, Task
@@ -45,11 +47,17 @@ class TextOutcome(Outcome):
         return self.loss < self.baselines.trigram
 
     def table(self) -> str:
-        """The scoreboard: in nats and bits per character."""
-        config = self.run.config
-        mine = self.run.model
-        mine = mine if config["pieces"]["exercises"] is None else f"your {mine}"
-        return scoreboard(config["corpus"]["name"], self.baselines.as_dict(), mine, self.loss)
+        """The scoreboard, in nats and bits per character, with the run of another model where one can be compared."""
+        run, other = self.run, rival(self.run)
+        beside = {**self.baselines.as_dict(), **({other.label: other.loss} if other else {})}
+        board = scoreboard(run.config["corpus"]["name"], beside, run.owned, self.loss)
+        if other:
+            return f"{board}\n\n{other.compared(run, self.loss)}"
+        if run.architecture == "gpt":
+            return board
+        return (
+            f"{board}\n\n{run.config['parameters']:,} parameters. The same without MODEL=llama trains a GPT of as many."
+        )
 
     def results(self) -> dict[str, Any]:
         """The same, exactly."""
@@ -63,7 +71,7 @@ class TextTask(Task[TextOutcome]):
     architecture = "gpt"
     exercises = with_needs("ex16_capstone")
     shares = True
-    requests = frozenset({"prompt", "seed", "tokens", "temperature", "top_k", "top_p"})
+    requests = frozenset({"prompt", "seed", "tokens", "temperature", "top_k", "top_p", "speed"})
 
     def __init__(
         self,
@@ -170,6 +178,10 @@ class TextTask(Task[TextOutcome]):
         """The model in the precision and the pieces that the user has asked for."""
         return Engine(model, **self.running)
 
+    def cached(self, model: nn.Module) -> nn.Module:
+        """The model that writes one text, with a cache where that is there."""
+        return with_cache(self.pieces, model)
+
     def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
         """The loop of exercise 14: whatever it does besides is done here, too."""
         with moved(model, self.device) if self.mapped else nullcontext():
@@ -200,7 +212,7 @@ class TextTask(Task[TextOutcome]):
         model.to("cpu")
         parts = sampling.stream(
             self.pieces,
-            model,
+            self.cached(model),
             self.tokenizer,
             ids,
             SAMPLE.tokens,
@@ -210,13 +222,26 @@ class TextTask(Task[TextOutcome]):
         return TextOutcome(run, "".join(parts).strip("\n") + "\n", loss, self.baselines)
 
     def show(self, model: nn.Module, run: Run, step: int, request: Request, screen: Screen) -> None:
-        """Go on from the prompt, and write the text as it comes."""
+        """Go on from the prompt, and write the text as it comes; or say how fast that is."""
         ids = sampling.encode_prompt(self.tokenizer, request.prompt, self.corpus.alphabet)
-        screen.say(run.standing(step) + "\n")
+        screen.say(run.standing(step))
+        writing, longest = self.cached(model), self.context_length
+        if request.speed:
+            if writing is model:
+                raise LabError("--speed says what the KV cache of exercise 17 buys, and there is none yet that passes")
+            click.echo("\n" + speeds(self.pieces, model, lambda: self.cached(model), ids[-1]))
+            screen.say(
+                f"\nBeyond {longest:,} tokens the window slides: nothing that was kept holds any more, and each token "
+                "takes the whole window again."
+            )
+            return
+        if writing is not model:
+            screen.say(f"(With the KV cache of exercise 17, up to {longest:,} tokens.)")
+        screen.say()
         click.echo(request.prompt, nl=False)
         parts = sampling.stream(
             self.pieces,
-            model,
+            writing,
             self.tokenizer,
             ids,
             request.tokens,

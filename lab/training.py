@@ -150,6 +150,11 @@ class Training:
             raise LabError(f"the checkpoint does not fit your optimizer any more ({error}): train a new run") from error
 
 
+def count(model: nn.Module) -> int:
+    """How many parameters a model has."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def load_weights(model: nn.Module, state: Mapping[str, Any]) -> None:
     """Put the weights of a checkpoint into a model of the same sizes.
 

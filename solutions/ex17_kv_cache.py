@@ -164,9 +164,10 @@ For 240 tokens after a prompt of 16 that is 32,520 rows through every linear lay
 You will not get 128 times the speed. A processor multiplies a matrix by 200 columns in much less
 than 200 times the time that it takes for one: most of the time for a single column goes into
 fetching the weights from memory, and for a small model into calling the operations at all. With a
-model of 4 layers and D = 128 on one core, 240 tokens come nearly four times as fast (the notebook
-of this exercise measures it on your machine). The gain grows with the length: over the first fifty
-tokens there is none yet. The cached pace stays almost level, the other one drops with every token.
+model of 4 layers and D = 128 on one core, 240 tokens come nearly five times as fast (the notebook of
+this exercise measures it on your machine, and `make sample ARGS=--speed` with a model that you have
+trained). The gain grows with the length: over the first thirty tokens there is little yet. The
+cached pace stays almost level, the other one drops with every token.
 
 The price is memory. GPT-2 small (L = 12, D = 768) with its 1024 tokens in float32, in megabytes,
 and GPT-3 (L = 96, D = 12288) with 2048 tokens of two bytes, in gigabytes. That is for one text:
@@ -321,9 +322,12 @@ def forward_with_cache(model: GPT, ids: Tensor, cache: KVCache) -> Tensor:
     stop, longest = start + ids.size(1), model.config.context_length
     if stop > longest:
         raise ValueError(f"{stop} tokens in all are more than context_length = {longest}")
-    mask = causal_mask(stop, ids.device)[start:]  # (T, n), n = start + T
+    mask = None  # a single token sees all keys
+    if ids.size(1) > 1:
+        mask = causal_mask(stop, ids.device)[start:]  # (T, n), n = start + T
     was_training = model.training
-    model.eval()
+    if was_training:  # switching all modules takes a while, too long to do it for each token
+        model.eval()
     try:
         x = model.token_embedding(ids) + model.position_embedding.weight[start:stop]  # (B, T, D)
         for layer, block in enumerate(model.blocks):
@@ -333,12 +337,14 @@ def forward_with_cache(model: GPT, ids: Tensor, cache: KVCache) -> Tensor:
             v = split_heads(attention.v_proj(normed), model.config.n_heads)  # (B, H, T, d)
             k, v = cache.append(layer, k, v)  # (B, H, n, d)
             scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, H, T, n)
-            mixed = masked_softmax(scores, mask) @ v  # (B, H, T, d)
+            weights = scores.softmax(-1) if mask is None else masked_softmax(scores, mask)
+            mixed = weights @ v  # (B, H, T, d)
             x = x + attention.out_proj(merge_heads(mixed))  # (B, T, D)
             x = x + block.feed_forward(block.norm2(x))  # (B, T, D)
         return model.lm_head(model.final_norm(x))  # (B, T, V)
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
     ### END SOLUTION
 
 
@@ -377,11 +383,11 @@ def generate_cached(
     if total > longest:
         raise ValueError(f"a text of {total} tokens is longer than context_length = {longest}")
     cache, fresh = KVCache(), ids
-    with torch.no_grad():
+    with torch.inference_mode():  # as no_grad, with less to keep account of for each operation
         for _ in range(max_new_tokens):
             logits = forward_with_cache(model, fresh, cache)  # (B, T, V), then (B, 1, V)
             probs = next_token_probs(logits[:, -1], temperature, top_k, top_p)  # (B, V)
             fresh = torch.multinomial(probs, 1, generator=generator)  # (B, 1)
             ids = torch.cat([ids, fresh], dim=1)  # (B, one more)
-    return ids
+    return ids.clone()  # what is made in there can't take part in a graph later; its copy can
     ### END SOLUTION

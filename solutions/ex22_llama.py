@@ -140,6 +140,11 @@ it? Not RMSNorm and SwiGLU: alone, from so small a start in so narrow a model, t
 after 600 steps (exercise 19). Not the grouped queries, which are not there to lower a loss: they
 halve what the cache holds. That leaves the rotary positions, which exercise 18 measures alone.
 
+Once your capstone passes, too, `make train MODEL=llama` trains your Llama in the place of the GPT,
+with as many parameters, and says where it stands beside your last run of `make train`. With the
+recipe of exercise 16 and seed 0, 236,256 parameters came to 1.820 nats per held-out character, and
+the GPT's 235,968 to 1.831: one run each, with a recipe that was made for the GPT.
+
 From checkpoint to chat
 -----------------------
 A checkpoint on a model hub is a folder: a `config.json` with the sizes, a tokenizer, and tensors by

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lab import runs, sampling
 from lab.baselines import bits
+from lab.cached import with_cache
 from lab.console import Gauge, Screen, table
 from lab.corpora import Corpus
 from lab.devices import choose_device, require_memory
@@ -69,7 +70,7 @@ def show(
         click.echo(request.prompt, nl=False)
         for part in sampling.stream(
             pieces,
-            model,
+            with_cache(pieces, model),
             tokenizer,
             ids,
             request.tokens,

@@ -21,9 +21,11 @@ from lab.cli import main
 from lab.console import Meter
 from lab.corpora import Corpus
 from lab.errors import LabError
-from lab.llama import LlamaTask, count
+from lab.llama import LlamaTask
 from lab.pieces import Pieces, open_pieces
+from lab.rivals import rival
 from lab.text import TextPlan
+from lab.training import count
 
 if not any(entry.stem == "ex22_llama" for entry in load()):
     pytest.skip("the exercises here do not reach the Llama", allow_module_level=True)
@@ -165,6 +167,62 @@ def test_what_means_nothing_is_refused(options: list[str], says: str, lab: Lab, 
     assert result.exit_code == 2
     assert says in " ".join(result.output.split())
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_compared_with_one_of_the_other_model(train: Lab) -> None:
+    alone = train("--name", "alone")
+    assert re.search(r"^[\d,]+ parameters\. The same without MODEL=llama trains a GPT", alone.output, re.MULTILINE)
+    train("--name", "g", model="gpt")
+    beside = train("--name", "l", "--seed", 1).output
+    losses = {
+        name: float(re.search(rf"^{name} +(\d\.\d+)", beside, re.MULTILINE)[1]) for name in ("> Llama", "GPT, run g")
+    }
+    apart = abs(losses["> Llama"] - losses["GPT, run g"])
+    said = re.search(
+        r"([\d,]+) parameters beside the ([\d,]+) of the GPT in g\.\nAfter as many steps on the same text, the loss of "
+        r"the Llama is ([\d.]+) nats (lower|higher)\.",
+        beside,
+    )
+    assert said, beside
+    sizes = [int(number.replace(",", "")) for number in said.group(1, 2)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
+    assert float(said[3]) == pytest.approx(apart, abs=0.0011)
+    assert (said[4] == "lower") == (losses["> Llama"] < losses["GPT, run g"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"recipe": {"steps": 9, "batch_size": 3}},
+        {"recipe": {"steps": 8, "batch_size": 4}},
+        {"corpus": {"sha256": "another"}},
+        {"model": {"context_length": 16}},
+        {"parameters": 1011},
+        {"architecture": "llama"},
+        {"task": "reverse", "architecture": ""},
+    ],
+)
+def test_what_can_t_be_compared_is_not(tmp_path: Path, other: dict[str, Any]) -> None:
+    recipe = {"steps": 8, "batch_size": 3}
+    same = {
+        "task": "text", "corpus": {"sha256": "one"}, "recipe": recipe, "model": {"context_length": 8},
+        "parameters": 1000, "pieces": {"exercises": "exercises"},
+    }  # fmt: skip
+    mine = runs.create(tmp_path, "mine", "cats", {**same, "architecture": "llama"})
+    for name, more, loss in (("first", {}, 2.0), ("other", other, 1.0)):
+        run = runs.create(tmp_path, name, "cats", {"architecture": "gpt", **same, **more})
+        run.checkpoint.write_bytes(b"")
+        (run.folder / "results.json").write_text(json.dumps({run.architecture: loss}))
+    runs.create(tmp_path, "unfinished", "cats", {**same, "architecture": "gpt"})
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "config.json").write_text("{")
+    found = rival(mine)
+    assert found
+    assert found.label == "your GPT, run first"
+    assert found.compared(mine, 1.5).endswith(
+        "of your GPT in first.\nAfter as many steps on the same text, the loss of your Llama is 0.500 nats lower."
+    )
+    assert found.compared(mine, 2.0004).endswith("is the same.")
 
 
 def test_a_copy_without_the_exercise_says_so(train: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
