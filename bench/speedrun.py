@@ -9,6 +9,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,13 @@ def rows(_runs: int) -> Iterator[Row]:
             training.train(model, train_tokens, held_out, config)
             return model
 
+        def race(seed: int, steps: int) -> nn.Module:
+            model: nn.Module = racer.speedrun(corpus, seed=seed, steps=steps)[0]
+            return model
+
         for name, (steps, options, sizes) in RACES.items():
-            ours = [
-                timed(lambda s=seed, n=steps: racer.speedrun(corpus, seed=s, steps=n)[0], held_out) for seed in SEEDS
-            ]  # type: ignore[misc]
+            ours = [timed(partial(race, seed, steps), held_out) for seed in SEEDS]
             mine = statistics.median(seconds for seconds, _ in ours)
             losses = ", ".join(f"{loss:.3f}" for _, loss in ours)
-            seconds, loss = timed(lambda o=options, s=sizes: plain(o, s), held_out)  # type: ignore[misc]
+            seconds, loss = timed(partial(plain, options, sizes), held_out)
             yield Row(name, mine, seconds, "s CPU", len(SEEDS), f"ours ends at {losses}; theirs at {loss:.3f}")
