@@ -41,6 +41,16 @@ def finished(root: Path, name: str = "mine", results: bool = True, **pieces: Any
     return run
 
 
+@pytest.mark.usefixtures("all_pass")
+def test_a_llama_is_called_one(tmp_path: Path):
+    run = finished(tmp_path)
+    run = runs.Run(run.folder, {**run.config, "architecture": "llama"})
+    (run.folder / "results.json").write_text(json.dumps({"unigram": 3.25, "trigram": 2.125, "llama": 1.75}))
+    said = [text.get_text() for text in draw(facts(run, USED), "Ada", TODAY).texts]
+    assert {"A Llama, built from scratch", "this Llama", "1.750"} <= set(said)
+    assert not [line for line in said if "GPT" in line and line not in {entry.title for entry in load()}]
+
+
 @pytest.fixture
 def all_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate, "_passing", lambda _: load()[:14])
