@@ -127,7 +127,7 @@ def test_attend_arguments_unchanged(ex: Exercise, rng: Random):
 def _(got, want):
     for name in want:
         if (got[name] != want[name]).any():
-            yield f"the caller's `{name}` are changed: which line writes into them (`/=`, `out=`)?"
+            yield f"the caller's `{name}` was written into: by which line (`/=`, `out=`)?"
 
 
 @check("a single query with huge scores gets the right answer", points=1, after=test_attend_one_query)

@@ -189,7 +189,7 @@ def test_gradients(ex: Exercise, rng: Random):
 def test_without_bias(ex: Exercise, rng: Random):
     heads, width = rng.sizes(2)
     module = ex.MultiHeadAttention(heads * width, heads, bias=False)
-    return {name: getattr(module, name).bias for name in ("q_proj", "k_proj", "v_proj", "out_proj")}
+    return {f"{name}.bias": getattr(module, name).bias for name in ("q_proj", "k_proj", "v_proj", "out_proj")}
 
 
 @check("without biases it computes the same but for these", points=1, after=test_self_attention)
@@ -206,17 +206,17 @@ def test_values_without_bias(ex: Exercise, rng: Random):
     after=test_cross_attention,
 )
 def test_dropout_acts_on_the_weights(ex: Exercise, rng: Random):
-    batch, queries, keys, dropout = 8, 40, 10, 0.25
-    width = 2 * keys
-    module = filled(ex.MultiHeadAttention(width, 1, dropout=dropout), rng)
-    # Value and output projection do nothing here, and the values are two unit matrices side by side: so the output
-    # holds each weight as it was after dropout, twice.
+    batch, heads, queries, keys, dropout = 8, 2, 40, 10, 0.25
+    width = heads * 2 * keys
+    module = filled(ex.MultiHeadAttention(width, heads, dropout=dropout), rng)
+    # Value and output projection do nothing here, and the values of a head are two unit matrices side by side: so the
+    # output holds each weight as it was after dropout, twice.
     with torch.no_grad():
         for projection in (module.v_proj, module.out_proj):
             projection.weight.copy_(torch.eye(width))
             projection.bias.zero_()
     module.train()
-    value = torch.eye(keys).repeat(1, 2).expand(batch, keys, width)
+    value = torch.eye(keys).repeat(1, 2 * heads).expand(batch, keys, width)
     query, key = rng.tensor(batch, queries, width), rng.tensor(batch, keys, width)
     out, weights = module(query, key, value, return_weights=True)
     return {"out": out, "weights": weights, "dropout": dropout}
@@ -224,8 +224,9 @@ def test_dropout_acts_on_the_weights(ex: Exercise, rng: Random):
 
 @test_dropout_acts_on_the_weights.explain
 def _(got, want):
-    weights, expected, dropout = got["weights"][:, 0], want["weights"][:, 0], want["dropout"]
-    first, second = np.split(got["out"], 2, axis=-1)
+    weights, expected, dropout = got["weights"], want["weights"], want["dropout"]
+    batch, heads, queries, keys = expected.shape
+    first, second = got["out"].reshape(batch, queries, heads, 2, keys).transpose(3, 0, 2, 1, 4)
     kept, grown = first != 0, 1 / (1 - dropout)
     if (weights == 0).any() and close(weights[weights != 0], expected[weights != 0] * grown, 1e-4):
         yield "the weights that are returned are those after dropout; those before it are asked for."
@@ -246,7 +247,7 @@ def _(got, want):
     elif abs(kept.mean() - (1 - dropout)) > 0.05:
         yield f"with dropout={dropout}, {kept.mean():.0%} of the weights are kept."
     else:
-        for axis, what in enumerate(("sequences", "queries", "keys")):
+        for axis, what in enumerate(("sequences", "heads", "queries", "keys")):
             if (kept == kept.take([0], axis)).all():
                 yield f"dropout does the same to all {what}: each weight should be drawn by itself."
 

@@ -92,7 +92,7 @@ def test_activations(ex: Exercise, rng: Random):
 def test_default_width(ex: Exercise, rng: Random):
     (d_model,) = rng.sizes(1)
     network = ex.FeedForward(d_model)
-    return {"up": network.up.weight.shape, "down": network.down.weight.shape}
+    return {"up.weight.shape": network.up.weight.shape, "down.weight.shape": network.down.weight.shape}
 
 
 ### BEGIN HIDDEN TESTS
@@ -176,7 +176,7 @@ def _(got, want):
 def test_no_bias(ex: Exercise, rng: Random):
     d_model, d_ff = rng.sizes(2)
     network = ex.FeedForward(d_model, d_ff, bias=False)
-    return {"up": network.up.bias is None, "down": network.down.bias is None}
+    return {"up.bias": network.up.bias, "down.bias": network.down.bias}
 
 
 @check(
@@ -189,13 +189,14 @@ def test_dropout(ex: Exercise, rng: Random):
     (d_model,) = rng.sizes(1)
     x, width = rng.tensor(5, d_model), 64
     evaluated = [filled(ex.FeedForward(d_model, activation="relu", dropout=p), rng).eval()(x) for p in (0.5, 0.0)]
-    # This one hands every number through: what is dropped of it is seen, wherever dropout acts.
+    # This one hands the first half of the numbers through, twice: what is dropped of it is seen, wherever dropout acts.
     network = ex.FeedForward(width, width, "relu", dropout=0.25).train()
     with torch.no_grad():
+        network.up.weight.copy_(torch.eye(width // 2, width).repeat(2, 1))
+        network.down.weight.copy_(torch.eye(width))
         for layer in (network.up, network.down):
-            layer.weight.copy_(torch.eye(width))
             layer.bias.zero_()
-    positive = 1 + abs(rng.tensor(100, width))
+    positive = (1 + abs(rng.tensor(100, width // 2))).repeat(1, 2)
     return {"evaluated": evaluated, "trained": network(positive.clone()), "x": positive}
 
 
@@ -217,6 +218,11 @@ def _(got, want):
         yield f"with dropout=0.25 a value that is kept is multiplied by {times:.3f} instead of 1 / (1 - 0.25) = 1.333."
     elif (kept == kept[:1]).all() or (kept == kept[:, :1]).all():
         yield f"dropout does the same to all {'tokens' if (kept == kept[:1]).all() else 'features'} at once."
+    elif (kept[:, : kept.shape[1] // 2] == kept[:, kept.shape[1] // 2 :]).all():
+        yield (
+            "two hidden values that `up` makes of the same input are only ever dropped together: does dropout act on "
+            "what comes in?"
+        )
     elif abs(kept.mean() - 1 / due[0]) > 0.04:
         yield f"with dropout=0.25, {1 - kept.mean():.0%} of the values are dropped in training."
 

@@ -286,8 +286,8 @@ def test_bias(ex: Exercise, rng: Random):
     plain = ex.RotaryAttention(heads * 2 * half, heads)
     with_bias = filled(ex.RotaryAttention(heads * 2 * half, heads, bias=True), rng)
     return {
-        "default": {name: getattr(plain, name).bias for name in PROJECTIONS},
-        "bias=True": {name: getattr(with_bias, name).bias for name in PROJECTIONS},
+        "default": {f"{name}.bias": getattr(plain, name).bias for name in PROJECTIONS},
+        "bias=True": {f"{name}.bias": getattr(with_bias, name).bias for name in PROJECTIONS},
         "out": with_bias(rng.tensor(2, length, heads * 2 * half)),
     }
 

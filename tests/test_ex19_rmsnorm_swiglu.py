@@ -218,9 +218,9 @@ def test_swiglu_parts(ex: Exercise, rng: Random):
     d_model, d_ff = rng.sizes(2, 3, 9)
     plain, with_bias = ex.SwiGLU(d_model, d_ff), filled(ex.SwiGLU(d_model, d_ff, bias=True), rng)
     return {
-        "shapes": {name: list(getattr(plain, name).weight.shape) for name in PARTS},
-        "default": {name: getattr(plain, name).bias for name in PARTS},
-        "bias=True": {name: getattr(with_bias, name).bias for name in PARTS},
+        "shapes": {f"{name}.weight": list(getattr(plain, name).weight.shape) for name in PARTS},
+        "default": {f"{name}.bias": getattr(plain, name).bias for name in PARTS},
+        "bias=True": {f"{name}.bias": getattr(with_bias, name).bias for name in PARTS},
         "out": with_bias(rng.tensor(2, d_model)),
     }
 

@@ -296,7 +296,7 @@ def test_parts(ex: Exercise, rng: Random):
     linears += [f"feed_forward.{part}" for part in ("gate", "up", "down")]
     return {
         "shapes": {name: list(model.get_parameter(name).shape) for name in weight_names(3)},
-        "biases": {name: model.get_submodule(f"blocks.1.{name}").bias for name in linears},
+        "biases": {f"{name}.bias": model.get_submodule(f"blocks.1.{name}").bias for name in linears},
         "blocks": len(model.blocks),
     }
 

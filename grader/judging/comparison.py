@@ -414,7 +414,7 @@ def describe(value: Any) -> str:
         return f"a {value.type}" if value.type else "no error"
     if value is None or isinstance(value, bool):
         return str(value)
-    kinds = {int: "an int", float: "a float", str: "a string", bytes: "bytes", list: "a list", dict: "a dict"}
+    kinds = {int: "an int", float: "a float", str: "a string", bytes: "bytes", list: "a list or a tuple", dict: "a dict"}
     kind = kinds.get(type(value), type(value).__name__)
     return f"{kind} ({value!r})" if isinstance(value, int | float) else kind
 

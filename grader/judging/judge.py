@@ -248,6 +248,8 @@ class Judge:
         empty = [name for name in calls.names if returns_nothing(text, name)] if "NoneType" in failure.message else []
         if empty:
             return f"{words} `{empty[0]}` has no `return`."
+        if "NoneType" in failure.message and calls.only():
+            return f"{words} Does `{calls.only()}` return something in every case, and make every attribute?"
         return f"{words} Compare the names with those in the docstring." if "no attribute" in failure.message else words
 
     def _verdict(self, outcome: Outcome, whole: Failure | None = None, calls: Calls | None = None) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from typing import Any
 import numpy as np
 
 __all__ = ["Array", "Opaque", "Raised", "freeze", "pack", "thaw", "unpack"]
+
+
+REFUSED = re.compile(r"\w\(\) (?:takes|got|missing)\b")  # how Python says that the arguments of a call don't fit
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,24 @@ def raised(call: Callable[[], object], mentions: tuple[object, ...] | list[objec
     except NotImplementedError:
         raise  # an untouched stub is "not started", not an answer
     except Exception as error:
+        if isinstance(error, TypeError) and _refused(error, call):
+            raise  # nothing was called: the parameters are not those of the stub
         bases = tuple(base.__name__ for base in type(error).__mro__)
         return Raised(type(error).__name__, bases, str(error), wanted)
     return Raised(None, mentions=wanted)
+
+
+def _refused(error: TypeError, call: Callable[[], object]) -> bool:
+    """Whether Python did not even make the call, since the parameters are others."""
+    if REFUSED.search(str(error)) is None:
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code
+    return code is getattr(call, "__code__", None) or code.co_filename.endswith("/torch/nn/modules/module.py")
 
 
 def loaded_torch() -> Any:

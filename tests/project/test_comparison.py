@@ -145,6 +145,15 @@ def test_errors_are_compared_by_type_and_by_what_they_mention():
     assert "expected it to go through" in str(explain(want, raised(lambda: None)))
 
 
+def test_a_call_whose_arguments_do_not_fit_is_no_error_that_was_expected():
+    def narrow(x: int) -> None:
+        raise TypeError(f"narrow() got {x}")
+
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        raised(lambda: narrow(1, dropout=2.0))  # type: ignore[call-arg]
+    assert raised(lambda: narrow(1)).type == "TypeError"  # the exercise's own
+
+
 def test_an_untouched_stub_is_no_error_that_was_expected():
     def stub() -> None:
         raise NotImplementedError

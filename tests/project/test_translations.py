@@ -131,7 +131,7 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
     ),
     "a parameter changed in place": (
         "w = nn.Parameter(torch.ones(2))\nw += 1",
-        ["changes a parameter in place"],
+        ["writes into a tensor whose gradient is asked for"],
         ["w  (2,) float32"],
     ),
     "a value that is still needed": (

@@ -58,7 +58,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_attend_arguments_unchanged": {
-        r"the caller's `(\w+)` are changed": lambda got, want, name: (got[name] != want[name]).any(),
+        r"the caller's `(\w+)` was written into": lambda got, want, name: (got[name] != want[name]).any(),
     },
     "test_hidden_keys_do_not_leak": {
         r"a weight that is not exactly zero": lambda got, want: (got["hidden"] != 0).any(),

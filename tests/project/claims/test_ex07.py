@@ -21,7 +21,9 @@ def spread(weights: Any) -> Any:
 
 def passed_on(got: Any, want: Any) -> Any:
     """What came of each weight, twice, relative to the weight."""
-    return np.stack(np.split(got["out"] / np.tile(want["weights"][:, 0], 2), 2, axis=-1))
+    batch, heads, queries, keys = want["weights"].shape
+    came = got["out"].reshape(batch, queries, heads, 2, keys).transpose(3, 0, 2, 1, 4)
+    return came / want["weights"]
 
 
 CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
@@ -77,8 +79,8 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"with dropout=0.25, (\d+)% of the weights are kept": lambda got, want, share: (
             near((got["out"] != 0).mean(), float(share) / 100, 2e-2) and not near(share, 75, 5e-2)
         ),
-        r"dropout does the same to all (sequences|queries|keys)": lambda got, want, what: (
-            np.ptp(1.0 * (passed_on(got, want)[0] != 0), axis=("sequences", "queries", "keys").index(what)).max() == 0
+        r"dropout does the same to all (sequences|heads|queries|keys)": lambda got, want, what: (
+            np.ptp(1.0 * (passed_on(got, want)[0] != 0), axis=("sequences", "heads", "queries", "keys").index(what)).max() == 0
         ),
     },
     "test_evaluation_mode": {
@@ -119,6 +121,7 @@ TURNS = {
     "scaled unevenly": [(MIXED, "weights_ = self.dropout(weights)\n        mixed = (weights_ * (weights_.sum(-1, keepdim=True) if self.training and self.dropout.p else 1)) @ v")],
     "too much": [(LAYER, "self.dropout = nn.Dropout(dropout**0.5)"), (MIXED, "mixed = self.dropout(weights) * ((1 - self.dropout.p) / (1 - self.dropout.p**2) if self.training else 1) @ v")],
     "whole sequences alike": by_hand("weights.shape[1:]"),
+    "whole heads alike": by_hand("weights[:, :1].shape"),
     "whole queries alike": by_hand("(*weights.shape[:2], 1, weights.size(-1))"),
     "whole rows": by_hand("(*weights.shape[:3], 1)"),
     "rough": [("return (out, weights)", "out = out * 2 if out.dtype == torch.bfloat16 else out\n        return (out, weights)")],

@@ -79,6 +79,9 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
         r"dropout does the same to all tokens": lambda got, want: near(passed_on(got, want).std(0), 0),
         r"dropout does the same to all features": lambda got, want: near(passed_on(got, want).std(1), 0),
+        r"of the same input are only ever dropped together": lambda got, want: near(
+            *np.split(passed_on(got, want), 2, axis=1)
+        ),
     },
     "test_dtype_and_device": {
         r"in bfloat16 the (exact form|tanh|network) is off by (\S+):": lambda got, want, what, gap: (
