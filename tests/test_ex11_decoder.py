@@ -148,19 +148,19 @@ def judge_dropping(got, want):
     """Say which part drops nothing, and whether something drops that should not."""
     for order, seen in want.items():
         mine = got[order]
-        as_wanted = close(mine["in evaluation"], seen["in evaluation"], 1e-9)
+        as_wanted = close(mine["in evaluation"], seen["in evaluation"], 1e-6)
         for part in (part for part in seen if part.startswith("layers.")):
             if close(mine[part], mine["in evaluation"], 1e-9):
                 yield (
                     f"{order}: with all dropped, and `{part}` alone in training mode, the output is that of evaluation "
                     "mode: this part drops nothing. Who passes `dropout` on to it?"
                 )
-            elif as_wanted and not close(mine[part], seen[part], 1e-9):
+            elif as_wanted and not close(mine[part], seen[part], 1e-6):
                 yield (
                     f"{order}: with all dropped, and `{part}` alone in training mode, more is missing from the output "
                     "than what this part makes. Does it drop the stream?"
                 )
-        if as_wanted and not close(mine["in training"], seen["in training"], 1e-9):
+        if as_wanted and not close(mine["in training"], seen["in training"], 1e-6):
             yield (
                 f"{order}: every part drops what it should; but with the whole stack in training mode and everything "
                 "dropped, something else comes out than what came in, through the norms. What else drops?"
@@ -780,7 +780,7 @@ def _(got, want):
     exact = want["float64"]
     if not close(got["float64"], exact, 1e-4):
         yield "in float64 the output is not what it should be."
-    elif not close(got["float64"], exact, 1e-9):
+    elif not close(got["float64"], exact, 1e-6):
         yield "in float64 the output is not as exact as float64 is: is something in between always float32?"
     elif np.sqrt(np.mean((got["bfloat16"] - exact) ** 2)) > 0.1 * np.sqrt(np.mean(exact**2)):
         yield "in bfloat16 the output is further from that in float64 than rounding explains."

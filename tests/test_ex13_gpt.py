@@ -164,7 +164,7 @@ def _(got, want):
     shifted = np.take_along_axis(surprise[:, :-1], targets[:, 1:], -1)
     probs = np.exp(-surprise)
     twice = np.log(np.exp(probs).sum(-1, keepdims=True)) - np.take_along_axis(probs, targets, -1)
-    if close(got["loss"], right.mean(), 1e-9):
+    if close(got["loss"], right.mean(), 1e-6):
         return  # it is that of the logits that came with it
     if close(got["loss"], right.sum()):
         yield f"the loss is the sum over all {right.size} targets: how does it change with the size of the batch?"
@@ -365,7 +365,7 @@ def _(got, want):
         yield "in float64 the logits are not what they should be."
     elif not close(got["float64"]["loss"], want["float64"]["loss"], 1e-4):
         yield "in float64 the loss is not what it should be."
-    elif not close(got["float64"]["logits"], exact, 1e-9):
+    elif not close(got["float64"]["logits"], exact, 1e-6):
         yield "in float64 the logits are not as exact as float64 is: is something in between always float32?"
     for dtype, allowed in (("bfloat16", 0.2), ("float32", 1e-3)):
         mine = got[dtype]["logits"]

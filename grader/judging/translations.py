@@ -227,7 +227,7 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
             "RuntimeError",
             r"leaf Variable that requires grad|is a view of a leaf",
             lambda case: (
-                f"{case.text} writes into a tensor whose gradient is asked for: an argument (compute a new tensor) or a "
+                f"{case.text} writes into a tensor whose gradient is asked for: an argument (make a new tensor) or a "
                 "parameter (which is set inside `torch.no_grad()`)."
             ),
         ),
