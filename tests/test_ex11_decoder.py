@@ -594,7 +594,7 @@ def _(got, want):
 @check("a stack has a norm of its own in pre-norm, and none in post-norm", points=1)
 def test_norm_of_the_stack(ex: Exercise, rng: Random):
     post, pre = (ex.Decoder(2, **SIZES, norm_first=first).norm for first in (False, True))
-    return {"post-norm": post is None, "pre-norm": None if pre is None else [pre.weight, pre.bias]}
+    return {"norm is None in post-norm": post is None, "pre-norm": None if pre is None else [pre.weight, pre.bias]}
 
 
 @check("every layer of a stack follows norm_first", points=1, after=test_chain)

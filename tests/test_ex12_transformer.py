@@ -425,7 +425,7 @@ def by_script(
     bos, eos, stray = 9, 10, 11
     script = 3 + rng.ids(6, rows, max_len + 3)  # 3..8; some more than may be written
     for row, length in enumerate(lengths):
-        script[row, length:] = eos
+        script[row, length] = eos  # and then it says something else, which nobody should write down
     ends = torch.tensor(lengths)
     calls: list[dict[str, Any]] = []
 
@@ -502,11 +502,13 @@ def judge_script(got, want):
             else:
                 yield f"at step {at} the likeliest token is {line[at]}; {mine[at]} was written. Which position says it?"
         elif (written[row, len(line) :] != pad_id).any():
-            shown = written[row, len(line)]
-            yield (
-                f"after its EOS a row holds {shown} where pad_id = {pad_id} is expected: the model goes on "
-                "talking, and nobody should listen."
-            )
+            after, shown = written[row, len(line) :], written[row, len(line)]
+            if (after == ids["eos"]).all():
+                yield f"after its EOS a row is filled up with EOS, {shown}; pad_id = {pad_id} is expected."
+                continue
+            talks_on = np.array_equal(after, script[row, len(line) : len(line) + len(after)])
+            why = ": the model goes on talking, and nobody should listen" if talks_on else ""
+            yield f"after its EOS a row holds {shown} where pad_id = {pad_id} is expected{why}."
 
 
 ### BEGIN HIDDEN TESTS

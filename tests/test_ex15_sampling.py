@@ -196,20 +196,24 @@ def _(got, want):
         yield "with temperature 0, more than one token or none is left when top_k and top_p are given, too."
 
 
-@check("the ends of the scale: top_k of 1, V and more, top_p of 0, 1 and hardly more than nothing")
+@check("the ends of the scale: top_k of 1, V and more, top_p of 0, 1 and hardly more than nothing, a temperature of 0")
 def test_ends(ex: Exercise, rng: Random):
     logits = shuffled(SHARES, rng, 4)
     logits[1] = logits[1] * 6.0  # a row that is almost sure, beside others that are not
     options = [
-        {"top_k": 1},
-        {"top_k": 5},
-        {"top_k": 12},
-        {"top_p": 0.0},
-        {"top_p": 1e-6},
-        {"top_p": 0.75},
-        {"top_p": 1.0},
+        ("top_k", 1),
+        ("top_k", 5),
+        ("top_k", 12),
+        ("top_p", 0.0),
+        ("top_p", 1e-6),
+        ("top_p", 0.75),
+        ("top_p", 1.0),
     ]
-    return {str(option): ex.next_token_probs(logits, **option) for option in options}
+    found = {f"{name} = {value}": ex.next_token_probs(logits, **{name: value}) for name, value in options}
+    # The likeliest token is ahead by less than a division by nearly nothing can show.
+    near = rng.tensor(3, 9, scale=1e-3)
+    near[:, 2], near[:, 5] = 5e-3, 5e-3 - 2e-9
+    return found | {"a narrow lead, temperature 0": ex.next_token_probs(near, temperature=0.0)}
 
 
 @check("tokens at minus infinity are never drawn, and huge logits or a tiny temperature do no harm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -394,12 +395,18 @@ def _situation(path: str) -> tuple[str, str]:
     Returns:
         What a sentence about it begins with ("in float32, ", "a batch of one: "), and the rest of the path.
     """
-    first, _, rest = path.partition(".")
+    first, _, rest = _names(path)
     if first in TOLERANCES:
         return f"in {first}, ", rest
     if " " in first and "[" not in first:
         return f"{first}: ", rest
     return "", path
+
+
+def _names(path: str) -> tuple[str, str, str]:
+    """Cut a path after its first name. The point of a number in a name ("top_p = 0.5") cuts nothing."""
+    cut = next((found.start() for found in re.finditer(r"(?<!\d)\.|\.(?!\d)", path)), len(path))
+    return path[:cut], path[cut : cut + 1], path[cut + 1 :]
 
 
 def number(value: float) -> str:

@@ -77,6 +77,8 @@ def product(case: Case) -> str:
     inner = other[-2] if len(other) > 1 else other[0]
     if one[-1] == inner:  # then it is about the axes in front
         return unlike(case, one[:-2], other[:-2], "axes in front of the matrices")
+    if not meant(case, one[-1], inner):
+        return ""
     words = (
         f"{case.text}: {one} @ {other} can't be multiplied: each row of the left has {one[-1]} numbers, each column of "
         f"the right {inner}."
@@ -95,11 +97,16 @@ def broadcast(case: Case) -> str:
     return unlike(case, *case.shapes, "shapes") if case.shapes is not None else ""
 
 
+def meant(case: Case, *sizes: int) -> bool:
+    """Whether the error is about these sizes. It may come from deep inside of a call, and be about other arrays."""
+    return {str(size) for size in sizes} <= set(re.findall(r"\d+", case.failure.message))
+
+
 def unlike(case: Case, one: Shape, other: Shape, what: str) -> str:
     """Two shapes that can't be broadcast; "" if they can."""
     pairs = zip_longest(reversed(one), reversed(other), fillvalue=1)
     clash = next(((a, b) for a, b in pairs if a != b and 1 not in (a, b)), None)
-    if clash is None:
+    if clash is None or not meant(case, *clash):
         return turned(case)
     words = (
         f"{case.text}: the {what} {one} and {other} don't fit. They are lined up from the right; here {clash[0]} meets "

@@ -203,6 +203,16 @@ def test_looking_at_a_line_runs_nothing_that_could_change_something():
     assert failure.failing.operands == ()
 
 
+def test_of_an_error_deep_inside_of_a_call_the_shapes_of_its_arguments_are_not_blamed():
+    elsewhere = "eval(compile('lambda x, mask: torch.ones(2, 1, 3, 3) + mask', 'another file', 'eval'), globals())"
+    said = translated(
+        failure_of(f"attend = {elsewhere}\nx, mask = torch.ones(2, 3, 6), torch.ones(2, 1, 1, 4)\nattend(x, mask)")[0]
+    )
+    assert "6 meets 4" not in said
+    said = translated(failure_of("x, mask = torch.ones(2, 3, 6), torch.ones(2, 1, 1, 4)\nx + mask")[0])
+    assert "6 meets 4" in said
+
+
 ATTENTION = "q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))"
 
 

@@ -140,6 +140,9 @@ SCRIPT: dict[str, Callable[..., Any]] = {
     r"the EOS of row (\d+) is not in what was written": lambda got, want, row: (
         want["ids"]["eos"] not in got["written"][int(row)]
     ),
+    r"after its EOS a row is filled up with EOS, (\d+);": some_row(
+        lambda mine, line, rest, want, eos: rest and set(rest) == {int(eos)} == {want["ids"]["eos"]}
+    ),
     r"after its EOS a row holds (\d+) where pad_id = (\d+)": some_row(
         lambda mine, line, rest, want, found, pad: rest[:1] == [int(found)] and int(found) != int(pad) == want["pad_id"]
     ),
