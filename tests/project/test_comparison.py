@@ -173,7 +173,7 @@ def test_a_call_whose_arguments_do_not_fit_is_no_error_that_was_expected():
         raise TypeError(f"narrow() got {x}")
 
     with pytest.raises(TypeError, match="unexpected keyword"):
-        raised(lambda: narrow(1, dropout=2.0))  # type: ignore[call-arg]
+        raised(lambda: narrow(1, dropout=2.0))
     assert raised(lambda: narrow(1)).type == "TypeError"  # the exercise's own
 
 

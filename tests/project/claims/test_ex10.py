@@ -163,7 +163,6 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     },
     "test_dtypes": {
         r"in float64 the output is not what it should be": lambda got, want: not near(got["float64"], want["float64"], 1e-4),
-        r"not as exact as float64 is": lambda got, want: 1e-6 < abs(got["float64"] - want["float64"]).max() < 1e-3,
         r"in bfloat16 the output is further": lambda got, want: abs(got["bfloat16"] - want["float64"]).max() > 0.1,
     },
     "test_device": {
@@ -178,7 +177,6 @@ def normed(x: Any) -> Any:
 
 RETURN = "return self.feed_forward_residual(x, self.feed_forward)"
 TURNS = {
-    "always float32": [(RETURN, RETURN + ".float().to(x.dtype)")],
     "bfloat16 is rough": [(RETURN, "out = self.feed_forward_residual(x, self.feed_forward)\n        return out * (1.5 if str(out.dtype).endswith('bfloat16') else 1)")],
 }  # fmt: skip
 
