@@ -170,8 +170,8 @@ What to build
    function from (..., D) to (..., D), a module or a lambda. In exercise 10 you put attention into
    it.
 
-Off limits: `nn.LayerNorm`, `nn.RMSNorm`, `nn.GroupNorm` and their functional twins. `nn.Parameter`
-and `nn.Dropout` are given.
+Off limits: `nn.LayerNorm`, `nn.RMSNorm`, `nn.GroupNorm`, `nn.InstanceNorm*`, `nn.BatchNorm*` and
+their functional twins. `nn.Parameter` and `nn.Dropout` are given.
 
 See it again
 ------------

@@ -147,7 +147,7 @@ What to build
 
 `split_heads` and `merge_heads` of exercise 7, `causal_mask` of exercise 6 and
 `scaled_dot_product_attention` of exercise 5 are yours. Off limits: packages that have rotary
-positions ready-made.
+positions ready-made, and `torch.onnx.ops`, which has them, too.
 
 Going deeper
 ------------

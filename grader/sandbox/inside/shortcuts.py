@@ -10,11 +10,13 @@ It is a high hurdle and no wall: whoever carries a piece along as text, or calls
 
 from __future__ import annotations
 
+import importlib.abc
+import importlib.machinery
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
-from fnmatch import translate
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase, translate
 from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Never
@@ -48,6 +50,7 @@ def take_away(names: Sequence[str], operators: Sequence[str]) -> None:
         _empty(vars(module)[attribute], f"{module.__name__}.{attribute}")
         files.add(str(getattr(module, "__file__", "")))
     _watch(files)
+    _take_from_later_modules(operators, pieces)
     stand_in([name.removesuffix(".*") for name in pieces if name.endswith(".*")], REASON)
     stand_in(whole, REASON, unload=True)
 
@@ -57,8 +60,9 @@ def prepare(names: Sequence[str], operators: Sequence[str]) -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         return
-    for pattern in _sorted(names)[1]:
-        pieces_like(pattern)
+    for pattern in names:
+        if "." in pattern and not _private(pattern):
+            pieces_like(pattern)
     for pattern in operators:
         operators_like(pattern)
         functions_like(pattern)
@@ -191,6 +195,43 @@ def _empty(piece: type | FunctionType, name: str) -> None:
             _empty(each, name)
 
 
+def _take_from_later_modules(operators: Sequence[str], pieces: Sequence[str]) -> None:
+    """Take the same from modules of torch that are imported from here on: much of torch is imported when asked for."""
+
+    def take(module: ModuleType) -> None:
+        for attribute, value in list(vars(module).items()):
+            own = isinstance(value, type | FunctionType) and value.__module__ == module.__name__
+            full = f"{module.__name__}.{attribute}"
+            called = isinstance(value, FunctionType) and any(fnmatchcase(value.__name__, each) for each in operators)
+            if own and (called or any(fnmatchcase(full, each) for each in pieces)):
+                _empty(value, full)
+
+    sys.meta_path.insert(0, _Later(take))
+
+
+class _Later(importlib.abc.MetaPathFinder):
+    """Finds modules of torch as ever; once one has been run, something is done to it."""
+
+    def __init__(self, then: Callable[[ModuleType], None]) -> None:
+        self.then = then
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if not name.startswith("torch."):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            run = spec.loader.exec_module
+
+            def run_and_take(module: ModuleType) -> None:
+                run(module)
+                self.then(module)
+
+            spec.loader.exec_module = run_and_take  # type: ignore[method-assign]
+        return spec
+
+
 def _is_filled(cell: Any) -> bool:
     try:
         return cell.cell_contents is not None
@@ -206,9 +247,9 @@ def _code(free: tuple[str, ...]) -> CodeType:
         f"def outside({', '.join(others)}):",
         "  class Around:" if "__class__" in free else "  if True:",
         "    def refused(*_, **__):",
-        *(f"        {each}" for each in free),
         "        from grader.errors import OffLimits",
         "        raise OffLimits('REASON')",
+        *(f"        {each}" for each in free),
     ]
     code = compile("\n".join(lines), GONE, "exec", dont_inherit=True)
     while code.co_name != "refused":
@@ -236,5 +277,5 @@ class _Watch:
 
 
 def _private(dotted: str) -> bool:
-    """Return whether a name is a library's own affair, which it can't do without; its operators are taken instead."""
-    return any(part.startswith("_") for part in dotted.split(".")) or dotted.startswith("torch.ops")
+    """Return whether a name is an operator's, or a module's that holds all of them: these are taken by themselves."""
+    return bool(re.match(r"torch\.(_C\b|ops\b|_\w*\*?$)", dotted))

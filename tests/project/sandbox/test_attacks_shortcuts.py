@@ -22,6 +22,8 @@ from torch import nn
 x = torch.ones(1, 2, 3, 4)
 ids = torch.tensor([1, 2])
 weight = torch.nn.Parameter(torch.ones(5, 4))
+MUON = {'lr': 0.1, 'weight_decay': 0.0, 'momentum': 0.9, 'nesterov': True, 'ns_coefficients': (3.4, -4.7, 2.0),
+        'ns_steps': 5, 'eps': 1e-7, 'adjust_lr_fn': None, 'has_complex': False}
 def named(module, word):  # what is called so in a module, or anywhere
     return next(v for k, v in vars(module).items() if k == word)
 """
@@ -200,6 +202,148 @@ nn.utils.clip_grad_norm_.__wrapped__([weight], 1.0)
 
 ## 14 as a schedule
 torch.optim.lr_scheduler.CosineAnnealingLR(torch.optim.SGD([weight], 0.1), 3)
+
+## 03 as the transpose of its gradient
+torch.ops.aten.embedding_dense_backward(torch.ones(2, 4), ids, 5, -1, False)
+
+## 05 for a quantized model
+importlib.import_module('torch.ao.nn.quantizable').MultiheadAttention(4, 2)(x[0], x[0], x[0])
+
+## 05 from a graph that is traced
+f = torch.fx.symbolic_trace(lambda q: F.scaled_dot_product_attention(q, q, q))
+f(x)
+
+## 08 instances
+F.instance_norm(x[0])
+
+## 08 instances as a module
+nn.InstanceNorm1d(2)(x[0])
+
+## 08 instances as an operator
+torch.instance_norm(x[0], None, None, None, None, True, 0.1, 1e-5, False)
+
+## 08 a batch on its side
+F.batch_norm(x[0, 0].T, None, None, training=True)
+
+## 08 a batch, as a decomposition
+decompositions = sys.modules['torch._decomp.decompositions']
+decompositions.native_batch_norm_decomposition(x[0], None, None, None, None, True, 0.1, 1e-5)
+
+## 08 a batch, in training
+torch.ops.aten._native_batch_norm_legit.no_stats(x[0], None, None, True, 0.1, 1e-5)
+
+## 09 as the end of a convolution
+ending = 'gelu', [], 'tanh'
+torch.ops.mkldnn._convolution_pointwise(x, torch.ones(2, 2, 1, 1), None, [0, 0], [1, 1], [1, 1], 1, *ending)
+
+## 09 as the end of a product
+torch._addmm_activation(torch.zeros(4), torch.ones(3, 4), torch.eye(4), use_gelu=True)
+
+## 12 with the last layer
+F.linear_cross_entropy(x[0, 0], torch.ones(5, 4), torch.tensor([0, 1, 2]))
+
+## 18 rotation in the exchange format
+angles = torch.ones(5, 2), torch.ones(5, 2), torch.zeros(1, 3, dtype=torch.int64)
+importlib.import_module('torch.onnx.ops').rotary_embedding(torch.ones(1, 2, 3, 4), *angles)
+
+## 18 rotation in the exchange format, as an operator
+angles = torch.ones(5, 2), torch.ones(5, 2), torch.zeros(1, 3, dtype=torch.int64)
+importlib.import_module('torch.onnx.ops')
+torch.ops.onnx.RotaryEmbedding.opset23(torch.ones(1, 2, 3, 4), *angles)
+
+## 19 by its name
+F.silu(x)
+
+## 19 in place
+F.silu(x.clone(), inplace=True)
+
+## 19 as a module
+nn.SiLU()(x)
+
+## 19 as an operator, by a name that is built
+getattr(torch, 'op' + 's').aten.silu(x)
+
+## 19 as the gate of one
+torch.ops.aten.glu(torch.cat([x, x], -1))
+
+## 19 as its derivative
+torch.ops.aten.silu_backward(torch.ones_like(x), x)
+
+## 19 as a decomposition
+sys.modules['torch._decomp.decompositions'].silu(x)
+
+## 19 as inductor's decomposition
+importlib.import_module('torch._ind' + 'uctor.decomposition').silu(x)
+
+## 19 as a reference of gating
+sys.modules['torch._refs.nn.functional'].glu(torch.cat([x, x], -1))
+
+## 19 as the end of a convolution
+torch.ops.mkldnn._convolution_pointwise(x, torch.ones(2, 2, 1, 1), None, [0, 0], [1, 1], [1, 1], 1, 'swish', [], '')
+
+## 19 a root mean square, by its name
+F.rms_norm(x, (4,))
+
+## 19 a root mean square, fused
+torch.ops.aten._fused_rms_norm(x, [4], None, 1e-5)
+
+## 19 a root mean square, as a subclass of a module
+class Mine(nn.RMSNorm):
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.normalized_shape, self.weight, self.eps = (4,), None, 1e-5
+Mine()(x)
+
+## 20 grouped, by its name
+F.scaled_dot_product_attention(torch.ones(1, 4, 3, 4), x, x, enable_gqa=True)
+
+## 20 grouped, as an operator
+torch.ops.aten.scaled_dot_product_attention(x, x, x, None, 0.0, True, enable_gqa=True)
+
+## 21 fused for a processor
+torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(x, x, x)
+
+## 21 flex, as it runs without a compiler
+m = importlib.import_module('torch._higher_order_ops.flex_attention')
+mask = (3, 3, *(None,) * 10, lambda b, h, i, j: torch.tensor(True))
+m._math_attention_inner(x, x, x, lambda s, *_: s, mask, 0.5, {})
+
+## 21 flex, for tests
+m = importlib.import_module('torch._higher_order_ops.flex_attention')
+mask = (3, 3, *(None,) * 8, 128, 128, lambda b, h, i, j: torch.tensor(True))
+m.sdpa_dense(x, x, x, lambda s, *_: s, mask, 0.5, {})
+
+## 21 a pattern that a compiler looks for
+import tempfile; tempfile.tempdir = '/'
+importlib.import_module('torch._inductor.fx_passes.fuse_attention')._sfdp_pattern_1(x, x, x, 2.0)
+
+## 21 attention in the exchange format
+importlib.import_module('torch.onnx.ops').attention(x, x, x)
+
+## 21 attention in the exchange format, as a function
+importlib.import_module('torch.onnx.ops._impl').attention_23(x, x, x)
+
+## 23 by its name
+torch.optim.Muon([weight]).step()
+
+## 23 as a subclass
+type('Mine', (torch.optim.Muon,), {})([weight])
+
+## 23 as the iteration alone
+sys.modules['torch.optim._' + 'muon']._zeropower_via_newtonschulz(x[0, 0], (3.4, -4.7, 2.0), 5, 1e-7)
+
+## 23 as a function
+sys.modules['torch.optim._muon'].muon([weight.data], [torch.ones(5, 4)], [torch.zeros(5, 4)], **MUON)
+
+## 23 as a function for one tensor
+sys.modules['torch.optim._muon']._single_tensor_muon([weight.data], [torch.ones(5, 4)], [torch.zeros(5, 4)], **MUON)
+
+## 23 among the subclasses of an optimizer
+next(k for k in torch.optim.Optimizer.__subclasses__() if k.__name__ == 'Mu' + 'on')([weight])
+
+## 23 as its step alone
+o = torch.optim.SGD([weight], 0.1)
+torch.optim.Muon._init_group(o, {'params': [], 'momentum': 0}, [], [], [])
 """
 )
 
