@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from grader.judging.rules import Rules, TooDeep, Violation
@@ -209,3 +211,21 @@ def test_what_is_nested_too_deeply_is_named():
     with pytest.raises(TooDeep) as caught:
         rules("from .helpers import x", helpers="x = " + "-" * 500 + "1")
     assert caught.value.stem == "helpers"
+
+
+BRANCHES = "from torch import nn as a\n" + "".join(f"if a:\n    a = a.b{i}\nelse:\n    a = a.c{i}\n" for i in range(60))
+FUNCTIONS = "".join(f"def f{i}():\n    return f{i + 1}()\n" for i in range(20_000))
+ALIASES = "from torch import nn as a0\n" + "".join(f"a{i} = a{i - 1}.x\n" for i in range(1, 3000))
+GLUE = f"import torch\ngetattr(torch, '{'a' * 400_000}'.join([{'1, '.replace('1', repr('b')) * 90_000}]))\n"
+
+
+def test_a_name_that_may_stand_for_too_much_is_an_answer():
+    with pytest.raises(TooDeep, match="more than 200 different things"):
+        rules(BRANCHES)
+
+
+@pytest.mark.parametrize("text", [FUNCTIONS, ALIASES, GLUE], ids=["functions", "aliases", "glue"])
+def test_sources_that_are_made_to_be_slow_are_looked_at_in_seconds(text: str):
+    started = time.process_time()
+    assert violations(text) == []
+    assert time.process_time() - started < 20

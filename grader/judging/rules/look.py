@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
+from typing import Any
 
-from grader.judging.rules.meanings import OWN, Meaning, chain
+from grader.judging.rules.meanings import MANY, OWN, Meaning, TooMuch, chain
 from grader.judging.rules.names import FOLDER, UNUSED, Module
 
 DEPTH_LIMIT = 150
+TOO_MANY = f"a name can stand for more than {MANY} different things. Give each of them a name of its own."
 TOO_DEEP = f"something is nested more than {DEPTH_LIMIT} deep. Take it apart: name the pieces and put them together."
 
 
@@ -34,10 +36,10 @@ class Violation:
 
 
 class TooDeep(ValueError):
-    """A source is nested too deeply to be read: nothing that a person writes is. `stem` says which one."""
+    """A source is nested too deeply to be read, or branched: nothing that a person writes is. `stem` says which one."""
 
-    def __init__(self, stem: str) -> None:
-        super().__init__(TOO_DEEP)
+    def __init__(self, stem: str, why: str = TOO_DEEP) -> None:
+        super().__init__(why)
         self.stem = stem
 
 
@@ -89,11 +91,17 @@ class Rules:
                 continue
             tree = parsed(stem, self._sources[stem])
             trees[stem] = tree
-            waiting += Module(tree, self._sources).imports
+            waiting += self._read(stem, tree).imports
         self._public |= {name for tree in trees.values() for name in _names_of_others(tree)}
         for stem in reversed(trees):  # what is imported comes first, since `import *` asks for its names
-            self.modules[stem] = Module(trees[stem], self._sources, self._public, self._stars)
+            self.modules[stem] = self._read(stem, trees[stem], self._public, self._stars)
         self.modules = {stem: self.modules[stem] for stem in trees}
+
+    def _read(self, stem: str, tree: ast.Module, *how: Any) -> Module:
+        try:
+            return Module(tree, self._sources, *how)
+        except TooMuch:
+            raise TooDeep(stem, TOO_MANY) from None
 
     def _stars(self, module: str) -> Meaning:
         """Return what `from MODULE import *` brings along: all of a neighbour, and of a library what is off limits."""

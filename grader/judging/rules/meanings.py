@@ -9,8 +9,15 @@ from collections.abc import Iterator
 Meaning = frozenset[str]  # the dotted names that a name may stand for; none for something of the author's own
 OWN: Meaning = frozenset()
 
+MANY = 200  # things that one name may stand for: alternatives that double with each line would fill the memory
+LONG = 200  # characters: nothing that is off limits has a longer name
+
 IMPORTERS = ("importlib.import_module", "importlib.__import__", "__import__", "builtins.__import__")
 GETTERS = ("getattr", "builtins.getattr")
+
+
+class TooMuch(Exception):
+    """A name may stand for more than anybody could follow."""
 
 
 class Scopes:
@@ -54,7 +61,9 @@ class Scopes:
 
     @staticmethod
     def _attribute(base: Meaning, name: str) -> Meaning:
-        return frozenset(f"{each}.{name}" for each in base)
+        if len(base) > MANY:
+            raise TooMuch
+        return frozenset(each if len(each) > LONG else f"{each}.{name}" for each in base)
 
     def _of_item(self, node: ast.Subscript) -> Meaning:
         key = text_of(node.slice)
@@ -100,7 +109,7 @@ def text_of(node: ast.expr) -> str | None:
             return None if None in parts else "".join(filter(None, parts))
         case ast.Call(func=ast.Attribute(attr="join"), args=[ast.List() | ast.Tuple() as listed]):
             glue, parts = text_of(node.func.value), [text_of(item) for item in listed.elts]  # type: ignore[attr-defined]
-            return None if glue is None or None in parts else glue.join(filter(None, parts))
+            return None if glue is None or None in parts or len(glue) > LONG else glue.join(filter(None, parts))
     return None
 
 

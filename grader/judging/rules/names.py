@@ -102,12 +102,18 @@ class _Reader(Scopes):
 
     def _only_in_scripts(self, top: set[str]) -> set[str]:
         """The functions that are called, but nowhere else than where the file is run by itself."""
+        calls: dict[str, set[str]] = {}
+        for function, idle, name in self.calls:
+            if idle != SCRIPT and name in top:
+                calls.setdefault(function, set()).add(name)
         called = {name for _, _, name in self.calls} & top
-        while True:
-            live = {name for function, idle, name in self.calls if idle != SCRIPT and function not in called} & called
-            if not live:
-                return called
-            called -= live
+        live = [name for function in calls if function not in called for name in calls[function]]
+        while live:
+            name = live.pop()
+            if name in called:
+                called.discard(name)
+                live += calls.get(name, ())
+        return called
 
     # ---- statements --------------------------------------------------------------------------------------------------
 
