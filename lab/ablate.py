@@ -217,7 +217,7 @@ def keep(
     about = {"corpus": corpus.source, "steps": steps, "seed": seed, "unit": "nats per character"}
     write_json(folder / "ablation.json", {**about, "losses": {name: told(loss) for name, loss in losses.items()}})
     ranked = dict(sorted(losses.items(), key=lambda row: row[1]))
-    bars(folder / "ablation.png", ranked, levels, f"What each piece buys: {corpus.source}, {steps:,} steps")
+    bars(folder / "ablation.png", ranked, levels, f"What each piece buys\n{corpus.source}, {steps:,} steps")
 
 
 def ladder(losses: Mapping[str, float]) -> str:

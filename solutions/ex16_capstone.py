@@ -258,11 +258,29 @@ loss of your own model. The tokens are made by your `BPETokenizer`: from the 50,
 instead of merges of its own, and inside pieces that are cut as the published code cuts them
 (exercise 2 says why).
 
-`make ablate` trains your model with one piece less at a time (no positions, one head, no residual,
-no warm-up, and so on) and prints what each costs. Give it time: what a piece buys shows only once
-the model has learned to use it. In 500 steps of `--preset tiny` on the plays, the reference without
-positions reached a loss of 2.469, better than the whole model with 2.613. After 1500 steps the
-whole model was at 2.245.
+*What does each piece buy?* `make ablate` trains your model with one piece less at a time and prints
+what each costs. This is what the reference came to with the recipe's 2500 steps on the plays, in
+nats per held-out character (one seed each, so that small differences may be chance):
+
+::
+
+    the whole model         1.831
+    no clipping             1.839        no warm-up              1.988
+    no scale in attention   1.839        a rate that never falls 2.016
+    one layer               1.851        no norm                 2.019
+    no weight decay         1.863        no feed-forward         2.089
+    one head                1.889        no positions            2.260
+                                         no attention            2.490
+                                         no residual             3.041
+
+Without attention, a token sees nothing but itself, and the loss ends where the pairs stand that you
+counted (2.493). Without positions, the tokens before it are a bag of characters. Without the
+residual path, two layers learn little more than how frequent each character is (3.334). The scale
+hardly shows: a head is only 24 wide here.
+
+Give it time: what a piece buys shows only once the model has learned to use it. In 500 steps of
+`--preset tiny`, the reference without positions reached a loss of 2.469, better than the whole
+model with 2.613. After 1500 steps the whole model was at 2.245.
 
 See it again
 ------------
