@@ -76,7 +76,7 @@ it is worse, for nothing looks wrong: the hidden keys share the whole 1 among th
 query reads what it was not to see. We want zeros: who may look at nothing receives nothing.
 
 *A side note, for when your gradients are NaN.* A clean result is not enough. Suppose you let the
-NaN arise and put a 0 in its place afterwards, with `torch.where` or `nan_to_num`. That mends the
+NaN arise and put a 0 in its place afterwards, with `torch.where` or `nan_to_num`. That repairs the
 forward pass, but not the backward pass. The gradient of the softmax is::
 
     ds_j = w_j * (g_j - sum over i of g_i w_i)         g: the gradient that comes in

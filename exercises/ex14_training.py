@@ -86,7 +86,7 @@ zero; t counts the steps of this weight::
 
     m = beta1 m + (1 - beta1) g            which way, lately
     v = beta2 v + (1 - beta2) g^2          how large, lately
-    m_hat = m / (1 - beta1^t)              mend the start at zero
+    m_hat = m / (1 - beta1^t)              make up for the start at zero
     v_hat = v / (1 - beta2^t)
     w = w - lr m_hat / (sqrt(v_hat) + eps)                   (Kingma & Ba 2015, algorithm 1)
 

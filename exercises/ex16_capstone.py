@@ -258,11 +258,10 @@ loss of your own model. The tokens are made by your `BPETokenizer`: from the 50,
 instead of merges of its own, and inside pieces that are cut as the published code cuts them
 (exercise 2 says why).
 
-*What does each piece buy?* `make ablate` trains your model with one piece less at a time and prints
-what each costs. This is what the reference came to with the recipe's 2500 steps on the plays, in
-nats per held-out character (one seed each, so that small differences may be chance):
-
-::
+*What does each piece buy?* `make ablate` trains your model again and again, each time with one
+piece left out, and prints the loss of each. These are the reference's losses after the recipe's
+2500 steps on the plays, in nats per held-out character (one seed each, so small differences may be
+chance)::
 
     the whole model         1.831
     no clipping             1.839        no warm-up              1.988
@@ -273,14 +272,15 @@ nats per held-out character (one seed each, so that small differences may be cha
                                          no attention            2.490
                                          no residual             3.041
 
-Without attention, a token sees nothing but itself, and the loss ends where the pairs stand that you
-counted (2.493). Without positions, the tokens before it are a bag of characters. Without the
-residual path, two layers learn little more than how frequent each character is (3.334). The scale
-hardly shows: a head is only 24 wide here.
+Without attention, a token sees nothing but itself, and the loss ends where counting pairs ends
+(2.493, above). Without positions, the tokens before it are little more than a bag of characters
+(the causal mask gives away a little of their order, exercise 4). Without the residual path, two
+layers learn little more than how frequent each character is (3.334). The scale hardly shows: a head
+is only 24 wide here.
 
 Give it time: what a piece buys shows only once the model has learned to use it. In 500 steps of
 `--preset tiny`, the reference without positions reached a loss of 2.469, better than the whole
-model with 2.613. After 1500 steps the whole model was at 2.245.
+model with 2.613. The whole model needs longer to overtake it: after 1500 steps it was at 2.245.
 
 See it again
 ------------

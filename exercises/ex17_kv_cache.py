@@ -79,9 +79,9 @@ the model just reads every new letter as if it were the first one of a text.
 
 *What it saves.* To write N tokens after a prompt of P, exercise 15 sends P, then P + 1, ... then P
 + N - 1 tokens through every linear layer. With a cache it is P once, and then one at a time, N - 1
-times: P + N - 1 in all. The first grows with the square of the length, the second in proportion to
-it. Attention itself still reads all keys for each new token, so it keeps growing; but it is the
-smaller part until n outgrows D by far.
+times: P + N - 1 in all. Without a cache the total grows with the square of the length, with one
+only in proportion to it. Attention itself still reads all keys for each new token, so it keeps
+growing; but it is the smaller part until n outgrows D by far.
 
 *What it costs: memory.* Two tensors for each layer, n rows of D numbers for each text::
 
@@ -111,7 +111,7 @@ That was layer 0, and no other layer has got anything:
 >>> cache.held(0), cache.held(1)
 (3, 0)
 
-The third token's query is the number 0, so all scores are 0, and each value counts a third. It
+The third token's query is the number 0, so all scores are 0, and each value counts for a third. It
 takes (5 + 6 + 7) / 3 = 6. The old tokens' queries were not needed for that:
 
 >>> weights = torch.softmax(torch.zeros(1, 1, 1, 1) @ keys.transpose(-2, -1), dim=-1)

@@ -141,8 +141,8 @@ vanishes.
 
 The race
 --------
-The rival to begin with is the well-known recipe for a laptop: the GPT of exercise 13 with 4 layers of
-width 128, AdamW at 1e-3 with a cosine, batches of 12 windows of 64 characters, 2000 steps. On Tiny
+The rival to begin with is the well-known recipe for a laptop: the GPT of exercise 13 with 4 layers
+of width 128, AdamW at 1e-3 with a cosine, batches of 12 windows of 64 characters, 2000 steps. On Tiny
 Shakespeare it ends with a loss of about 1.905 over the whole held-out tenth. Here is what came of
 changing it. We chose on the last tenth of the training part, one seed for each try, and judged on
 the held-out tenth, with seeds that we had not used.
@@ -150,8 +150,8 @@ the held-out tenth, with seeds that we had not used.
 The recipe, on three such seeds: 111,000 parameters, 240 steps of 16 windows; 1.877, 1.857 and 1.875
 in about 9 CPU seconds of training on a busy core.
 
-Your own rival is stronger. The plain recipe of exercise 16 was tuned, too: it ends at 1.811 after 64
-CPU seconds, and that loss is what `make speedrun` asks for. With 480 steps, which is what the
+Your own rival is stronger. The plain recipe of exercise 16 was tuned, too: it ends at 1.811 after
+64 CPU seconds, and that loss is what `make speedrun` asks for. With 480 steps, which is what the
 reference takes, three more seeds ended at 1.772, 1.770 and 1.765, in 13 to 16 CPU seconds.
 `make bench ONLY=speedrun` runs both races, each in one process.
 
@@ -168,7 +168,7 @@ loss of the part that we chose on. (One seed each; two seeds of the same recipe 
     without the embedding of the previous token         1.908
     without squared ReLU (GELU)                         1.841
     without zeros at the start                          1.834
-    without normed queries and keys                     1.825
+    without normalized queries and keys                 1.825
 
 Read it as a list of changes, each with its reason:
 
@@ -178,11 +178,11 @@ Read it as a list of changes, each with its reason:
 - *Muon on the matrices.* The same steps with AdamW come out far behind.
 - *Rotary positions* (exercise 18) with a base of 30, so that even the slowest pair turns by two and
   a half radians within 64 characters. Learned positions have to be learned first.
-- *The previous token's embedding, added to this one's.* To look one character back is the first
+- *The previous token's embedding, added to this one's.* Looking one character back is the first
   thing that any attention learns. Here it comes for free, and every pair of letters has a vector
   from the first step on.
-- *Normed queries and keys* keep the scores in bounds at any learning rate (Henry et al. 2020). At
-  this size, and with this one seed, they buy nothing that could be told from chance; neither do the
+- *Normalized queries and keys* keep the scores in bounds at any learning rate (Henry et al. 2020).
+  At this size, and with this one seed, they buy nothing that could be told from chance; neither do the
   zeros.
 - *Zeros where a block writes to the stream, and in the head.* The model begins by passing its input
   on, and grows.

@@ -174,7 +174,7 @@ runs_option = click.option(
     type=MODELS,
     default="gpt",
     show_default=True,
-    help="What learns the text. llama: the Llama of exercise 22 instead of the GPT, with as many parameters.",
+    help="What learns the text. llama: the Llama of exercise 22 instead of the GPT, with about as many parameters.",
 )
 @own_options
 @click.option(

@@ -1,4 +1,4 @@
-"""The Llama of exercise 22 in the place of the GPT: the same text, tokenizer, split and loop, at equal parameters."""
+"""The Llama of exercise 22 in place of the GPT: the same text, tokenizer, split and loop, at equal parameters."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ yours, since you have built them twice), and `nn.Transformer` with all its parts
 
 After exercise 14, when the optimizer is yours as well, `make train TASK=reverse` trains a larger
 model in about a minute, and `make sample TASK=reverse PROMPT=hello` shows what it makes of a word
-of yours and where it looked.
+of yours and where it looked. (Both commands come with exercise 16.)
 
 See it again
 ------------

@@ -67,9 +67,9 @@ own. There it costs little, and what is read and what is predicted need not be t
 *Initial weights* are those of exercise 13: N(0, 0.02), and N(0, 0.02 / sqrt(2 L)) for the two
 matrices of a block that write to the stream. An untied head starts as N(0, 0.02) too.
 
-*What does a cache hold, and what does `context_length` mean?* A position is a number, not a row of
-a table, so nothing in the model would break beyond `context_length`. It is the length that the
-model was trained for; beyond it come angles that it has never seen. `forward` refuses more, as in
+*What does `context_length` mean without a position table?* A position is a number, not a row of a
+table, so nothing in the model would break beyond `context_length`. It is the length that the model
+was trained for; beyond it come angles that it has never seen. `forward` refuses more, as in
 exercise 13, counting what the cache holds. It must refuse before the first block has appended
 anything: a cache that is half filled would be worse than an error.
 
@@ -140,10 +140,10 @@ it? Not RMSNorm and SwiGLU: alone, from so small a start in so narrow a model, t
 after 600 steps (exercise 19). Not the grouped queries, which are not there to lower a loss: they
 halve what the cache holds. That leaves the rotary positions, which exercise 18 measures alone.
 
-Once your capstone passes, too, `make train MODEL=llama` trains your Llama in the place of the GPT,
-with as many parameters, and says where it stands beside your last run of `make train`. With the
-recipe of exercise 16 and seed 0, 236,256 parameters came to 1.820 nats per held-out character, and
-the GPT's 235,968 to 1.831: one run each, with a recipe that was made for the GPT.
+Once your capstone passes, too, `make train MODEL=llama` trains your Llama in place of the GPT,
+with about as many parameters, and says where it stands beside your last run of `make train`. With
+the recipe of exercise 16 and seed 0, 236,256 parameters came to 1.820 nats per held-out character,
+and the GPT's 235,968 to 1.831: one run each, with a recipe that was made for the GPT.
 
 From checkpoint to chat
 -----------------------
