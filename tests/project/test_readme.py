@@ -7,7 +7,12 @@ import re
 import subprocess
 import sys
 
-from grader.files import ROOT
+import pytest
+
+from grader.content.syllabus import load
+from grader.files import ROOT, read_toml
+from grader.staff.release.build import CONTENTS
+from grader.staff.release.cutting import marked
 from lab import baselines, corpora
 from tests.project.conftest import Folder
 
@@ -50,12 +55,30 @@ def test_every_link_to_a_file_leads_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def targets(*names: str) -> set[str]:
+    """The targets of some makefiles."""
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in names)
+    return {name for found in re.findall(r"^([a-z0-9 ]+):", text, re.MULTILINE) for name in found.split()}
+
+
+def named(text: str) -> list[str]:
+    """The make targets that a page names."""
+    return re.findall(r"(?:`|\$ )make ([a-z0-9]+)", text)
+
+
 def test_every_make_target_that_is_named_exists():
-    makefiles = "".join(
-        (ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "lab.mk", "chat.mk", "author.mk")
-    )
-    targets = set(re.findall(r"^([a-z0-9 ]+):", makefiles, re.MULTILINE))
-    names = {name for names in targets for name in names.split()}
+    known = targets("Makefile", "lab.mk", "chat.mk", "race.mk", "author.mk")
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for name in re.findall(r"(?:`|\$ )make ([a-z0-9]+)", page.read_text(encoding="utf-8")):
-            assert name in names, f"{page.name}: make {name}"
+        for name in named(page.read_text(encoding="utf-8")):
+            assert name in known, f"{page.name}: make {name}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/learning.md"])
+def test_a_release_names_no_make_target_that_it_lacks(page: str):
+    makefiles = read_toml(CONTENTS)["with"]
+    labels = [entry.label for entry in load()]
+    for last in range(1, len(labels) + 1):
+        released = labels[:last]
+        known = targets("Makefile", *(name for label in released for name in makefiles.get(label, ())))
+        for name in named(marked((ROOT / page).read_text(encoding="utf-8"), released)):
+            assert name in known, f"until {released[-1]}: make {name}"
