@@ -15,7 +15,7 @@ import numpy as np
 from grader.probing.observation import Array, Opaque, Raised
 
 TOLERANCES = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 2e-2}
-ROOM = 1e-6  # of float64 tensors: a constant that is made a tensor is float32, and right; no known mistake is as small
+ROOM = 1e-6  # of float64 tensors: a constant that is made a tensor is float32, and right; a check may ask for less
 FLOORS = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}
 
 PAIRS = 2000  # entries beside each other of which it is asked whether they are the same
