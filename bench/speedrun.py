@@ -20,6 +20,7 @@ from bench.measure import Row
 from grader.judging.reference import reference_assembly
 from lab import corpora
 from lab.errors import LabError
+from lab.text import full_loss
 
 CONTEXT = 64
 SEEDS = (31, 32, 33)
@@ -45,25 +46,13 @@ def text() -> str:
         return corpora.load().text
 
 
-def whole_loss(model: nn.Module, tokens: Tensor) -> float:
-    """The mean loss over all windows of held-out characters, side by side."""
-    count = (len(tokens) - 1) // CONTEXT
-    x, y = (tokens[first : first + count * CONTEXT].view(count, CONTEXT) for first in (0, 1))
-    total = 0.0
-    model.eval()
-    with torch.no_grad():
-        for first in range(0, count, 128):
-            part = slice(first, first + 128)
-            total += model(x[part], y[part])[1].item() * len(x[part])
-    return total / count
-
-
 def timed(call: Callable[[], nn.Module], held_out: Tensor) -> tuple[float, float]:
     """CPU seconds of a call that trains a model, and the model's loss."""
     started = time.process_time()
     model = call()
     seconds = time.process_time() - started
-    return seconds, whole_loss(model, held_out)
+    with torch.no_grad():
+        return seconds, full_loss(model, held_out, length=CONTEXT)
 
 
 def rows(_runs: int) -> Iterator[Row]:
