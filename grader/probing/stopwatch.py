@@ -76,18 +76,28 @@ def ran_out(code: int, trace: str) -> RanOut | None:
 
 
 class Rest:
-    """The time that a process has waited for something other than a processor, as seen from outside."""
+    """The time that a process has waited for something other than a processor, as seen from outside.
+
+    It waits while all of its threads do: one that waits for the work of the others does not.
+    """
 
     def __init__(self, pid: int) -> None:
         self.seconds = 0.0
-        self._path = Path(f"/proc/{pid}/stat")
+        self._threads = Path(f"/proc/{pid}/task")
         self._last = time.monotonic()
 
     def look(self) -> float:
         """Look again; to be called often. Where the system does not tell (it is no Linux), nothing waits."""
         now = time.monotonic()
-        with suppress(OSError, IndexError):
-            if self._path.read_text().rpartition(")")[2].split()[0] in "STt":
-                self.seconds += now - self._last
+        states = set(self._states())
+        if states and states <= set("STt"):
+            self.seconds += now - self._last
         self._last = now
         return self.seconds
+
+    def _states(self) -> Iterator[str]:
+        """The letter of what each thread does now, as proc(5) has it."""
+        with suppress(OSError):  # no Linux, or the process has ended
+            for thread in self._threads.iterdir():
+                with suppress(OSError, IndexError):  # this thread has ended
+                    yield (thread / "stat").read_text().rpartition(")")[2].split()[0]
