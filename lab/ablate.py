@@ -19,7 +19,7 @@ from lab.devices import choose_device, repeatable
 from lab.errors import LabError
 from lab.files import write_json
 from lab.pieces import Pieces, open_pieces
-from lab.plots import bars
+from lab.plots import distances
 from lab.recipes import train_options
 from lab.runs import shown
 from lab.session import announce_grading
@@ -217,7 +217,8 @@ def keep(
     about = {"corpus": corpus.source, "steps": steps, "seed": seed, "unit": "nats per character"}
     write_json(folder / "ablation.json", {**about, "losses": {name: told(loss) for name, loss in losses.items()}})
     ranked = dict(sorted(losses.items(), key=lambda row: row[1]))
-    bars(folder / "ablation.png", ranked, levels, f"What each piece buys\n{corpus.source}, {steps:,} steps")
+    title = f"What each piece buys: how far a model without it is from the whole one\n{corpus.source}, {steps:,} steps"
+    distances(folder / "ablation.png", ranked, WHOLE, levels, title)
 
 
 def ladder(losses: Mapping[str, float]) -> str:

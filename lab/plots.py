@@ -60,46 +60,55 @@ def loss_curve(
     _write(figure, target)
 
 
-def bars(target: Path, losses: Mapping[str, float], levels: Mapping[str, float], title: str) -> None:
-    """Draw losses as bars, one below the other, with levels to compare with; write a PNG.
+def distances(target: Path, losses: Mapping[str, float], whole: str, levels: Mapping[str, float], title: str) -> None:
+    """Draw losses as points, one below the other, each joined to the one that it is compared with; write a PNG.
 
     Args:
         target: the file to write.
-        losses: by name, the first on top; one that is infinite goes to the edge.
+        losses: by name, the first on top; one that is infinite is an arrow at the edge.
+        whole: the name of the one that all others are compared with; its line is drawn if it is there and finite.
         levels: losses by name; those that lie beyond the picture are left out.
         title: what was measured.
     """
     from matplotlib.figure import Figure
 
     known = [loss for loss in losses.values() if np.isfinite(loss)] or [1.0]
-    least, most = min(known), max(known)
-    edge = most + 0.15 * max(most - least, 0.1)
-    left = least - 0.15 * max(most - least, 0.1)
+    margin = 0.15 * max(max(known) - min(known), 0.1)
+    left, edge = min(known) - margin, max(known) + margin
     figure = Figure(figsize=(8, 1.2 + 0.36 * len(losses)), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    for row, loss in enumerate(losses.values()):
+    base = losses.get(whole, np.inf)
+    if np.isfinite(base):
+        axes.axvline(base, color="tab:blue", linewidth=1.2, zorder=1)
+    for row, (name, loss) in enumerate(losses.items()):
         finite = bool(np.isfinite(loss))
-        color = "tab:blue" if row == 0 else "tab:orange" if finite else "tab:red"
-        axes.barh(row, (loss if finite else edge) - left, left=left, color=color, alpha=0.8)
+        color = "tab:blue" if name == whole else "tab:orange" if finite else "tab:red"
+        if np.isfinite(base):
+            axes.plot([base, loss if finite else edge], [row, row], color=color, linewidth=2.5, zorder=2)
+        axes.plot(loss if finite else edge, row, "o" if finite else ">", color=color, clip_on=False, zorder=3)
+        leftward = not finite or loss < base
         axes.annotate(
             f"{loss:.3f}" if finite else "diverges",
             xy=(loss if finite else edge, row),
-            xytext=(4 if finite else -4, 0),
+            xytext=(-7 if leftward else 7, 0 if finite else 8),
             textcoords="offset points",
-            ha="left" if finite else "right",
+            ha="right" if leftward else "left",
             va="center",
             fontsize=9,
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},  # the levels go behind it
         )
     for name, level in levels.items():
         if left < level < edge:
-            axes.axvline(level, color="0.45", linestyle="--", linewidth=0.9)
+            right = level > (left + edge) / 2
+            axes.axvline(level, color="0.45", linestyle="--", linewidth=0.9, zorder=1)
             axes.annotate(
-                name, xy=(level, 1.0), xycoords=("data", "axes fraction"), xytext=(3, -10), textcoords="offset points",
-                fontsize=8, color="0.35",
+                name, xy=(level, 1.0), xycoords=("data", "axes fraction"), xytext=(-3 if right else 3, -10),
+                textcoords="offset points", ha="right" if right else "left", fontsize=8, color="0.35",
             )  # fmt: skip
     axes.set_yticks(range(len(losses)), list(losses))
-    axes.invert_yaxis()
-    axes.set(title=title, xlabel="loss on the held-out text (nats per character)")
+    axes.set_ylim(len(losses) - 0.5, -0.8)
+    axes.grid(axis="x", alpha=0.2)
+    axes.set(title=title, xlabel="loss on the held-out text (nats per character); the scale does not begin at 0")
     axes.set_xlim(left, edge)
     _write(figure, target)
 

@@ -182,9 +182,9 @@ See it again
   connections and on layer norm
 - The Annotated Transformer (Rush et al.), "Encoder": `LayerNorm` and `SublayerConnection`. It
   differs from the formula above: its variance divides by D - 1, and its eps stands outside the root
-- CS231n (Stanford), the lecture on CNN architectures (ResNet) and the one on training
-  (normalization); in its notes, https://cs231n.github.io/convolutional-networks/#case, ResNet is
-  the last of the case studies
+- CS231n (Stanford), the lectures on CNN architectures and on training; in its notes, ResNet is the
+  last case study of https://cs231n.github.io/convolutional-networks/#case, and batch norm is in
+  https://cs231n.github.io/neural-networks-2/
 - Deep Residual Learning (He et al. 2015), section 1 and figure 1; Layer Normalization (Ba et al.
   2016), section 3; On Layer Normalization in the Transformer Architecture (Xiong et al. 2020),
   figure 1

@@ -138,26 +138,9 @@ def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Writte
 
 
 @main.command("list")
-def list_() -> None:
+@plain_option
+def list_(plain: bool) -> None:
     """The exercises by part: their points and checks, about how long each takes, and how steep it is."""
-    from grader.content.edition import part
-    from grader.content.suite import checks_of, withheld
-    from grader.content.syllabus import load
+    from grader.screens import listing
 
-    part_of: str | None = None
-    for entry in load():
-        if entry.part != part_of:
-            part_of = entry.part
-            click.echo(f"{part_of} (a bonus)" if entry.bonus else part_of)
-        infos, released = checks_of(entry.suite), part(entry.stem)
-        hidden = sum(info.hidden for info in infos) + withheld(entry)
-        points = sum(info.points for info in infos) if released is None else released.points
-        checks = len(infos) + withheld(entry)
-        count = f"{checks} checks, {hidden} hidden"
-        click.echo(f"  {entry.label}  {entry.title:<42}{points:>3} points  {count:<21}  {entry.effort}".rstrip())
-    absent = any(withheld(entry) for entry in load())
-    click.echo(
-        "\nA hidden check counts like any other and does not show what it puts in, so that code is written for the "
-        f"docstring and not for an example.{' Those of this copy run when your work is graded.' if absent else ''}"
-    )
-    click.echo("The times are estimates, made from the length of lesson and code. Take yours.")
+    listing.show(plain)

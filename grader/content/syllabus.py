@@ -39,10 +39,10 @@ class Entry:
 
     @property
     def effort(self) -> str:
-        """About how long it takes and how hard it is, in words; "" if nobody has said."""
+        """How long it takes, as an estimate, and how hard it is, in words; "" if nobody has said."""
         hours, rest = divmod(self.minutes, 60)
         time = " ".join(filter(None, (f"{hours} h" if hours else "", f"{rest} min" if rest else "")))
-        return ", ".join(filter(None, (f"about {time}" if time else "", self.level)))
+        return ", ".join(filter(None, (time, self.level)))
 
     @property
     def solution(self) -> Path:

@@ -209,5 +209,5 @@ def test_the_list_says_about_how_long_each_exercise_takes_and_how_steep_it_is():
         assert entry.minutes % 15 == 0, "nobody knows it to the minute"
         assert entry.level in LEVELS, entry.label
         assert re.search(rf"^ *{entry.label} .*  {entry.effort}$", printed, re.MULTILINE)
-    assert replace(load()[0], minutes=75, level="steep").effort == "about 1 h 15 min, steep"
+    assert replace(load()[0], minutes=75, level="steep").effort == "1 h 15 min, steep"
     assert replace(load()[0], minutes=0, level="").effort == ""

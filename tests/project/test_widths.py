@@ -18,6 +18,7 @@ from grader.judging.reference import Code
 from grader.misconceptions.catalogue import catalogue
 from grader.probing.assembly import Assembly, read_folder
 from grader.results import CheckResult, Evidence, ExerciseResult, Named, WrongTurn
+from grader.screens import listing
 from grader.screens.console import Printer
 from grader.screens.failure import FailureScreen
 from grader.screens.watch import Course, Screen
@@ -119,6 +120,21 @@ def test_a_verdict_of_a_watch_fits_on_one_screen(width: int, monkeypatch: pytest
             lines = each.splitlines()
             assert len(lines) < ROWS, each
             assert max(map(len, lines)) <= width, each
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_list_of_exercises_has_one_line_for_each_where_there_is_room_and_else_two(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    listing.show()
+    lines = ESCAPE.sub("", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= width
+    for entry in load():
+        place = next(place for place, line in enumerate(lines) if line.startswith(f"  {entry.label}  {entry.title}"))
+        assert lines[place if width > 100 else place + 1].endswith(entry.effort), entry.label
 
 
 @pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.label)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from grader.probing.assembly import Assembly, read_folder
-from lab import ablate, pieces, runs
+from lab import ablate, pieces, plots, runs
 from lab.ablate import ABLATIONS, WHOLE, ladder
 from lab.cli import main
 from lab.pieces import Pieces, open_pieces
@@ -104,6 +104,24 @@ def test_the_table_has_the_best_first_and_the_distance_to_the_whole() -> None:
     assert rows[0].endswith("-0.010")
     assert rows[2].endswith("+0.050")
     assert "diverges" in rows[3]
+
+
+def test_the_picture_measures_each_from_the_whole_model_and_has_no_bar_from_a_false_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "_write", lambda figure, _: drawn.append(figure))
+    plots.distances(tmp_path / "a.png", {"less": 1.8, WHOLE: 1.9, "bad": 2.5, "none": math.inf}, WHOLE, {}, "title")
+    (axes,) = drawn[0].axes
+    assert not axes.patches
+    low, high = axes.get_xlim()
+    assert low > 0
+    assert "does not begin at 0" in axes.get_xlabel()
+    joined = [
+        list(line.get_xdata()) for line in axes.lines if len(set(line.get_ydata())) == 1 and len(line.get_xdata()) == 2
+    ]
+    assert joined == [[1.9, 1.8], [1.9, 1.9], [1.9, 2.5], [1.9, high]]
+    assert [text.get_text() for text in axes.texts] == ["1.800", "1.900", "2.500", "diverges"]
 
 
 @pytest.fixture
