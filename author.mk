@@ -28,9 +28,9 @@ check: $(VENV)/.dev ## | the project's own tests
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m grader stubs --check --leaks
-	$(RUN) -m pytest tests/project -n 3 -q --durations=12
+	$(RUN) -m pytest tests/project -n 3 -q --changed --durations=12
 	$(RUN) -m grader test --exercises solutions --plain
-	$(RUN) -m grader mutants --plain
+	$(RUN) -m grader mutants --changed --plain
 	$(RUN) -m grader seeds --first 1 --seeds 2 --plain
 
 nightly: $(VENV)/.dev $(VENV)/.nbgrader ## | what takes longer: fresh clones, every check at 20 seeds

@@ -16,6 +16,11 @@ from grader.content.syllabus import find, load
 from grader.files import ROOT
 from grader.judging.reference import reference_assembly
 from grader.probing.assembly import Exercise, Source
+from tests.project.long_halves import (  # noqa: F401 - hooks of pytest
+    pytest_addoption,
+    pytest_runtest_makereport,
+    pytest_runtest_setup,
+)
 
 
 @pytest.fixture(scope="session")

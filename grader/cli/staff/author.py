@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import click
@@ -52,8 +53,9 @@ def stubs(check: bool, leaks: bool, force: bool, exercises: Path) -> None:
 @click.option("--jobs", type=click.IntRange(1), help="How many workers.  [default: one for each core]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all inputs are drawn from.")
 @click.option("--messages", is_flag=True, help="Show what the first check says of each mistake.")
+@click.option("--changed", is_flag=True, help="Only exercises where something has changed since all was right.")
 @plain_option
-def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, plain: bool) -> None:
+def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, changed: bool, plain: bool) -> None:
     """Try the suite: every known mistake must be rejected and named, every variant must get all points.
 
     A mistake is tried with every function written, and with those after it still to be written, as people work. Exit
@@ -61,16 +63,25 @@ def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, pl
     those that show are named, in either situation.
     """
     from grader.content.syllabus import find
-    from grader.staff.mutants.table import MutantsReport
+    from grader.staff.mutants.table import Counted, Counts, MutantsReport
     from grader.staff.mutants.trials import Bench, mistakes, variants
+    from grader.staff.settled import Settled, content
 
-    entries = find(ex)
+    settled = {entry: Settled(f"mutants-{entry.stem}-{seed}", content(entry)) for entry in find(ex)}
+    known = {entry: each.known for entry, each in settled.items() if changed and each.known}
+    entries = [entry for entry in settled if entry not in known]
+    if known:
+        click.echo(f"As it was when all was right: {', '.join(entry.label for entry in known)}.")
     with Bench(seed, jobs) as bench:
-        report = MutantsReport(entries, messages, plain)
+        counted = [Counted(Counts(*whole), Counts(*begun), right) for whole, begun, right in known.values()]
+        report = MutantsReport(entries, messages, plain, counted)
         for trial in bench.run(mistakes(entries, bench.reference), diagnose=True):
             report.mistake(trial)
         for trial in bench.run(variants(entries), thorough=True):
             report.variant(trial)
+    for entry in entries:
+        if (right := report.counted(entry)) is not None:
+            settled[entry].keep(astuple(right))
     sys.exit(0 if report.finish() else 1)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.markup import escape
 from rich.text import Text
@@ -17,52 +18,81 @@ from grader.staff.mutants.trials import Candidate, Trial, superfluous
 ENOUGH = 0.95
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How many mistakes there are in one situation, how many of them a check notices, and how many are named."""
+
+    total: int = 0
+    rejected: int = 0
+    named: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.total + other.total, self.rejected + other.rejected, self.named + other.named)
+
+
 class Tally:
     """The trials of mistakes in one situation, counted: with every function written, or with later ones to be written.
 
     Where later functions are missing, some mistakes can't be seen yet: no check that notices them can run.
     """
 
-    def __init__(self, trials: Sequence[Trial], unfinished: bool) -> None:
+    def __init__(self, trials: Sequence[Trial], unfinished: bool, known: Iterable[Counts] = ()) -> None:
         self.unfinished = unfinished
-        self.trials = [trial for trial in trials if trial.candidate.unfinished == unfinished]
-        self.survivors = [trial for trial in self.trials if not trial.rejected_by]
-        self.misnamed = [trial for trial in self.trials if trial.misnamed]
-
-    @property
-    def rejected(self) -> int:
-        """How many mistakes a check notices."""
-        return len(self.trials) - len(self.survivors)
-
-    @property
-    def named(self) -> int:
-        """How many of them are named."""
-        return sum(trial.names(trial.candidate.name) for trial in self.trials)
+        mine = [trial for trial in trials if trial.candidate.unfinished == unfinished]
+        self.survivors = [trial for trial in mine if not trial.rejected_by]
+        self.misnamed = [trial for trial in mine if trial.misnamed]
+        named = sum(trial.names(trial.candidate.name) for trial in mine)
+        self.counts = sum(known, Counts(len(mine), len(mine) - len(self.survivors), named))
 
     @property
     def enough(self) -> bool:
         """Whether enough of what could be named is."""
-        return self.named >= ENOUGH * (self.rejected if self.unfinished else len(self.trials))
+        return self.counts.named >= ENOUGH * (self.counts.rejected if self.unfinished else self.counts.total)
 
     def __str__(self) -> str:
         if not self.unfinished:
-            return f"{self.rejected} of {len(self.trials)} mistakes rejected, {self.named} named"
-        hidden = f", {len(self.survivors)} can't be seen yet" if self.survivors else ""
+            return f"{self.counts.rejected} of {self.counts.total} mistakes rejected, {self.counts.named} named"
+        unseen = self.counts.total - self.counts.rejected
+        hidden = f", {unseen} can't be seen yet" if unseen else ""
         return (
-            f"with later functions still to be written: {self.rejected} of {len(self.trials)} show{hidden}, "
-            f"{self.named} named"
+            f"with later functions still to be written: {self.counts.rejected} of {self.counts.total} show{hidden}, "
+            f"{self.counts.named} named"
         )
 
 
-def _right(variants: Sequence[Trial]) -> str:
-    return f"{sum(not trial.rejected_by for trial in variants)} of {len(variants)} variants right"
+@dataclass(frozen=True)
+class Counted:
+    """What there is to say of an exercise where all is right: of mistakes in both situations, and of variants."""
+
+    whole: Counts
+    begun: Counts
+    variants: int
+
+
+def _right(variants: Sequence[Trial], known: int = 0) -> str:
+    right = sum(not trial.rejected_by for trial in variants)
+    return f"{right + known} of {len(variants) + known} variants right"
 
 
 class MutantsReport:
     """Collects trials, tells of each as it is done, and sums up at the end."""
 
-    def __init__(self, entries: Sequence[Entry], messages: bool = False, plain: bool = False) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        messages: bool = False,
+        plain: bool = False,
+        known: Sequence[Counted] = (),
+    ) -> None:
+        """
+        Args:
+            entries: the exercises that are tried.
+            messages: show what the first check says of each mistake.
+            plain: without colours.
+            known: what was counted before of exercises that are not tried again; it goes into the sums.
+        """
         self.entries = entries
+        self.known = known
         self.messages = messages
         self.console = console(plain)
         self.mistakes: list[Trial] = []
@@ -99,8 +129,7 @@ class MutantsReport:
         """The summary by exercise, in both situations; whether all is as it must be."""
         self.console.print()
         for entry in self.entries:
-            mistakes = [trial for trial in self.mistakes if trial.candidate.entry == entry]
-            variants = [trial for trial in self.variants if trial.candidate.entry == entry]
+            mistakes, variants = self._trials(entry)
             self.console.print(f"  {entry.label}  {Tally(mistakes, False)}; {_right(variants)}")
             self.console.print(f"        {Tally(mistakes, True)}")
             spare = superfluous(mistakes, entry)
@@ -108,9 +137,13 @@ class MutantsReport:
                 self.console.print(
                     f"        reject nothing that no other check rejects: {', '.join(spare)}", style="dim"
                 )
-        tallies = Tally(self.mistakes, False), Tally(self.mistakes, True)
+        tallies = (
+            Tally(self.mistakes, False, [each.whole for each in self.known]),
+            Tally(self.mistakes, True, [each.begun for each in self.known]),
+        )
+        known = sum(each.variants for each in self.known)
         wronged = [trial for trial in self.variants if trial.rejected_by]
-        self.console.print(f"\n[bold]{tallies[0]}[/bold]; {_right(self.variants)}")
+        self.console.print(f"\n[bold]{tallies[0]}[/bold]; {_right(self.variants, known)}")
         self.console.print(f"{tallies[1]}")
         for trial in tallies[0].survivors:
             self.console.print(f"  survives: {trial.candidate.entry.label} {trial.candidate.name}")
@@ -122,6 +155,19 @@ class MutantsReport:
             for trial in tally.misnamed:
                 self.console.print(f"  called what it is not: {trial.candidate.entry.label} {trial.candidate.name}")
         return not wronged and not tallies[0].survivors and all(each.enough and not each.misnamed for each in tallies)
+
+    def counted(self, entry: Entry) -> Counted | None:
+        """Return what there is to say of an exercise; None if not all is right."""
+        mistakes, variants = self._trials(entry)
+        whole, begun = Tally(mistakes, False), Tally(mistakes, True)
+        if whole.survivors or whole.misnamed or begun.misnamed or any(trial.rejected_by for trial in variants):
+            return None
+        return Counted(whole.counts, begun.counts, len(variants))
+
+    def _trials(self, entry: Entry) -> tuple[list[Trial], list[Trial]]:
+        """The trials of an exercise's mistakes, and those of its variants."""
+        mistakes = [trial for trial in self.mistakes if trial.candidate.entry == entry]
+        return mistakes, [trial for trial in self.variants if trial.candidate.entry == entry]
 
     def _line(self, trial: Trial, text: str) -> None:
         begun = ", begun" if trial.candidate.unfinished else ""

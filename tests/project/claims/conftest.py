@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,13 @@ from grader.workers.here import import_suite
 
 Edits = Sequence[tuple[str, str]]
 Claims = Mapping[str, Mapping[str, Callable[..., Any]]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of these are long: they try every mistake and every variant."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.long)
 
 
 @dataclass(frozen=True)
