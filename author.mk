@@ -33,8 +33,9 @@ check: $(VENV)/.dev ## | the project's own tests
 	$(RUN) -m grader mutants --changed --plain
 	$(RUN) -m grader seeds --first 1 --seeds 2 --plain
 
-nightly: $(VENV)/.dev $(VENV)/.nbgrader ## | what takes longer: fresh clones, every check at 20 seeds
-	$(RUN) -m pytest tests/project -m nightly -q
+nightly: $(VENV)/.dev $(VENV)/.nbgrader ## | what takes longer: fresh clones, all long halves, 20 seeds
+	STUBFORMER_EVERY_VARIANT=1 $(RUN) -m pytest tests/project -m "nightly or long" -q
+	$(RUN) -m grader mutants --plain
 	$(RUN) -m grader seeds --plain
 
 mutants: $(VENV)/.core ## [EX=05] | every known mistake and every variant

@@ -248,7 +248,7 @@ def parameters(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _names_of_ones_own(module: nn.Module, name: str) -> int:
-    """How many parts of a parameter's name are asked for by nobody; the numbers of a list's items are no names."""
+    """Return how many parts of a parameter's name nobody asks for; the numbers of a list's items are no names."""
     count, holder = 0, module
     for part in name.split("."):
         asked = any(part in ATTRIBUTES.get(base.__name__, ()) for base in type(holder).__mro__)

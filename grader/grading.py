@@ -139,7 +139,7 @@ class Grading:
         return self._attempts[entry.stem]
 
     def chosen(self, entry: Entry) -> Chosen:
-        """What an exercise is run with: all that it imports, directly or not, and what its checks take from others."""
+        """Return what an exercise is run with: all that it imports, and what its checks take from others."""
         earlier, find = self._before(entry), self.earlier(entry)
         offered = [*earlier, *(stem for stem in self.learner if not self.is_exercise(stem))]
         begin = [entry.stem, *exercises_used(entry.suite).intersection(earlier)]
@@ -218,7 +218,7 @@ class Attempt:
 
     @cached_property
     def chosen(self) -> Chosen:
-        """What it is run with. To know that may take grading what it imports: it is asked for when something runs."""
+        """Return what it is run with. That may take grading what it imports, so it is asked for when something runs."""
         return self.grading.chosen(self.entry)
 
     @property
@@ -269,7 +269,7 @@ class Attempt:
         return runner.check(info)
 
     def first_rungs(self) -> Verdict | None:
-        """What stops every check of the exercise: it is missing, not started, breaks a rule or can't be imported."""
+        """Return what stops every check: the exercise is missing, not started, breaks a rule or can't be imported."""
         entry = self.entry
         written = self.grading.learner.get(entry.stem)
         path = shown(str(written.path if written else self.grading.exercises / entry.stub.name))

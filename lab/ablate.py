@@ -67,7 +67,7 @@ def no_residual(model: Any, pieces: Pieces) -> None:
 
 
 def no_norm(model: Any, _: Pieces) -> None:
-    """What is to be normalized goes through as it is."""
+    """Let what is to be normalized through as it is."""
     for block in model.blocks:
         block.norm1, block.norm2 = nn.Identity(), nn.Identity()
     model.final_norm = nn.Identity()

@@ -79,7 +79,7 @@ def speeds(pieces: Pieces, model: nn.Module, remembering: Callable[[], nn.Module
 
 
 def _seconds(pieces: Pieces, ways: Sequence[nn.Module], first: int, tokens: int) -> list[list[float]]:
-    """What each token takes, in turn one way and the other, so that other work on the machine slows both alike."""
+    """Time each token, in turn one way and the other, so that other work on the machine slows both alike."""
     start = torch.tensor([[first]], device=next(ways[0].parameters()).device)
     texts, generators = [start for _ in ways], [torch.Generator(start.device).manual_seed(0) for _ in ways]
     found: list[list[float]] = [[] for _ in ways]

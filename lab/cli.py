@@ -128,7 +128,7 @@ CHOICE = [
 
 
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How the next token is chosen."""
+    """Add the options for how the next token is chosen."""
     for option in reversed(CHOICE):
         command = option(command)
     return command
@@ -150,7 +150,7 @@ reference_option = click.option("--reference", is_flag=True, help="Take the refe
 
 
 def own_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Whose pieces are used: the learner's, from a folder, or the reference's."""
+    """Add the options for whose pieces are used: the learner's, from a folder, or the reference's."""
     return exercises_option(reference_option(command))
 
 

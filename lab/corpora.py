@@ -37,11 +37,11 @@ class Corpus:
 
     @property
     def characters(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self.text)
 
     def origin(self) -> dict[str, Any]:
-        """What else config.json keeps of it."""
+        """Return what else config.json keeps of it."""
         return {}
 
     @property
@@ -127,7 +127,7 @@ def require_file(path: Path) -> None:
 
 
 def not_utf8(path: Path, at: int, byte: int) -> LabError:
-    """What is said of a byte that is not UTF-8."""
+    """Return what is said of a byte that is not UTF-8."""
     return LabError(
         f"--text {path}: byte {at:,} is 0x{byte:02x}, which is not UTF-8; "
         "save the file as UTF-8 first (iconv -f latin1 -t utf-8, if it is Latin-1)"

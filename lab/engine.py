@@ -15,7 +15,7 @@ PLAIN: dict[str, Any] = {"dtype": "float32", "compile": False, "accumulate": 1}
 
 
 def settle(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """How a model is run on a device, from the options of the command line by their names.
+    """Return how a model is run on a device, from the options of the command line by their names.
 
     By itself ("auto"), a GPU that multiplies in bfloat16 does so; everything else runs in float32.
     """
@@ -49,7 +49,7 @@ class Engine(nn.Module):
         self.compiles = compile  # until it has been seen to work
 
     def __getattr__(self, name: str) -> Any:
-        """What the loop asks of its model besides: `config`, and whatever the learner has given it."""
+        """Return what the loop asks of its model besides: `config`, and whatever the learner has given it."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -77,7 +77,7 @@ class Engine(nn.Module):
         return logits, loss
 
     def precision(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Where matrix products run in fewer digits."""
+        """Return a context in which matrix products run in fewer digits."""
         return nullcontext() if self.dtype is torch.float32 else torch.autocast(device.type, self.dtype)
 
 

@@ -53,11 +53,11 @@ class LargeCorpus(Corpus):
 
     @property
     def characters(self) -> int:
-        """How many there are in the whole text."""
+        """Return how many there are in the whole text."""
         return self.count
 
     def origin(self) -> dict[str, Any]:
-        """What it takes to find the whole text again."""
+        """Return what it takes to find the whole text again."""
         files = [str(path.resolve()) for path in self.files]
         return {"files": files, "size": self.size, "content": self.content}
 
@@ -118,7 +118,7 @@ def blocks(files: Sequence[Path], file: int = 0, start: int = 0) -> Iterator[Blo
 
 
 def _cut(raw: bytes) -> int:
-    """Where to end a block that goes on: after a line, or else before a character."""
+    """Return where to end a block that goes on: after a line, or else before a character."""
     if end := raw.rfind(b"\n") + 1:
         return end
     end = len(raw) - 1

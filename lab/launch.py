@@ -6,7 +6,7 @@ import os
 
 
 def size() -> int:
-    """How many processes there are."""
+    """Return how many processes there are."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

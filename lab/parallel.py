@@ -72,7 +72,7 @@ class Team:
             dist.barrier()
 
     def told(self, text: str) -> str:
-        """What rank 0 says, in all processes."""
+        """Return what rank 0 says, in all processes."""
         said = [text]
         if self.size > 1:
             dist.broadcast_object_list(said)
@@ -126,7 +126,7 @@ class Shared(nn.Module):
         self.alone: Callable[..., Any] = model  # the same, without waiting for the others
 
     def __getattr__(self, name: str) -> Any:
-        """What the loop asks of its model besides, such as `config`."""
+        """Return what the loop asks of its model besides, such as `config`."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -153,7 +153,7 @@ class Shared(nn.Module):
         return logits, scaled + (total - scaled).detach()
 
     def own_chance(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Where dropout drops something else in each process, as it would in the rows of one batch."""
+        """Return a context in which dropout drops something else in each process, as it would in the rows of a batch."""
         if not getattr(getattr(self, "config", None), "dropout", 0.0):
             return nullcontext()
         return self._chance(device)

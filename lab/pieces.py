@@ -40,7 +40,7 @@ class Pieces:
         return stem in self.passing
 
     def describe(self) -> str:
-        """Whose pieces these are, in a sentence."""
+        """Return whose pieces these are, in a sentence."""
         if self.exercises is None:
             return "Built from the reference solution."
         if not self.borrowed:

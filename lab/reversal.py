@@ -252,7 +252,7 @@ class ReverseTask(Task[ReverseOutcome]):
         return (written == reversed_targets(words)).all(1)
 
     def sample(self, model: nn.Module) -> str:
-        """What it makes of a short, a middling and a long word that were held out."""
+        """Return what it makes of a short, a middling and a long word that were held out."""
         words = self._some_words(self.config.seed)
         words = words[3::4] or words
         return ", ".join(f"{word} -> {text}" for word, text in zip(words, self._write(model, words), strict=True))

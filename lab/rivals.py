@@ -26,7 +26,7 @@ class Rival:
         return f"{self.run.owned}, run {self.run.name}"
 
     def compared(self, run: Run, loss: float) -> str:
-        """Where a run stands beside it, in a sentence."""
+        """Return where a run stands beside it, in a sentence."""
         apart = loss - self.loss
         result = f"{abs(apart):.3f} nats {'lower' if apart < 0 else 'higher'}"
         if abs(apart) < 0.0005:

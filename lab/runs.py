@@ -55,7 +55,7 @@ class Run:
 
     @property
     def task(self) -> str:
-        """What it is about, as --task spells it."""
+        """Return what it is about, as --task spells it."""
         return str(self.config.get("task", "text"))  # the first runs knew no other
 
     @property

@@ -15,7 +15,7 @@ DEFAULT_PROMPT = "\n\n"  # after the end of a paragraph, something new begins
 
 
 def beginning(alphabet: str) -> str:
-    """What a text begins with where nobody says: the end of a paragraph, if there are any."""
+    """Return what a text begins with where nobody says: the end of a paragraph, if there are any."""
     return DEFAULT_PROMPT if "\n" in alphabet else alphabet[0]
 
 
@@ -50,7 +50,7 @@ def stream(
     top_p: float | None = None,
     seed: int = 0,
 ) -> Iterator[str]:
-    """What follows the prompt, by `generate` of exercise 15, as soon as it is there; the same text for the same seed.
+    """Yield what follows the prompt, by exercise 15's `generate`, as soon as it is there; the same for the same seed.
 
     The parts joined are what one call of `generate` for all tokens would give. A character that takes several
     tokens comes when it is whole.

@@ -92,7 +92,7 @@ class Task(ABC, Generic[Result]):
     @property
     @abstractmethod
     def title(self) -> str:
-        """What is learned, in a few words."""
+        """Return what is learned, in a few words."""
 
     @abstractmethod
     def introduction(self) -> str:
@@ -112,10 +112,10 @@ class Task(ABC, Generic[Result]):
     @property
     @abstractmethod
     def tokens_per_step(self) -> int:
-        """How many tokens a batch holds."""
+        """Return how many tokens a batch holds."""
 
     def engine(self, model: nn.Module) -> nn.Module:
-        """What the loop is given to train: the model itself, or something that runs it in another way."""
+        """Return what the loop is given to train: the model itself, or something that runs it in another way."""
         return model
 
     @abstractmethod

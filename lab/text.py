@@ -121,7 +121,7 @@ class TextTask(Task[TextOutcome]):
 
     @property
     def title(self) -> str:
-        """Where the text is from."""
+        """Return where the text is from."""
         return self.corpus.source
 
     def introduction(self) -> str:
@@ -167,7 +167,7 @@ class TextTask(Task[TextOutcome]):
 
     @cached_property
     def context_length(self) -> int:
-        """How many tokens the model sees at once."""
+        """Return how many tokens the model sees at once."""
         known = self.sizes.get("context_length")
         if known is None:  # a build_model whose arguments have other names
             config: Any = self.new_model().config
@@ -188,7 +188,7 @@ class TextTask(Task[TextOutcome]):
             self.pieces.training.train(model, self.train_tokens, self.val_tokens, config, on_step, state)
 
     def sample(self, model: nn.Module) -> str:
-        """What exercise 16's `complete` writes after the end of a paragraph, always from the same seed."""
+        """Return what exercise 16's `complete` writes after the end of a paragraph, always from the same seed."""
         prompt = sampling.beginning(self.corpus.alphabet)
         generator = torch.Generator(self.device).manual_seed(self.config.seed)
         written: str = self.pieces.capstone.complete(
@@ -198,7 +198,7 @@ class TextTask(Task[TextOutcome]):
 
     @cached_property
     def baselines(self) -> Baselines:
-        """What counting characters gets on the held-out text, in nats per character."""
+        """Return what counting characters gets on the held-out text, in nats per character."""
         return baselines.measure(self.prepared.train_text, self.prepared.val_text)
 
     def levels(self) -> dict[str, float]:

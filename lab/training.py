@@ -70,7 +70,7 @@ class Training:
 
     @property
     def step(self) -> int:
-        """How many steps are done."""
+        """Return how many steps are done."""
         return int(self.progress.step)
 
     @property
@@ -79,7 +79,7 @@ class Training:
         return list(self.progress.history)
 
     def sample(self, step: int) -> str:
-        """What the model makes now of what it always gets, kept beside the row of a step."""
+        """Return what the model makes now of what it always gets, kept beside the row of a step."""
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):  # a learner's own sampling may draw from the global generator
             self.samples[step] = self.task.sample(self.model)
@@ -151,7 +151,7 @@ class Training:
 
 
 def count(model: nn.Module) -> int:
-    """How many parameters a model has."""
+    """Return how many parameters a model has."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -57,7 +57,7 @@ def asked(text: str) -> list[str]:
 
 
 def signatures(text: str, title: str) -> str:
-    """What a closed-book exercise starts from: imports, signatures and types, with a line on what each name is for.
+    """Return what a closed-book exercise starts from: imports, signatures, types, and a line on what each name is for.
 
     Args:
         text: a solution with its regions.

@@ -90,7 +90,7 @@ def skeleton(entry: Entry) -> str:
 
 @cache
 def attributes() -> dict[str, list[str]]:
-    """What the docstrings of the exercises list as attributes, by the name of the class."""
+    """Return what the docstrings of the exercises list as attributes, by the name of the class."""
     found = {}
     for entry in load():
         path = entry.solution if entry.solution.exists() else ROOT / SKELETONS / entry.solution.name

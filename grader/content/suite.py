@@ -71,7 +71,7 @@ def exercises_used(path: Path) -> frozenset[str]:
 
 
 def withheld(entry: Entry) -> int:
-    """How many hidden checks of an exercise this copy of the project does not hold, by the release's own count."""
+    """Return how many hidden checks of an exercise this copy does not hold, by the release's own count."""
     released = part(entry.stem)
     return 0 if released is None else released.hidden
 

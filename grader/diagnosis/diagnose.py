@@ -109,7 +109,7 @@ class Case:
         self._signs = {name: self._read(name, seen) for name, seen in learner.items() if seen.status in VISIBLE}
 
     def fit(self, traces: Traces) -> Fit | None:
-        """How far a mistake explains what is seen; None if it leaves no mark in sight, or one that is not there."""
+        """Return how far a mistake explains what is seen; None if it leaves no mark, or one that is not there."""
         explained: set[Mark] = set()
         exact = loose = False
         for name, theirs in self._in_sight(traces).items():
@@ -185,7 +185,7 @@ def strongest(fits: Mapping[str, Fit]) -> dict[str, Fit]:
 
 
 def named_at(name: str, fits: Mapping[str, Fit]) -> Diagnosis | None:
-    """What explains one check: a mistake, several that can't be told apart in it, or two that act side by side."""
+    """Return what explains one check: a mistake, several that can't be told apart, or two that act side by side."""
     groups: list[tuple[set[str], set[str]]] = []  # places, and the mistakes that explain them
     for id, fit in sorted(fits.items()):
         places = {place for check, place in fit.explained if check == name}

@@ -54,7 +54,7 @@ class Signs:
         return wrong or frozenset([WHOLE])
 
     def like(self, other: Signs, place: str) -> Likeness:
-        """How this source does at a place where the other one is wrong: the same, or in kind; right; or otherwise."""
+        """Compare with the other source at a place where that is wrong: the same, or in kind; right; or otherwise."""
         mine, theirs = self.seen, other.seen
         if mine.status == "pass":
             return "right"

@@ -335,7 +335,7 @@ class Judge:
 
 
 def _words_of(failure: Failure) -> str:
-    """What Python says of an error, with the name that was probably meant."""
+    """Return what Python says of an error, with the name that was probably meant."""
     words = f"{failure.type}: {failure.message}" if failure.message else failure.type
     return f"{words}. Did you mean: '{failure.meant}'?" if failure.meant else words
 

@@ -44,7 +44,7 @@ class Case:
 
 
 def translated(failure: Failure) -> str:
-    """What to say of an error, before Python's own words for it; "" if these have to do."""
+    """Return what to say of an error, before Python's own words for it; "" if these have to do."""
     for kinds, pattern, say in RULES:
         found = re.search(pattern, failure.message)
         if found is not None and kinds & {failure.type, *failure.bases}:

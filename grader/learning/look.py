@@ -119,7 +119,7 @@ def _write(figure: Any, path: Path) -> Path:
 
 
 def _told(error: BaseException, entry: Entry, assembly: Assembly) -> str:
-    """What stopped an experiment, with the last line of the learner's own on the way to it."""
+    """Return what stopped an experiment, with the last line of the learner's own on the way to it."""
     files = {assembly.filename(stem) for stem, source in assembly.sources.items() if source.origin == "learner"}
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     where = f" at {shown(own[-1].filename)}:{own[-1].lineno}" if own else ""

@@ -38,7 +38,7 @@ class Task:
 
     @property
     def word(self) -> str:
-        """What to type after EX=."""
+        """Return what to type after EX=."""
         (*others, last) = self.parts
         return self.name if others or self.parts[last] else last.label[2:]
 

@@ -72,7 +72,7 @@ class Content:
 
     @property
     def points(self) -> int:
-        """What the checks are worth, all of them together."""
+        """Return what the checks are worth, all of them together."""
         return sum(group.points for group in self.groups)
 
     def group(self, id: str) -> Group:

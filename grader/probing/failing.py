@@ -129,7 +129,7 @@ def _span(node: Any) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _parts(node: ast.AST) -> Iterator[ast.expr]:
-    """What an expression works on, from left to right."""
+    """Yield what an expression works on, from left to right."""
     match node:
         case ast.BinOp(left, _, right):
             yield from (left, right)

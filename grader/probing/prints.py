@@ -64,7 +64,7 @@ class Tape(io.TextIOBase):
 
 
 def marked(printed: str) -> str:
-    """What was printed, marked as the learner's, to be added to a message; '' if nothing was."""
+    """Return what was printed, marked as the learner's, to be added to a message; '' if nothing was."""
     return "\n".join(["", "Your code printed:", *(f"  | {line}" for line in printed.splitlines())]) if printed else ""
 
 

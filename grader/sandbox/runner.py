@@ -66,7 +66,7 @@ class IsolatedRunner(Runner):
 
     @cached_property
     def level(self) -> Level:
-        """How well the code is isolated, and what is missing."""
+        """Return how well the code is isolated, and what is missing."""
         told = self._ask({"do": "level"}, PATIENCE)
         return Level(told["name"], tuple(told["layers"]), tuple(told["missing"]), tuple(told["notes"]))
 

@@ -104,7 +104,7 @@ class Printer:
 
     @property
     def width(self) -> int:
-        """How long a row may be; what is read aloud, or goes into a file, is never cut."""
+        """Return how long a row may be; what is read aloud, or goes into a file, is never cut."""
         return self.console.width if self.console.is_terminal and not self.plain else 10_000
 
     def row(self, line: str, indent: int, style: str = "") -> Text:
@@ -162,7 +162,7 @@ class Printer:
 
 
 def _breaks(text: str, width: int) -> list[int]:
-    """Where a text is divided, between words, into lines of a width; a word that is longer has a line of its own."""
+    """Return where a text is divided, between words, into lines of a width; a longer word has a line of its own."""
     found, begin, used = [], 0, 0
     for word in re.finditer(r"\S+[ \t]*", text):
         if word.start() > begin and used + cell_len(word[0].rstrip()) > width:

@@ -137,7 +137,7 @@ class FailureScreen:
         return line.append("  ").append(", ".join(counts), style="dim")
 
     def printed(self, lines: Sequence[str], most: int = 1000) -> list[Text]:
-        """What the learner's code printed, marked as theirs."""
+        """Return what the learner's code printed, marked as theirs."""
         if not lines:
             return []
         found = [Text("  Your code printed:", style="dim")]
@@ -161,7 +161,7 @@ class FailureScreen:
         return [*head, *(line for block in blocks for line in (Text(), *block))]
 
     def _blocks(self, checks: Sequence[CheckResult], sentence: int = 1000, printed: int = 1000) -> list[list[Text]]:
-        """What is told of a reason, in the order in which it is read and may be left out from the end."""
+        """Return what is told of a reason, in the order in which it is read and may be left out from the end."""
         check, evidence, story = checks[0], checks[0].evidence, Story.of(checks[0])
         told = self.out.paragraph(story.sentence, 2, "bold")
         if len(told) > sentence:
@@ -188,7 +188,7 @@ class FailureScreen:
     # ---- the rest ---------------------------------------------------------------------------------------------------
 
     def _rest_of(self, entry: Entry, checks: Sequence[CheckResult]) -> None:
-        """What else there is to see of one reason."""
+        """Show what else there is to see of one reason."""
         check, evidence, story = checks[0], checks[0].evidence, Story.of(checks[0])
         facts = [fact for fact in story.facts if fact]
         links = read_again(check.misconception)
@@ -206,7 +206,7 @@ class FailureScreen:
             self.out.line(f"    and {len(checks) - 1} more, for the same reason", style="dim")
 
     def _waiting(self, entry: Entry, result: ExerciseResult) -> None:
-        """What is blocked, what is still to be written, what was borrowed, and who uses it."""
+        """Show what is blocked, what is still to be written, what was borrowed, and who uses it."""
         self.out.line()
         for status, one, several in (
             ("blocked", "check waits for the above", "checks wait for the above"),
@@ -225,7 +225,7 @@ class FailureScreen:
             self.out.line(f"  Graded with the reference's {names}, since yours {do} not pass yet.")
 
     def _next(self, entry: Entry, result: ExerciseResult, shown: bool = False) -> None:
-        """What to type next, where there are no keys."""
+        """Show what to type next, where there are no keys."""
         first = next(check for check in result.checks if check.status in FAILING)
         name = name_for(entry, first.evidence.name)
         self.out.line()
@@ -267,7 +267,7 @@ def for_make(options: Sequence[str]) -> str:
 
 
 def known(misconception: Named | None) -> Iterator[str]:
-    """What is said of the known wrong turns that a check shows: what they are, a nudge for each, where to read on."""
+    """Yield what is said of the known wrong turns that a check shows: each one, its nudge, where to read on."""
     if misconception is not None:
         yield misconception.says
         for turn in misconception.of:
@@ -278,7 +278,7 @@ def known(misconception: Named | None) -> Iterator[str]:
 
 
 def read_again(misconception: Named | None) -> str:
-    """Where to read on about a misconception; "" if there is nothing."""
+    """Return where to read on about a misconception; "" if there is nothing."""
     turns = misconception.of if misconception is not None else ()
     links = dict.fromkeys(link for turn in turns for link in turn.links)
     own = [link for link in links if link.startswith(OWN)]  # it is in the very file

@@ -51,16 +51,16 @@ class Report:
             self.out.line(f"    {entry.label}: public checks passed; {checks} when it is graded.")
 
     def notice(self, entry: Entry, message: str) -> None:
-        """What is known of an exercise while its other checks go on."""
+        """Show what is known of an exercise while its other checks go on."""
         self.out.block(f"{entry.label}: {message} (The other checks go on.)", 2, "yellow")
 
     def details(self, result: ExerciseResult, everything: bool = False) -> None:
-        """What does not pass in one exercise: the first reason, or each one with all that there is to see."""
+        """Show what does not pass in one exercise: the first reason, or each one with all that there is to see."""
         self.out.line()
         self.failure.show(self.entries[result.stem], result, everything)
 
     def passed(self, result: ExerciseResult) -> None:
-        """What there is to say of an exercise that passes and was asked for."""
+        """Show what there is to say of an exercise that passes and was asked for."""
         entry = self.entries[result.stem]
         self.out.line()
         self.out.show(self.failure.header(entry, result))
@@ -82,7 +82,7 @@ class Report:
         self.out.line(f"  A picture of what your code does: make look EX={entry.label[2:]}")
 
     def printed(self, result: ExerciseResult) -> None:
-        """What the learner's code printed at its import, and in the first check in which it printed something."""
+        """Show what the learner's code printed at its import, and in the first check in which it printed."""
         talkative = next((check for check in result.checks if check.evidence.printed), None)
         lines = [*result.printed, *(talkative.evidence.printed if talkative is not None else [])]
         if lines:
@@ -112,7 +112,7 @@ class Report:
             self.out.line(Text(f"Next: {then.label} {then.title}, ").append_text(self.out.place(path)))
 
     def _in_turn(self, results: Sequence[ExerciseResult]) -> list[ExerciseResult]:
-        """What does not pass, in the order in which `make progress` names it, too.
+        """Return what does not pass, in the order in which `make progress` names it, too.
 
         What was begun, then what comes after the last pass, then what was skipped; a bonus that was not begun is last.
         """
@@ -135,7 +135,7 @@ class Report:
 
 
 def _count(several: Sequence[ExerciseResult]) -> Text:
-    """How many of some exercises pass, and their points."""
+    """Return how many of some exercises pass, and their points."""
     passing, total = sum(one.status == "pass" for one in several), len(several)
     points, most = sum(one.points for one in several), sum(one.max_points for one in several)
     line = Text(f"{passing} of {total} {'exercise' if total == 1 else 'exercises'}", style="bold")

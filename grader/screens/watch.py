@@ -87,7 +87,7 @@ class Screen:
         return [Text(), *self.out.lines(line)]
 
     def verdict(self, entry: Entry, result: ExerciseResult, seconds: float, course: Course) -> None:
-        """What came of the exercise that is worked on, on one screen."""
+        """Show what came of the exercise that is worked on, on one screen."""
         self._others, self._barred = [], False
         top = self._course(course, f"{entry.label} graded in {seconds:.2f} s")
         self.out.show(top)
@@ -104,11 +104,11 @@ class Screen:
             self.bar()
 
     def notice(self, entry: Entry, message: str) -> None:
-        """What is known while the other checks go on."""
+        """Show what is known while the other checks go on."""
         self.report.notice(entry, message)
 
     def inside(self, entry: Entry, result: ExerciseResult) -> None:
-        """What the screen of a failure leaves out."""
+        """Show what the screen of a failure leaves out."""
         self.out.line()
         self.report.failure.rest(entry, result)
 
@@ -122,7 +122,7 @@ class Screen:
             self.out.line("  That was the last one. s shows the solution, if you give up.", style="dim")
 
     def row(self, result: ExerciseResult) -> None:
-        """What came of another exercise."""
+        """Show what came of another exercise."""
         if self._clears:
             self._others.append(result)
         else:
@@ -134,7 +134,7 @@ class Screen:
         return self._clears and self._barred
 
     def _course(self, course: Course, what: str) -> list[Text]:
-        """How far the learner is in the whole, and what was graded when."""
+        """Return how far the learner is in the whole, and what was graded when."""
         line = Text()
         if not self.out.plain:
             line.append_text(self.out.bar(course.passing / course.total, BAR)).append("  ")

@@ -23,7 +23,7 @@ class Settled:
 
     @property
     def known(self) -> Any:
-        """What was kept of it in this state; None if nothing was."""
+        """Return what was kept of it in this state; None if nothing was."""
         document = self._store.read(self._document)
         return document[1] if isinstance(document, list) and document[0] == self._key else None
 

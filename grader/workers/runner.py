@@ -57,7 +57,7 @@ class Runner:
 
     @property
     def isolation(self) -> Isolation:
-        """Where the code under test runs."""
+        """Return where the code under test runs."""
         return "here"
 
     @property

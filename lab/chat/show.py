@@ -64,7 +64,7 @@ def show(exercises: Path | None, request: Request, system: str, look: bool, plai
 
 
 def ask() -> str | None:
-    """What the user says; None when there is nothing more."""
+    """Return what the user says; None when there is nothing more."""
     try:
         if sys.stdin.isatty():
             return input("> ").strip()

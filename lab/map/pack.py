@@ -181,12 +181,12 @@ def gpt_shapes(sizes: Mapping[str, Any]) -> Shapes:
 
 
 def gpt_more(config: Any) -> dict[str, Any]:
-    """What else the page has to know of a GPT: each head has keys and values of its own."""
+    """Return what else the page has to know of a GPT: each head has keys and values of its own."""
     return {"n_kv_heads": int(config.n_heads), "activation": "gelu_tanh", "norm_eps": 1e-5}
 
 
 def llama_more(config: Any) -> dict[str, Any]:
-    """What else the page has to know of a Llama."""
+    """Return what else the page has to know of a Llama."""
     return {
         "n_kv_heads": int(config.n_kv_heads),
         "activation": "silu",

@@ -2,7 +2,8 @@
 
 A test is marked as long (`pytest.mark.long`) where it tries content: every mistake, every variant, every forgery. What
 decides it is the engine, what authors wrote of its exercise and of those before, and its own module with the helpers
-beside it. An exercise is found by the parameter `entry`, or by the module's name; else all content decides.
+beside it. An exercise is found by the parameter `entry` or `candidate`, or by the module's name; else all
+content decides.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def decisive(item: pytest.Item) -> list[str]:
 
 def exercise(item: pytest.Item) -> Entry | None:
     """Return the one exercise that a test is about; None if there is none."""
-    given = item.callspec.params.get("entry") if hasattr(item, "callspec") else None
-    if isinstance(given, Entry):
-        return given
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    for each in (given.get("entry"), getattr(given.get("candidate"), "entry", None)):
+        if isinstance(each, Entry):
+            return each
     found = [each for each in load() if re.search(rf"\b{each.stem[:4]}\b", item.path.stem.replace("_", " "))]
     return found[0] if len(found) == 1 else None

@@ -32,6 +32,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "train": ("ARGS=--reference --steps 20 --plain",),
     "sample": ("PROMPT=ROMEO:", "ARGS=--tokens 20"),
     "demo": ("ARGS=--plain",),
+    "ablate": ("ARGS=--reference --preset tiny --steps 20 --plain",),
+    "chat": ("PROMPT=What is the capital of France?", "ARGS=--reference --tokens 20 --plain"),
+    "speedrun": ("ARGS=--reference --plain",),
     "mutants": ("EX=01",),
     "mutate": ("EX=01",),
     "seeds": ("EX=01", "SEEDS=2"),
@@ -40,14 +43,14 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "notebooks": ("EX=01", "OUT=build/my course"),
 }
 FIRST: dict[str, str] = {"sample": "train", "map": "train"}  # what has to be there before
-# They last, run by themselves, or need a remote with something new or a run of one's own pieces.
-APART = {"certificate", "watch", "check", "nightly", "update"}
+# They last, run by themselves, or need a remote with something new, a run of one's own pieces, or half a gigabyte.
+APART = {"certificate", "watch", "check", "nightly", "update", "gpt2"}
 
 
 def listed() -> list[str]:
     """The targets of `make help`."""
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return re.findall(r"^make ([a-z]+) ", done.stdout, re.MULTILINE)
+    return re.findall(r"^make ([a-z0-9]+) ", done.stdout, re.MULTILINE)
 
 
 def make(folder: Path, target: str) -> subprocess.CompletedProcess[str]:

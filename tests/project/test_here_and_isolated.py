@@ -18,7 +18,8 @@ from grader.workers.runner import Runner
 REFERENCE = read_folder(ROOT / "solutions", "reference")
 EVERY = variants(load())
 SEED = 0
-ALL = "STUBFORMER_EVERY_VARIANT" in os.environ  # nightly: all of them take a quarter of an hour
+pytestmark = pytest.mark.long
+ALL = "STUBFORMER_EVERY_VARIANT" in os.environ  # make nightly: they take a quarter of an hour
 CHOSEN = EVERY if ALL else [next(each for each in EVERY if each.entry == entry) for entry in load()]
 FEW = 4  # quick checks of one exercise, unless all are run
 

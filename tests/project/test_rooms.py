@@ -54,3 +54,17 @@ def test_every_path_of_the_architecture_page_leads_somewhere():
     for path in paths:
         if "NN" not in path:
             assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("folder", ["grader", "lab"])
+def test_a_docstring_says_what_a_function_does(folder: str):
+    """Not "What it is called", but "Return what it is called": in the indicative, as PEP 257 has it."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)) and not is_command(node):
+                assert not re.match("(What|How|Where|Whose) ", text), f"{path.name}, {node.name}: {text}"
+
+
+def is_command(function: ast.FunctionDef) -> bool:
+    """Whether its docstring is what a command's --help says."""
+    return any(ast.unparse(each).endswith(".command()") for each in function.decorator_list)

@@ -120,7 +120,7 @@ class Rules:
         return list(found)
 
     def _handed_out(self) -> Iterable[Violation]:
-        """Return what is asked of the exercise, and is somebody else's under its name."""
+        """Yield what is asked of the exercise, and is somebody else's under its name."""
         module = self.modules.get(self.stem)
         for name in sorted(self._asked & (module.names.keys() if module else set())):
             assert module is not None

@@ -163,7 +163,7 @@ def begun(events: Sequence[Event]) -> list[Entry]:
 
 
 def reader(out: Printer) -> Callable[[str], str]:
-    """What reads replies: with line editing on a terminal; from a pipe line by line, shown as if it had been typed."""
+    """Return what reads replies: with line editing on a terminal; from a pipe by lines, shown as if they were typed."""
     if sys.stdin is not None and sys.stdin.isatty():
         return input
 

@@ -386,7 +386,7 @@ class Watch:
         return reasons[0][0] if reasons else next((check for check in result.checks if check.status != "pass"), None)
 
     def _course(self) -> Course:
-        """How far the learner is: by their progress, where some is kept, and by what this watch has graded."""
+        """Return how far the learner is: by their progress, where some is kept, and by what this watch has graded."""
         own = {each.stem: each.state == "passing" for each in standings()[0]} if self._is_own() else {}
         own |= {stem: result.status == "pass" for stem, result in self.results.items()}
         entries = list(self.entries.values())

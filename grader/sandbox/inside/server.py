@@ -88,7 +88,7 @@ def mapped_files() -> list[Path]:
 
 
 def threads_of_this_user() -> int:
-    """How many threads the user of this process runs (the kernel limits them together); 0 for one that is dropped."""
+    """Return how many threads this process's user runs (the kernel limits them together); 0 for one that is dropped."""
     if os.geteuid() == 0:
         return 0
     count = 0

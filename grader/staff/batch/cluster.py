@@ -38,7 +38,7 @@ class ClusterPool:
 
     @property
     def slots(self) -> int:
-        """How many units run at the same time."""
+        """Return how many units run at the same time."""
         return int(sum(self._client.nthreads().values()))
 
     def submit(self, student: str, written: Written, task: Task, notes: Sequence[str]) -> Future[Record]:

@@ -102,7 +102,7 @@ def _problem(path: Path) -> str:
 
 
 def _owner(path: Path, folder: Path) -> tuple[str, str] | None:
-    """Whose a file is that lies loose in the folder, and the name that it had; None for an archive of somebody's own.
+    """Return whose a loose file in the folder is, and the name that it had; None for an archive of somebody's own.
 
     Canvas puts `name_user_file_` before each file. Elsewhere the name stands before that of the exercise, or behind.
     """

@@ -32,7 +32,7 @@ class Group:
 
     @property
     def share(self) -> float:
-        """How alike the two are that are the most alike."""
+        """Return how alike the two are that are the most alike."""
         return self.pairs[0].share
 
 

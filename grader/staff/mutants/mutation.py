@@ -54,7 +54,7 @@ class Mutation:
 
     @property
     def name(self) -> str:
-        """Where it is."""
+        """Return where it is."""
         return f"{self.source.path.name}:{self.line}"
 
 
@@ -101,7 +101,7 @@ def equivalents(entry: Entry, folder: Path = EQUIVALENT) -> tuple[Equivalent, ..
 
 
 def _trivial(tree: ast.Module) -> set[ast.AST]:
-    """What a call is made on where the object alone is no change worth trying: `torch`, `self`, a statement's."""
+    """Return what a call is made on where that alone is no change worth trying: `torch`, `self`, a statement's."""
     nodes = list(ast.walk(tree))
     names = {"self"}
     for node in nodes:

@@ -40,7 +40,7 @@ class Handed:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Return where it lies."""
         return self.submitted / self.student / self.assignment
 
 

@@ -20,7 +20,7 @@ from grader.workers.runner import Runner
 
 
 def observations(stem: str, checks: Mapping[str, Check], reference: Code, seed: int) -> dict[str, Any]:
-    """What the reference returns from each check, as far as a verdict depends on it, and what the check calls."""
+    """Return what each check gets from the reference, as far as a verdict depends on it, and what the check calls."""
     recorded = {}
     for name, check in checks.items():
         value, calls = reference.observed(stem, check, derive(seed, stem, name), hidden=False)
