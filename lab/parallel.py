@@ -153,7 +153,7 @@ class Shared(nn.Module):
         return logits, scaled + (total - scaled).detach()
 
     def own_chance(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Return a context in which dropout drops something else in each process, as it would in the rows of a batch."""
+        """Return a context in which dropout drops something else in each process, as in the rows of a batch."""
         if not getattr(getattr(self, "config", None), "dropout", 0.0):
             return nullcontext()
         return self._chance(device)
