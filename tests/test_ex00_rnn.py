@@ -119,9 +119,11 @@ def test_forward_is_repeated_steps(ex: Exercise, rng: Random):
 def _(got, want):
     for t, state in enumerate(got["steps"]):
         if not close(got["states"][:, t], state):
+            row, unit = np.unravel_index(np.argmax(abs(got["states"][:, t] - state)), state.shape)
             yield (
-                f"at time {t} your rnn_forward and your rnn_step, called in a loop, say different things: "
-                f"{got['states'][0, t, 0]:.4g} and {state[0, 0]:.4g}. Does the one call the other?"
+                f"at time {t} your rnn_forward and your rnn_step, called in a loop, say different things of "
+                f"unit {unit} in sequence {row}: {got['states'][row, t, unit]:.4g} and {state[row, unit]:.4g}. "
+                "Does the one call the other?"
             )
 
 
@@ -288,6 +290,8 @@ def test_dtypes(ex: Exercise, rng: Random):
     doubles = {name: zeros | {name: array.astype(np.float64)} for name, array in zeros.items()}
     return {
         "a step in float32": ex.rnn_step(xs[:, 0].astype(single), h0.astype(single), *singles),
+        "no states in float32": states_of(ex, xs[:, :0].astype(single), h0.astype(single), singles),
+        "no states of float32 inputs": states_of(ex, xs[:, :0].astype(single), h0, shared),
         "states in float32": states_of(ex, xs.astype(single), h0.astype(single), singles),
         "states of float32 inputs": states_of(ex, xs.astype(single), h0, shared),
         "states from a float32 h0": states_of(ex, xs, h0.astype(single), shared),

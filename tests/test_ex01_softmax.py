@@ -286,6 +286,9 @@ def test_targets_out_of_range(ex: Exercise, rng: Random):
         return raised(lambda: ex.cross_entropy(logits, np.array(targets), ignore_index), mentions=[wrong])
 
     return {
+        "-100 with nothing said of what to ignore": raised(
+            lambda: ex.cross_entropy(logits, np.array([2, -100, 1])), mentions=[-100]
+        ),
         "too high": attempt([0, 5, 1], 5),
         "negative": attempt([2, 3, -1], -1),
         "-100 with nothing to ignore": attempt([2, -100, 1], -100),
@@ -297,7 +300,7 @@ def test_targets_out_of_range(ex: Exercise, rng: Random):
 def _(got, want):
     if got["negative"].type is None:
         yield "a target of -1 goes through: which column does `row[-1]` read in Python?"
-    elif got["-100 with nothing to ignore"].type is None:
+    elif None in (got["-100 with nothing to ignore"].type, got["-100 with nothing said of what to ignore"].type):
         yield "a target of -100 goes through although no ignore_index is given: with None every row counts"
 
 
@@ -307,6 +310,7 @@ def test_perplexity_edges(ex: Exercise, rng: Random):
     return {
         "no row": ex.perplexity(logits, np.full(3, 2), ignore_index=2),
         "a target of 77": raised(lambda: ex.perplexity(logits, np.array([0, 77, 2])), mentions=[77]),
+        "a target of -100": raised(lambda: ex.perplexity(logits, np.array([0, -100, 2])), mentions=[-100]),
     }
 
 

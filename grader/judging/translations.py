@@ -257,7 +257,9 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
         (
             "RecursionError",
             r"",
-            "A function calls itself without an end: which call is the one that should go to another object, or stop?",
+            "More calls stand inside of each other than Python allows, about a thousand. If a function calls itself "
+            "without an end: which call should go to another object, or stop? If it does so once for each step: use a "
+            "loop, which may take any number of them.",
         ),
         (
             "UnboundLocalError",

@@ -51,6 +51,25 @@ def test_arrays(got: object, want: object, says: list[str]):
         assert part in message, message
 
 
+@pytest.mark.parametrize(
+    "noise",
+    [
+        pytest.param(3e-7 * torch.cos(X), id="rounding"),
+        pytest.param(1e-3 * (X % 3 == 0), id="at some places"),
+        pytest.param(2e-4 * X + 1e-4 * torch.sin(X), id="about a factor"),
+        pytest.param(1e-5 * (1 + 0.1 * torch.sin(X)), id="about a distance"),
+    ],
+)
+def test_what_differs_by_more_or_less_is_not_said_to_differ_by_one_number(noise):
+    message = explain(X + noise, X, tolerance=1e-10)
+    assert message
+    assert "everywhere" not in message
+
+
+def test_a_small_distance_is_told_where_it_is_the_same():
+    assert "1e-08 less than expected, everywhere" in explain(X - 1e-8, X, tolerance=1e-10)
+
+
 def test_swapped_axes_of_one_size_are_named():
     square = torch.arange(9.0).reshape(3, 3) ** 2
     message = explain(square.T, square)

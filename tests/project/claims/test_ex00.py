@@ -127,11 +127,13 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"you start from zeros": of_states(lambda states, xs, h0, shared: near(states, walked(xs, 0 * h0, *shared))),
     },
     "test_forward_is_repeated_steps": {
-        r"at time (\d+) your rnn_forward and your rnn_step, .* say different things: (\S+) and (\S+)\.": (
-            lambda got, want, t, mine, other: (
-                near(got["states"][0, int(t), 0], mine, 1e-3)
-                and near(got["steps"][int(t)][0, 0], other, 1e-3)
-                and not near(got["states"][:, int(t)], got["steps"][int(t)], 1e-9)
+        r"at time (\d+) your rnn_forward and your rnn_step, .* of unit (\d+) in sequence (\d+): (\S+) and (\S+)\. ": (
+            lambda got, want, t, unit, row, mine, other: (
+                near(got["states"][int(row), int(t), int(unit)], mine, 1e-3)
+                and near(got["steps"][int(t)][int(row), int(unit)], other, 1e-3)
+                and not near(
+                    got["states"][int(row), int(t), int(unit)], got["steps"][int(t)][int(row), int(unit)], 1e-9
+                )
             )
         ),
     },
