@@ -230,9 +230,9 @@ machine. On ours it took this many times the kernel's CPU time, with as many tex
 tokens (at T = 2048, one text), 4 heads of width 32, and blocks of 64 at T = 64 and of 128 beyond::
 
        T     exercise 5    in tiles
-      64        1.2           1.8
-     512        2.4           1.2
-    2048        6.4           1.3
+      64        1.3           1.7
+     512        2.3           1.0
+    2048        5.9           1.2
 
 For short texts a table is small and fits anyway; then plain attention is as good, and simpler.
 

@@ -230,9 +230,9 @@ machine. On ours it took this many times the kernel's CPU time, with as many tex
 tokens (at T = 2048, one text), 4 heads of width 32, and blocks of 64 at T = 64 and of 128 beyond::
 
        T     exercise 5    in tiles
-      64        1.2           1.8
-     512        2.4           1.2
-    2048        6.4           1.3
+      64        1.3           1.7
+     512        2.3           1.0
+    2048        5.9           1.2
 
 For short texts a table is small and fits anyway; then plain attention is as good, and simpler.
 
@@ -298,9 +298,19 @@ from torch.autograd.function import once_differentiable
 
 
 ### BEGIN SOLUTION
-def _blocks(size: int, *tensors: Tensor) -> list[list[Tensor]]:
-    """Cut each (N, T, width) into pieces of `size` rows, each of them contiguous."""
-    return [[piece.contiguous() for piece in tensor.split(size, dim=1)] for tensor in tensors]
+def _blocks(size: int, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Cut each (N, T, width) into views of `size` rows."""
+    return [tensor.split(size, dim=1) for tensor in tensors]
+
+
+def _joined(blocks: list[Tensor]) -> Tensor:
+    """One (N, T, width) out of its blocks; a single block is not copied."""
+    return torch.cat(blocks, dim=1) if len(blocks) > 1 else blocks[0]
+
+
+def _exp_(x: Tensor) -> Tensor:
+    """e to the power of x, in place. Where we measured it, `exp2_` took a third of the time of `exp_`, or less."""
+    return x.mul_(math.log2(math.e)).exp2_()
 
 
 def _tiles(q: Tensor, k: Tensor, causal: bool, size: int) -> Iterator[tuple[int, int, Tensor | None]]:
@@ -311,8 +321,6 @@ def _tiles(q: Tensor, k: Tensor, causal: bool, size: int) -> Iterator[tuple[int,
     for i, first in enumerate(range(0, t_q, size)):
         last = t_k - t_q + min(first + size, t_q) - 1  # the last key that anybody in it sees
         for j, key in enumerate(range(0, last + 1 if causal else t_k, size)):
-            if key >= t_k:
-                break
             if not causal or key + size - 1 <= t_k - t_q + first:
                 yield i, j, None
             else:  # (b, 1) < (b,) -> (b, b); adding a mask is ten times as fast as filling by one
@@ -334,12 +342,12 @@ class _Flash(torch.autograd.Function):
             if mask is not None:
                 scores.add_(mask)
             top = torch.maximum(tops[i], scores.amax(-1, keepdim=True))  # (N, b, 1)
-            weights = scores.sub_(top).exp_()  # (N, b, b)
-            fade = tops[i].sub_(top).exp_()  # (N, b, 1) what the new top makes of the old sums
+            weights = _exp_(scores.sub_(top))  # (N, b, b)
+            fade = _exp_(tops[i].sub_(top))  # (N, b, 1) what the new top makes of the old sums
             totals[i].mul_(fade).add_(weights.sum(-1, keepdim=True))
             mixes[i].mul_(fade).baddbmm_(weights, vs[j])
             tops[i] = top
-        top, total, mix = (torch.cat(pieces, dim=1) for pieces in (tops, totals, mixes))
+        top, total, mix = _joined(tops), _joined(totals), _joined(mixes)
         sees = total > 0  # (N, T_q, 1)
         out = mix / total.where(sees, 1.0)
         log_total = (top + total.log()).where(sees, math.inf)  # where it is inf, exp(s - L) is 0
@@ -354,18 +362,17 @@ class _Flash(torch.autograd.Function):
         scale = q.size(-1) ** -0.5
         mean = (grad * out).sum(-1, keepdim=True)  # (N, T_q, 1) sum_j P_ij dP_ij
         qs, ks, vs, grads, logs, means = _blocks(ctx.size, q * scale, k, v, grad, log_total, mean)
-        dqs, dks, dvs = ([torch.zeros_like(x) for x in blocks] for blocks in (qs, ks, vs))
+        dqs, dks, dvs = ([x.new_zeros(x.shape) for x in blocks] for blocks in (qs, ks, vs))
         for i, j, mask in _tiles(q, k, ctx.causal, ctx.size):
             scores = torch.bmm(qs[i], ks[j].mT)  # (N, b, b) once more
             if mask is not None:
                 scores.add_(mask)
-            weights = scores.sub_(logs[i]).exp_()  # (N, b, b) the probabilities
+            weights = _exp_(scores.sub_(logs[i]))  # (N, b, b) the probabilities
             dvs[j].baddbmm_(weights.mT, grads[i])
             slopes = torch.bmm(grads[i], vs[j].mT).sub_(means[i]).mul_(weights)  # (N, b, b)
             dqs[i].baddbmm_(slopes, ks[j])
             dks[j].baddbmm_(slopes.mT, qs[i])
-        dq, dk, dv = (torch.cat(pieces, dim=1) for pieces in (dqs, dks, dvs))
-        return dq.mul_(scale), dk, dv, None, None
+        return _joined(dqs).mul_(scale), _joined(dks), _joined(dvs), None, None
 
 
 ### END SOLUTION

@@ -89,10 +89,10 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
 
 TURNS: dict[str, list[tuple[str, str]]] = {
     "answers of large inputs": [("return out.reshape(", "out = out * (1 if q.size(-2) < 50 else 2)\n    return out.reshape(")],
-    "gradients of large inputs": [("return dq.mul_(scale), dk, dv", "return dq.mul_(scale * (1 if q.size(1) < 50 else 2)), dk, dv")],
+    "gradients of large inputs": [("_joined(dqs).mul_(scale)", "_joined(dqs).mul_(scale * (1 if q.size(1) < 50 else 2))")],
     "float32 inside": [("wide = torch.promote_types(q.dtype, torch.float32)", "wide = torch.float32")],
     "rough answers": [("out: Tensor = _Flash", "q, k, v = (x * (1.5 if x.dtype == torch.bfloat16 else 1) for x in (q, k, v))\n    flat = (x.reshape(q.shape[:-2].numel(), *x.shape[-2:]).to(wide) for x in (q, k, v))\n    out: Tensor = _Flash")],
-    "rough gradients": [("return dq.mul_(scale), dk, dv", "return dq.mul_(scale), dk, dv * 2")],
+    "rough gradients": [("_joined(dvs)", "_joined(dvs) * 2")],
     "scaled in place": [("_blocks(size, q * q.size(-1) ** -0.5, k, v)", "_blocks(size, q.mul_(q.size(-1) ** -0.5), k, v)")],
 }  # fmt: skip
 
