@@ -183,11 +183,11 @@ def filled(module: Module, rng: Random, *, dtype: torch.dtype | None = None, sca
 
 
 def silenced(module: Module, *parts: str) -> Module:
-    """Zero the parameters of all submodules whose names end so ("out_proj"). Returns the module."""
+    """Zero the parameters of all submodules one of whose names ends so ("out_proj"). Returns the module."""
     import torch
 
     with torch.no_grad():
-        for name, parameter in module.named_parameters():
+        for name, parameter in module.named_parameters(remove_duplicate=False):  # a part may stand in a list, too
             if name.rpartition(".")[0].endswith(parts):
                 parameter.zero_()
     return module

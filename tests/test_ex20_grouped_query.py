@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grader.checks import Exercise, Random, check, close, filled, gradients, on_meta, raised
+from grader.checks import Exercise, Random, check, close, filled, gradients, on_meta, parameters, raised
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
@@ -58,7 +58,8 @@ def test_parameters(ex: Exercise, rng: Random):
             found[f"{name}, {kv_heads} of {heads}"] = {"weight": part.weight, "bias": part.bias is not None}
     shapes = {name: {**one, "weight": list(one["weight"].shape)} for name, one in found.items()}
     with_bias = ex.GroupedQueryAttention(24, 6, 2, bias=True)
-    return shapes | {"biases": {name: list(getattr(with_bias, name).bias.shape) for name in PROJECTIONS}}
+    biases = {name: getattr(with_bias, name).bias for name in PROJECTIONS}
+    return shapes | {"biases": {name: None if bias is None else list(bias.shape) for name, bias in biases.items()}}
 
 
 @check(
@@ -190,7 +191,7 @@ def test_errors(ex: Exercise, rng: Random):
 @check("gradients reach the input and all parameters", points=2, after=test_values)
 def test_gradients(ex: Exercise, rng: Random):
     layer, x = small(ex, rng, bias=True), rng.tensor(2, 5, 24, dtype=torch.float64, grad=True)
-    return gradients(layer(x), {"x": x, **dict(layer.named_parameters())}, rng)
+    return gradients(layer(x), {"x": x, **parameters(layer)}, rng)
 
 
 @check("biases are added where there are some", points=1, after=test_values)
