@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grader.checks import Exercise, Random, check, close, filled, on_meta, raised
+from grader.checks import Exercise, Random, check, close, filled, on_meta, parameters, raised
 
 SMALL = {"vocab_size": 11, "context_length": 16, "d_model": 12, "n_heads": 3, "n_layers": 2}
 
@@ -39,7 +39,7 @@ class Rows(TorchDispatchMode):
 
     def __init__(self, model) -> None:
         super().__init__()
-        matrices = {name: p for name, p in model.named_parameters() if p.ndim == 2 and "embedding" not in name}
+        matrices = {name: p for name, p in parameters(model).items() if p.ndim == 2 and "embedding" not in name}
         matrices["lm_head.weight"] = model.lm_head.weight
         self.named = {p.untyped_storage().data_ptr(): (name, p.size(1)) for name, p in matrices.items()}
         self.rows = dict.fromkeys(matrices, 0)
@@ -266,9 +266,11 @@ def test_dropout_and_mode(ex: Exercise, rng: Random):
     found = {}
     for training in (True, False):
         model, cache, ids = dropping_gpt(ex, rng).train(training), ex.KVCache(), rng.ids(11, 2, 6)
-        logits = [ex.forward_with_cache(model, piece, cache) for piece in ids.split([4, 2], dim=1)]
-        after = [model.training, model.blocks[0].training]
-        text = ex.generate_cached(model, ids, 4, temperature=0.0)
+        logits, after = [], []
+        for piece in ids.split([4, 2], dim=1):  # a mode that is turned over would be back after two calls
+            logits.append(ex.forward_with_cache(model, piece, cache))
+            after += [model.training, model.blocks[0].training]
+        text = ex.generate_cached(model.train(training), ids, 3, temperature=0.0)
         found["training" if training else "evaluating"] = {
             "logits": logits,
             "after forward": after,
