@@ -164,10 +164,11 @@ For 240 tokens after a prompt of 16 that is 32,520 rows through every linear lay
 You will not get 128 times the speed. A processor multiplies a matrix by 200 columns in much less
 than 200 times the time that it takes for one: most of the time for a single column goes into
 fetching the weights from memory, and for a small model into calling the operations at all. With a
-model of 4 layers and D = 128 on one core, 240 tokens come nearly five times as fast (the notebook of
-this exercise measures it on your machine, and `make sample ARGS=--speed` with a model that you have
-trained). The gain grows with the length: over the first thirty tokens there is little yet. The
-cached pace stays almost level, the other one drops with every token.
+model of 4 layers and D = 128 on one core, 240 tokens came five to seven times as fast when we
+measured it, with the machine more or less busy (the notebook of this exercise measures it on yours,
+and `make sample ARGS=--speed` with a model that you have trained). The gain grows with the length:
+over the first thirty tokens there is little yet. The cached pace stays almost level, the other one
+drops with every token.
 
 The price is memory. GPT-2 small (L = 12, D = 768) with its 1024 tokens in float32, in megabytes,
 and GPT-3 (L = 96, D = 12288) with 2048 tokens of two bytes, in gigabytes. That is for one text:

@@ -373,7 +373,7 @@ def speedrun(
         has the number of the last step.
 
     Source: Jordan et al. 2024, the speedruns of nanoGPT; So et al. 2021 (squared ReLU); Henry et al.
-        2020 (normed queries and keys); Su et al. 2021 (rotary positions).
+        2020 (normalized queries and keys); Su et al. 2021 (rotary positions).
     """
     # Your code here. (The reference needs 26 lines.)
     raise NotImplementedError("not written yet")

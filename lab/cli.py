@@ -281,7 +281,10 @@ def train(
         from lab.tasks import TEXT
         from lab.text import TextPlan
 
-        plan = TextPlan(chosen, {**PRESETS[options["preset"]], **own}, TEXT[model])
+        preset = dict(PRESETS[options["preset"]])
+        if model == "llama" and preset.pop("dropout", 0.0):
+            screen.say(f"The dropout of the preset {options['preset']} is left out: a Llama has none.")
+        plan = TextPlan(chosen, {**preset, **own}, TEXT[model])
     else:
         from lab.reversal import ReversePlan
 

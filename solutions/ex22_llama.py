@@ -143,7 +143,9 @@ halve what the cache holds. That leaves the rotary positions, which exercise 18 
 Once your capstone passes, too, `make train MODEL=llama` trains your Llama in place of the GPT,
 with about as many parameters, and says where it stands beside your last run of `make train`. With
 the recipe of exercise 16 and seed 0, 236,256 parameters came to 1.820 nats per held-out character,
-and the GPT's 235,968 to 1.831: one run each, with a recipe that was made for the GPT.
+and the GPT's 235,968 to 1.831: one run each, with a recipe that was made for the GPT. `make map`
+opens the run that you trained last, a Llama as well: each query and key before and after it is
+turned, the heads that share keys and values, and the gate of each SwiGLU, which you can switch off.
 
 From checkpoint to chat
 -----------------------

@@ -388,7 +388,7 @@ def _norm(x: Tensor) -> Tensor:
 
 
 class _RacerBlock(nn.Module):
-    """Rotary attention with normed queries and keys, then squared ReLU; what writes to the stream starts at zero."""
+    """Rotary attention with normalized queries and keys, then squared ReLU; what writes to the stream starts at zero."""
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
@@ -471,7 +471,7 @@ def speedrun(
         has the number of the last step.
 
     Source: Jordan et al. 2024, the speedruns of nanoGPT; So et al. 2021 (squared ReLU); Henry et al.
-        2020 (normed queries and keys); Su et al. 2021 (rotary positions).
+        2020 (normalized queries and keys); Su et al. 2021 (rotary positions).
     """
     ### BEGIN SOLUTION
     steps, batch = 480 if steps is None else steps, 16

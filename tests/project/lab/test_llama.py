@@ -169,6 +169,13 @@ def test_what_means_nothing_is_refused(options: list[str], says: str, lab: Lab, 
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_dropout_of_a_preset_is_left_out_and_that_is_said(train: Lab, tmp_path: Path) -> None:
+    left_out = "The dropout of the preset gpu is left out: a Llama has none."
+    assert left_out in " ".join(train("--preset", "gpu", "--name", "l").output.split())
+    assert "left out" not in train("--preset", "gpu", "--name", "g", model="gpt").output
+    assert json.loads((tmp_path / "runs" / "g" / "config.json").read_text("utf-8"))["model"]["dropout"] == 0.2
+
+
 def test_a_run_is_compared_with_one_of_the_other_model(train: Lab) -> None:
     alone = train("--name", "alone")
     assert re.search(r"^[\d,]+ parameters\. The same without MODEL=llama trains a GPT", alone.output, re.MULTILINE)
