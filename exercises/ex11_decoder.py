@@ -43,26 +43,18 @@ network). The decoder does this in every layer.
 
 *Cross-attention.* Who asks, and who answers? The target has the question: "I have written 'the
 dog'; which part of the source do I need now?" So the *queries* come from the target, one for each
-of its positions. The source has the answers. Each of its words offers a *key*, by which it is
-found, and a *value*, which it hands over. Key and value belong to the same word, so both come from
-the memory. The shapes say the same: the result has one row for each query, and it is added to the
-target's stream, which has T rows.
+of its positions. The source has the answers: each of its words offers a *key*, by which it is
+found, and a *value*, which it hands over, so both come from the memory.
 
-Two ways to get it wrong show what the roles mean. Without a key, `MultiHeadAttention` attends to
-its query: the decoder reads its own words twice and the source never. It will still write fluent
-sentences, which have nothing to do with the original. With keys from the memory and values from the
-target (which takes T = S), it finds the right word of the source and gets something of its own
-back.
+Without a key, `MultiHeadAttention` attends to its query: the decoder reads its own words twice and
+the source never. It will still write fluent sentences, which have nothing to do with the original.
 
 *Why a causal mask, if the future is not there anyway?* When the decoder is used, it isn't: the next
-word does not exist yet. In training it is. The translation is known, so instead of feeding one
-beginning after another, T passes for T predictions, we feed all of it at once and let each position
-predict the word that comes next. Now the answer to each prediction is in the input, one position
-further on. The mask hides it, so that every position gets exactly what it would have got in a pass
-of its own (shown below, in numbers). The mask is the price of training all positions in parallel.
-
-*And the source?* It may be read whole, since it is not what is being predicted. Only its padding
-has to be hidden.
+word does not exist yet. In training the translation is known, so instead of feeding one beginning
+after another, T passes for T predictions, we feed all of it at once and let each position predict
+the word that comes next. Now the answer to each prediction is in the input, one position further
+on. The mask hides it, so that every position gets exactly what it would have got in a pass of its
+own. The source may be read whole: it is not what is being predicted.
 
 The mathematics
 ---------------
@@ -78,14 +70,11 @@ The mathematics
 
     scores of the cross-attention: q (B, H, T, d), k (B, H, S, d), q k^T / sqrt(d) (B, H, T, S)
 
-*Which memory?* What the encoder's *last* layer returned, and every layer of the decoder reads the
-same one. Layer 3 of the decoder does not read layer 3 of the encoder: all layers get the best
-account of the source that there is. Each has key and value projections of its own, and so reads
-what it needs in it.
+*Which memory?* What the encoder's *last* layer returned, the same one for every layer of the
+decoder. Each has key and value projections of its own, and so reads what it needs in it.
 
-*Is the memory normalized again, in pre-norm?* No. It has left the encoder through a norm (the last
-layer's in post-norm, the final one in pre-norm) and already has one scale. The frame's norm is for
-the stream that is being written to.
+*Is the memory normalized again, in pre-norm?* No. It has left the encoder through a norm and
+already has one scale. The frame's norm is for the stream that is being written to.
 
 *Two masks, two lengths.* `self_mask` is about pairs of target and target, `memory_mask` about pairs
 of target and source. If T and S differ, mixing them up raises an error. If they happen to be equal,
@@ -94,27 +83,12 @@ nothing crashes: the decoder looks ahead, and the training loss falls beautifull
 *Who makes the causal mask?* The caller. A layer that makes masks of its own can't be used for
 anything else, and what it hides is invisible where it is called. `None` hides nothing.
 
-*Post-norm or pre-norm, and the norm at the end*: as in the encoder, for the same reasons.
-
 By hand
 -------
-One position of the target asks two words of the source. With D = 2 and no projections, its query
-(4, 0) has the dot products 4 and 0 with the keys (1, 0) and (0, 1); divided by sqrt(2), the scores
-are 2.83 and 0:
-
->>> import torch
->>> from ex05_attention import scaled_dot_product_attention
->>> query, keys = torch.tensor([[4.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
->>> values = torch.tensor([[10.0, 10.0], [20.0, 0.0]])
->>> out, weights = scaled_dot_product_attention(query, keys, values)
->>> [round(value, 2) for value in weights[0].tolist()]
-[0.94, 0.06]
->>> [round(value, 1) for value in out[0].tolist()]  # 0.94 of the first, 0.06 of the second
-[10.6, 9.4]
-
 The weights have one row for each position of the target and one column for each word of the source.
 The result has the target's shape:
 
+>>> import torch
 >>> layer = DecoderLayer(12, 3, 24).eval()
 >>> x, memory = torch.randn(1, 3, 12), torch.randn(1, 5, 12)  # T = 3, S = 5
 >>> layer.cross_attention(x, memory, return_weights=True)[1].shape  # (B, H, T, S)
@@ -135,15 +109,6 @@ True
 True
 >>> torch.allclose(layer(x, memory)[:, 0], layer(x[:, :1], memory)[:, 0], atol=1e-5)
 False
-
-The last position sees everything anyway. For it, and so for a caller who only ever asks for the
-next word, the mask of one layer hides nothing:
-
->>> torch.allclose(layer(x, memory)[:, -1], whole[:, -1], atol=1e-5)
-True
-
-(In a stack it does: there, the last position reads what the earlier ones have become in the layer
-below, and those must become what they became in training.)
 
 To the cross-attention the memory is a set: reversed, it says the same. The order of the source is
 in its vectors, which the positions at the encoder's input have put there.
@@ -167,13 +132,12 @@ six layers, as in the paper's base model, by the formulas and then from your mod
 >>> round(both / 1e6, 1)
 44.1
 
-Add one table for about 37000 tokens, which source, target and output layer share (sections 3.4 and
-5.1 of the paper), and you have 63.1 million. Table 3 of the paper says 65. It does not list the
-parts and calls its vocabulary only "about 37000": with 65 million, there would be room for 40745
-tokens.
+Add one table for "about 37000" tokens, which source, target and output layer share (sections 3.4
+and 5.1 of the paper), and you have 63.1 million. Table 3 of the paper says 65, and does not list
+the parts.
 
->>> round((both + 37000 * D) / 1e6, 1), round((65e6 - both) / D)
-(63.1, 40745)
+>>> round((both + 37000 * D) / 1e6, 1)
+63.1
 
 What to build
 -------------
@@ -181,10 +145,7 @@ What to build
    each attention who asks, who answers, and which mask belongs to it.
 2. `Decoder`: as `Encoder`, but every layer gets the memory and both masks.
 
-In exercise 12 you put encoder and decoder together, train them, and let them write on their own.
-
-Off limits: `nn.Transformer` and its layers. Use your own `MultiHeadAttention`, `Residual`,
-`LayerNorm` and `FeedForward`.
+Off limits: `nn.Transformer` and its layers.
 
 See it again
 ------------

@@ -34,26 +34,22 @@ Who sees whom: rows are the words that ask, columns the words they look at, `x` 
 The intuition
 -------------
 *What is it for?* The transformer of 2017 translates. Its *encoder* reads the source sentence; its
-*decoder* (exercise 11) writes the translation while looking at what the encoder made of it. The
-encoder itself writes nothing and predicts nothing. It gets T vectors that each say "this word, in
-this place", and turns them into T vectors that say "this word, as it is meant here". These are
-called the *memory*.
+*decoder* (exercise 11) writes the translation. The encoder gets T vectors that each say "this word,
+in this place", and turns them into T vectors that say "this word, as it is meant here": the
+*memory*, at which the decoder looks.
 
 *Why may every word look at every other?* Because the whole sentence is already there. In "The bank
 was steep", only the last word tells you that "bank" is a slope and not a building. A reader that
 may look only to the left would have to leave the question open. Nothing is predicted here, so there
-is no answer to copy, and no need for a causal mask. A recurrent network would have to carry "bank"
-along through every step in between; here any two words are one step apart.
+is no answer to copy, and no need for a causal mask.
 
-*Two sublayers, two jobs.* In attention, positions exchange information: each word gathers what it
-needs from the others. In the feed-forward network, each position works on its own with what it has
-gathered. Attention moves information between positions; the feed-forward network, which holds most
-of the parameters, processes it.
+*Two sublayers, two jobs.* Attention moves information between positions: each word gathers what it
+needs from the others. The feed-forward network, which holds most of the parameters, processes what
+each position has gathered.
 
-*Why several layers?* One round of attention can answer a question that a word can ask when it knows
-only itself and its place. "Who is the subject of the verb that governs me?" takes two rounds: first
-find the verb, then ask the verb. What a word has learned in layer 0 can be read by all others in
-layer 1.
+*Why several layers?* "Who is the subject of the verb that governs me?" takes two rounds: first find
+the verb, then ask the verb. What a word has learned in layer 0 can be read by all others in layer
+1.
 
 The mathematics
 ---------------
@@ -66,32 +62,25 @@ The mathematics
                 out = h + drop(FFN(norm2(h)))
                 and after the last layer: memory = norm(out)
 
-*Post-norm* puts the norm on the residual path itself. Whatever a layer does, its output is
-normalized, so a norm after the last layer would have nothing left to do. The price (exercise 8):
-every norm on the path shrinks the identity, and the layers next to the loss get large gradients
-from the start. That is why the learning rate has to begin near zero and climb slowly (`noam_lr` of
-exercise 12).
+*Post-norm* puts the norm on the residual path. Whatever a layer does, its output is normalized, so
+a norm after the last layer would have nothing left to do. The price stands in exercise 8, and is
+why the learning rate has to begin near zero and climb slowly (`noam_lr` of exercise 12).
 
-*Pre-norm* puts the norm on the branch, before the sublayer. The path consists of additions alone,
-and training works with little warm-up or none. But each of the 2 N sublayers adds to the stream,
-and nothing on the path normalizes it: the deeper the stack, the larger the vectors that leave it.
-Whoever reads them should not have to know how deep the stack was, so one norm at the end sets the
-scale. (Backwards, it divides the gradient by the size of the stream, which at the start of training
-grows like sqrt(N): Xiong et al. 2020, lemmas 2 and 3.) Hence `norm` exists if `norm_first`, and is
-None otherwise.
+*Pre-norm* puts the norm on the branch, before the sublayer, and training works with little warm-up
+or none. But each of the 2 N sublayers adds to the stream, and nothing on the path normalizes it:
+the deeper the stack, the larger the vectors that leave it. Whoever reads them should not have to
+know how deep the stack was, so one norm at the end sets the scale. Hence `norm` exists if
+`norm_first`, and is None otherwise.
 
-*A norm for each frame.* The weight and the bias of a norm are learned to suit the sublayer that it
-serves. Attention and the feed-forward network weight features differently, so each frame has its
-own.
+*A norm for each frame.* Its weight and bias are learned to suit the sublayer that it serves, and
+the two sublayers weight features differently.
 
-*Layers of their own.* All layers have the same structure, and each does a different job, on what
-the ones below have prepared: each has its own parameters. There is a trap in Python: `[layer] * 6`
-is a list with six references to *one* layer. The shapes are right, training runs, and you have a
-sixth of the parameters.
+*Layers of their own.* Each layer does a different job, on what the ones below have prepared, so
+each has its own parameters. There is a trap in Python: `[layer] * 6` is a list with six references
+to *one* layer. The shapes are right, training runs, and you have a sixth of the parameters.
 
-*Where is the order?* Nowhere in here. Attention takes a weighted sum over a set, and the rest works
-on each position alone: permute the tokens, and the same vectors come out, permuted. All that the
-encoder knows about order is in its input (exercise 4).
+*Where is the order?* Nowhere in here. Permute the tokens, and the same vectors come out, permuted.
+All that the encoder knows about order is in its input (exercise 4).
 
 *Padding.* A hidden key gets the weight zero, so no real word reads it, in any layer, provided that
 every layer gets the mask. The padded positions compute something too; nobody reads it.
@@ -121,8 +110,6 @@ and standard deviation 2:
 [0.0, 0.0, 4.0, 4.0]
 >>> shown(silent(Encoder(6, 4, 2, 8, norm_first=True))(x))  # the norm at the end
 [-1.0, -1.0, 1.0, 1.0]
->>> Encoder(6, 4, 2, 8).norm is None
-True
 
 Every word sees every word: replace the last one, and the first one's vector changes. With a mask
 that declares the last one padding, it does not:
@@ -142,10 +129,9 @@ There is no order in here: the reversed sentence gives the same vectors, reverse
 >>> torch.allclose(encoder(words.flip(1)), encoder(words).flip(1), atol=1e-5)
 True
 
-How big is it? Multi-head attention has 4 D^2 + 4 D parameters, a feed-forward network 2 D F + F +
-D, two norms 4 D. The base model of the paper has D = 512, F = 2048 and six layers. Here is one
-layer, by the formulas and from your module (on the meta device, where tensors have a shape and no
-memory):
+How big is it? The base model of the paper has D = 512, F = 2048 and six layers: by the formulas
+(attention, feed-forward network, two norms) and from your module, on the meta device, where tensors
+have a shape and no memory. And the trap: six names, one layer.
 
 >>> def count(module):
 ...     return sum(parameter.numel() for parameter in module.parameters())
@@ -154,16 +140,8 @@ memory):
 3152384
 >>> with torch.device("meta"):
 ...     layer, encoder = EncoderLayer(D, 8, F), Encoder(6, D, 8, F)
->>> count(layer), count(encoder), count(encoder) == 6 * count(layer)
-(3152384, 18914304, True)
-
-Two thirds of the parameters are in the feed-forward network. And the trap: six names, one layer.
-
->>> round((2 * D * F + F + D) / count(layer), 2)
-0.67
->>> trap = nn.ModuleList([layer] * 6)
->>> len(trap), count(trap)
-(6, 3152384)
+>>> count(layer), count(encoder), count(nn.ModuleList([layer] * 6))
+(3152384, 18914304, 3152384)
 
 What to build
 -------------
@@ -171,12 +149,10 @@ What to build
    one argument; the mask has to get there some other way.
 2. `Encoder`: the layers one after the other, and the norm at the end if there is one.
 
-Both are short: you have built all the parts. Look up their arguments in exercises 7, 8 and 9, and
-check the defaults: `FeedForward` does not default to relu, and `Residual` does not default to
-post-norm.
+Both are short. Look up the arguments of the parts in exercises 7, 8 and 9, and check the defaults:
+`FeedForward` does not default to relu, and `Residual` does not default to post-norm.
 
-Off limits, from here on: `nn.Transformer` and its layers. Use your own `MultiHeadAttention`,
-`Residual`, `LayerNorm` and `FeedForward`.
+Off limits, from here on: `nn.Transformer` and its layers.
 
 See it again
 ------------

@@ -135,7 +135,9 @@ class Comparison:
                 yield from _errors(got, want, path, self.secret)
         elif isinstance(want, bool) or isinstance(got, bool) or want is None or got is None:
             if type(got) is not type(want):
-                yield f"{self._name(path)} is {describe(got)}; expected {describe(want)}."
+                named = self._name(path)
+                hint = " A function without `return` gives None." if got is None and "grad" not in named else ""
+                yield f"{named} is {describe(got)}; expected {describe(want)}.{hint}"
             elif rung == "values" and got != want:
                 yield f"{self._name(path)} is {got}; expected {want}."
         elif isinstance(want, int | float) and isinstance(got, int | float):

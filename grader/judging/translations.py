@@ -72,7 +72,7 @@ def product(case: Case) -> str:
     """A product of matrices whose shapes do not fit."""
     shapes = case.shapes
     if shapes is None or not all(shapes) or turned(case):
-        return turned(case)
+        return turned(case) or layer(case) or unseen(case)
     one, other = shapes
     inner = other[-2] if len(other) > 1 else other[0]
     if one[-1] == inner:  # then it is about the axes in front
@@ -88,6 +88,93 @@ def product(case: Case) -> str:
     if len(one) > 1 and other[-1] == one[-2]:
         return f"{words} The other way round, {other} @ {one}, they would fit: which of them comes first?"
     return f"{words} Write down what each axis means: the two that meet must mean the same."
+
+
+def layer(case: Case) -> str:
+    """A linear layer that gets vectors of another width."""
+    sizes = re.search(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x(\d+)\)", case.failure.message)
+    called = next((each for each in case.operands if each.module), None)
+    if sizes is None or called is None:
+        return ""
+    comes, takes, gives = sizes.groups()
+    which = f"`{called.text}`" if called.type.startswith("Linear(") else f"a linear layer in `{called.text}`"
+    words = f"{case.text}: {which} takes vectors of width {takes} and gives {gives}, and what comes in is {comes} wide."
+    return f"{words} Did its two sizes change places?" if comes == gives else words
+
+
+def unseen(case: Case) -> str:
+    """A product of which a side could not be looked at; PyTorch says which two sizes met."""
+    sizes = re.search(
+        r"batch2 tensor to be: \[\d+, (\d+)\] but got: \[\d+, (\d+)\]|cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
+        case.failure.message,
+    )
+    if sizes is None or "@" not in case.text:
+        return ""
+    row, column = (size for size in sizes.groups() if size is not None)
+    words = f"{case.text}: each row of the left has {row} numbers, each column of the right {column}."
+    right = case.arrays[0] if len(case.arrays) == 1 and case.text.endswith(f"@ {case.arrays[0].text}`") else None
+    if right is not None and right.shape and str(right.shape[-1]) == row:
+        return (
+            f"{words} `{right.text}` with its last two axes swapped would fit: is a transpose missing, or one too many?"
+        )
+    return f"{words} Write down what each axis means: the two that meet must mean the same."
+
+
+def filled(case: Case) -> str:
+    """An array that is written into a place of another shape."""
+    what, place = (tuple(map(int, re.findall(r"\d+", case.found[name]))) for name in ("what", "place"))
+    words = f"{case.text}: an array of shape {what} has to fit where the shape is {place}."
+    return f"{words} Which axis does each index count along?"
+
+
+def joined(case: Case) -> str:
+    """Arrays that are joined, and differ elsewhere."""
+    along = f"along axis {case.found['axis']}" if "axis" in case.found.groupdict() else "along one axis"
+    return f"{case.text}: arrays that are joined {along} must have the same size along every other axis."
+
+
+def alike(case: Case) -> str:
+    """Arrays that are joined, and have different numbers of axes."""
+    few = min(case.arrays, key=lambda each: len(each.shape or ()), default=None)
+    which = f" `{few.text}` has shape {few.shape}:" if few is not None else ""
+    return (
+        f"{case.text}: arrays that are joined need the same number of axes.{which} which one is missing? `[:, None]` "
+        "and `keepdim=True` make one of size 1."
+    )
+
+
+def parts_of(case: Case) -> str:
+    """A tuple or a list that is indexed as an array is."""
+    owner = case.operands[0] if case.operands else None
+    if owner is None or owner.type != f"a {case.found['kind']} of {owner.type.rpartition(' ')[2]}":
+        return ""
+    return f"{case.text}: `{owner.text}` is {owner.type}, and no array. Which part of it is meant? Take it apart first."
+
+
+def gathered(case: Case) -> str:
+    """`gather` with an index of another shape."""
+    index = f", and `{case.arrays[1].text}` has shape {case.arrays[1].shape}" if len(case.arrays) > 1 else ""
+    owner = f" `{case.arrays[0].text}` has shape {case.arrays[0].shape}{index}." if case.arrays else ""
+    return (
+        f"{case.text}: `gather` takes single numbers, one for each number of its index, so the index needs as many "
+        f"axes as the tensor.{owner} Whole rows: `table[ids]`."
+    )
+
+
+def indices(case: Case) -> str:
+    """More indices than axes."""
+    owner = case.arrays[0] if case.arrays else None
+    if owner is None or owner.shape is None:
+        return ""
+    axes = f"{len(owner.shape)} {'axis' if len(owner.shape) == 1 else 'axes'}"
+    return f"{case.text}: `{owner.text}` has shape {owner.shape}, so {axes}, and gets an index for more than that."
+
+
+def fractions(case: Case) -> str:
+    """An index that is not whole."""
+    wrong = next((each for each in case.arrays[1:] if "float" in each.dtype), None)
+    which = f"`{wrong.text}` is {wrong.dtype}. " if wrong is not None else ""
+    return f"{case.text}: {which}Indices are whole numbers, or a mask of True and False."
 
 
 def broadcast(case: Case) -> str:
@@ -146,7 +233,10 @@ def unpacked(case: Case) -> str:
     """A value that is taken apart into more or fewer names than it has parts."""
     value = case.operands[0] if case.operands else None
     if value is None:
-        return ""
+        return (
+            f"{case.text}: what comes back on the right has another number of parts than there are names on the left "
+            f"({case.found['many']}). An array is taken apart along its first axis."
+        )
     if value.type.startswith("("):
         many = f"{value.type} has {value.type.count(',') + 1} numbers"
     elif value.shape:
@@ -162,8 +252,73 @@ def unpacked(case: Case) -> str:
 def nothing(case: Case) -> str:
     """None where a value should be."""
     empty = next((each for each in case.operands if each.type == "None"), None)
-    what = f"`{empty.text}` is None" if empty is not None else "something here is None"
-    return f"{case.text}: {what}. Did the function that made it forget its `return`?"
+    if empty is None:
+        return f"{case.text}: something here is None. Did the function that made it forget its `return`?"
+    words = f"{case.text}: `{empty.text}` is None"
+    if empty.given:
+        return f"{words}. It is an argument, and this call leaves it out or gives None: what should happen then?"
+    if "grad" in empty.text:
+        return f"{words}: no backward pass has reached that parameter. What should happen then?"
+    if empty.text.startswith("self."):
+        return f"{words}. What does `__init__` set it to?"
+    return f"{words}. Did the function that made it forget its `return`?"
+
+
+def no_tensor(case: Case) -> str:
+    """Something else where a tensor should be."""
+    kind = case.found["kind"]
+    stood = next((each for each in case.operands if each.module and kind in each.type and each.given is False), None)
+    what = next((each for each in case.operands if each.type == "a function"), None)
+    if kind in ("function", "method", "builtin_function_or_method"):
+        which = f"`{what.text}`" if what is not None else "something"
+        return (
+            f"{case.text}: {which} is a function, and its result is wanted. Call it: what comes between the brackets?"
+        )
+    if kind in ("int", "float"):
+        name = re.match(r"`torch\.(sqrt|exp|log|sin|cos|tanh|floor|ceil)\(", case.text)
+        return f"{case.text}: it works on tensors, and gets a single number: `math.{name[1]}`." if name else ""
+    if kind == "ndarray":
+        return f"{case.text}: a NumPy array stands where a tensor is wanted. Stay with PyTorch's functions here."
+    if kind in ("tuple", "list"):
+        return f"{case.text}: a {kind} stands where a tensor is wanted. Which part of it is meant?"
+    return module_for_tensor(case, stood)
+
+
+def module_for_tensor(case: Case, module: Operand | None) -> str:
+    """A module where the tensor should be that it makes."""
+    if module is None:
+        return ""
+    return (
+        f"{case.text}: `{module.text}` is a module, and a tensor is wanted. A module makes one when it is called: "
+        f"`{module.text}(x)`; what it is made with goes into its own brackets (`nn.ReLU()`)."
+    )
+
+
+def attribute(case: Case) -> str:
+    """An attribute of a tensor that is asked of a module: it was handed over instead of what it makes."""
+    if case.text.strip("`").endswith(f".{case.found['name']}"):
+        return ""  # then the name is the learner's own
+    found = (
+        each for each in case.operands if each.module and each.type.removeprefix("a ").startswith(case.found["kind"])
+    )
+    return module_for_tensor(case, next(found, None))
+
+
+def not_called(case: Case) -> str:
+    """A function in a sum or a product."""
+    what = next((each for each in case.operands if each.type == "a function"), None)
+    return "" if what is None else f"{case.text}: `{what.text}` is a function. Call it: `{what.text}(...)`."
+
+
+def without_forward(case: Case) -> str:
+    """A module that can't be called."""
+    kind = case.found["kind"]
+    if kind in ("ModuleList", "ModuleDict"):
+        return (
+            f"{case.text}: a {kind} keeps modules and does nothing with them. Call them one by one, each with what the "
+            "one before gave."
+        )
+    return f"{case.text}: {kind} has no `forward`. Is it spelt otherwise, or indented too far?"
 
 
 def dtypes(case: Case) -> str:
@@ -207,9 +362,45 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
                 "`reshape` copies where it must."
             ),
         ),
+        ("ValueError", r"from shape \((?P<what>.*?)\) into shape \((?P<place>.*?)\)", filled),
+        ("RuntimeError", r"value tensor of shape \[(?P<what>.*?)\].*result of shape \[(?P<place>.*?)\]", filled),
+        (
+            "RuntimeError",
+            r"expanded size of the tensor.*Target sizes: \[(?P<place>.*?)\]\.\s+Tensor sizes: \[(?P<what>.*?)\]",
+            filled,
+        ),
+        ("RuntimeError", r"Sizes of tensors must match except in dimension (?P<axis>\d+)", joined),
+        ("ValueError", r"dimensions except for the concatenation axis must match exactly", joined),
+        ("RuntimeError", r"Tensors must have same number of dimensions", alike),
+        ("ValueError", r"input arrays must have same number of dimensions", alike),
+        ("TypeError", r"(?P<kind>tuple|list) indices must be integers or slices", parts_of),
+        (
+            "RuntimeError ValueError",
+            r"Expected target size \[|Expected input batch_size \(\d+\) to match target batch_size",
+            lambda case: (
+                f"{case.text}: it takes one row of logits for each target, (N, V) and (N,). Where there are batches of "
+                "texts, both are flattened: which of their axes become one?"
+            ),
+        ),
+        ("RuntimeError", r"Size does not match at dimension|Index tensor must have the same number", gathered),
+        ("IndexError", r"too many indices for", indices),
+        ("IndexError", r"used as indices must be|only integers, slices", fractions),
         ("IndexError AxisError", r"Dimension out of range|out of bounds for array of dimension", axes),
-        ("ValueError", r"(too many|not enough) values to unpack", unpacked),
+        ("ValueError", r"(?:too many|not enough) values to unpack \((?P<many>.*?)\)", unpacked),
         ("TypeError AttributeError", r"NoneType", nothing),
+        ("TypeError", r"must be Tensor, not (?P<kind>\w+)", no_tensor),
+        ("TypeError", r"unsupported operand.*'(?:function|method|builtin_function_or_method)'", not_called),
+        ("AttributeError", r"'(?P<kind>\w+)' object has no attribute '(?P<name>\w+)'", attribute),
+        ("NotImplementedError", r"Module \[(?P<kind>\w+)\] is missing the required \"forward\"", without_forward),
+        (
+            "TypeError",
+            r"unexpected keyword argument '(?:dim|keepdim)'",
+            lambda case: (
+                f"{case.text}: NumPy's functions say `axis` and `keepdims` where PyTorch's say `dim` and `keepdim`."
+                if case.text.startswith("`np.") or any(each.type == "ndarray" for each in case.arrays)
+                else ""
+            ),
+        ),
         ("RuntimeError", r"same dtype|expected scalar type|Input type .* should be the same", dtypes),
         ("NameError", r"name '(?P<name>\w+)' is not defined", undefined),
         (
@@ -221,8 +412,8 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
             "RuntimeError ValueError",
             r"[Bb]oolean value of Tensor|truth value of an array",
             lambda case: (
-                f"{case.text}: an array of several numbers is neither true nor false. Is there one? "
-                "`is not None`. To choose element by element: `torch.where` or `masked_fill`."
+                f"{case.text}: an array of several numbers is neither true nor false. `is not None` asks whether there "
+                "is one. Element by element, masks are joined by `&`, `|` and `~`, and `torch.where` chooses."
             ),
         ),
         (

@@ -6,9 +6,10 @@ import ast
 import difflib
 import keyword
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import islice
-from types import FrameType, ModuleType, TracebackType
+from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType, TracebackType
 from typing import Any
 
 from grader.probing.observation import loaded_torch
@@ -17,20 +18,27 @@ LONGEST = 60  # characters of an expression
 MOST = 4  # operands of a line
 NUMBERS = 1 << 22  # of an array that is computed with, to see the shape of what comes of it
 PURE = {  # methods that make another array and change nothing
-    "T", "mT", "contiguous", "detach", "double", "expand", "flatten", "float", "index_select", "long", "max", "mean",
-    "min", "movedim", "permute", "ravel", "repeat", "reshape", "size", "softmax", "squeeze", "std", "sum", "swapaxes",
-    "t", "tolist", "transpose", "unflatten", "unsqueeze", "var", "view",
+    "T", "mT", "abs", "argmax", "bfloat16", "bool", "chunk", "clone", "contiguous", "cos", "cumsum", "detach", "double",
+    "exp", "expand", "flatten", "float", "half", "index_select", "int", "log", "logical_not", "long", "masked_fill",
+    "max", "mean", "min", "movedim", "permute", "pow", "ravel", "repeat", "reshape", "sigmoid", "sin", "size",
+    "softmax", "split", "sqrt", "square", "squeeze", "std", "sum", "swapaxes", "t", "tanh", "to", "tolist", "transpose",
+    "unbind", "unflatten", "unsqueeze", "var", "view",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Operand:
-    """A part of an expression: as it is written, its type, and, of an array, its shape and dtype."""
+    """A part of an expression: as it is written, its type, and, of an array, its shape and dtype.
+
+    `module` says that it is a module of PyTorch's, `given` that it is an argument of the function that failed.
+    """
 
     text: str
     type: str
     shape: tuple[int, ...] | None = None
     dtype: str = ""
+    module: bool = False
+    given: bool = False
 
     def __str__(self) -> str:
         if self.shape is not None:
@@ -69,8 +77,8 @@ def failing(tb: TracebackType, source: str) -> Failing | None:
         node = _node(tb, ast.parse(source))
         if node is None:
             return None
-        parts = dict.fromkeys(_parts(node))
-        seen = (_seen(part, tb.tb_frame, source) for part in parts)
+        called = node.func if isinstance(node, ast.Call) else None
+        seen = (_seen(part, tb.tb_frame, source, part is called) for part in dict.fromkeys(_parts(node)))
         operands = tuple(islice((each for each in seen if each is not None), MOST))
         return Failing(_written(node, source), operands)
     except Exception:
@@ -133,47 +141,57 @@ def _parts(node: ast.AST) -> Iterator[ast.expr]:
     match node:
         case ast.BinOp(left, _, right):
             yield from (left, right)
+        case ast.UnaryOp(_, operand):
+            yield operand
+        case ast.BoolOp(_, values):
+            yield from values
         case ast.Compare(left, _, comparators):
             yield from (left, *comparators)
         case ast.AugAssign(target, _, value):
             yield from (target, value)
         case ast.Call(function, arguments, keywords):
+            yield function
             if isinstance(function, ast.Attribute):
                 yield function.value
-            elif isinstance(function, ast.Name):
-                yield function
-            yield from arguments
-            yield from (keyword.value for keyword in keywords)
+            for argument in (*arguments, *(keyword.value for keyword in keywords)):
+                yield from argument.elts if isinstance(argument, ast.List | ast.Tuple) else (argument,)
         case ast.Subscript(value, index):
             yield value
             yield from index.elts if isinstance(index, ast.Tuple) else (index,)
         case ast.Attribute(value):
             yield value
+        case ast.Assign([ast.Subscript() as target], value):
+            yield from (target, value)
         case ast.Assign(_, value):
             yield value
         case ast.expr():
             yield node
 
 
-def _seen(part: ast.expr, frame: FrameType, source: str) -> Operand | None:
-    """An operand as a report shows it; None of what says nothing (a number, a module) or can't be looked at."""
+def _seen(part: ast.expr, frame: FrameType, source: str, called: bool) -> Operand | None:
+    """An operand as a report shows it; None of what says nothing (a number, `self`) or can't be looked at."""
     if isinstance(part, ast.Starred):
         part = part.value
-    if isinstance(part, ast.Constant | ast.Slice):
+    number = part.operand if isinstance(part, ast.UnaryOp) else part
+    if isinstance(number, ast.Constant | ast.Slice) or (isinstance(part, ast.Name) and part.id == "self"):
         return None
     try:
         value = _value(part, frame)
     except Exception:
         return None
-    if isinstance(value, ModuleType) or (
-        callable(value) and not hasattr(value, "forward") and not isinstance(value, type)
-    ):
+    if isinstance(value, ModuleType) or (called and callable(value) and not hasattr(value, "forward")):
         return None
-    return _operand(_written(part, source), value)
+    code = frame.f_code
+    given = isinstance(part, ast.Name) and part.id in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return replace(_operand(_written(part, source), value), given=given)
 
 
 def _operand(text: str, value: Any) -> Operand:
     shape = getattr(value, "shape", None)
+    if hasattr(value, "forward") and hasattr(value, "named_children") and not isinstance(value, type):
+        return Operand(text, _module(value), module=True)
+    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType):
+        return Operand(text, "a function")
     if hasattr(value, "dtype") and isinstance(shape, tuple):
         return Operand(text, type(value).__name__, tuple(map(int, shape)), str(value.dtype).removeprefix("torch."))
     if value is None:
@@ -183,8 +201,18 @@ def _operand(text: str, value: Any) -> Operand:
     if isinstance(value, tuple | list | dict):
         return Operand(text, f"a {type(value).__name__} of {len(value)}")
     if type(value) in (int, float, bool):
-        return Operand(text, repr(value))
+        return Operand(text, f"{value:.6g}" if isinstance(value, float) else repr(value))
     return Operand(text, f"a {type(value).__name__}")
+
+
+def _module(value: Any) -> str:
+    """A module as a report shows it: PyTorch's own small ones with their sizes."""
+    name = type(value).__name__
+    with suppress(Exception):  # ReLU(x) holds a tensor where it wants a yes or no, and can't be told
+        if type(value).__module__.startswith("torch.nn.modules.") and not any(True for _ in value.children()):
+            whole = f"{name}({value.extra_repr()})"
+            return whole if len(whole) <= LONGEST else f"a {name}"
+    return f"a {name}"
 
 
 def _value(part: ast.expr, frame: FrameType) -> Any:
@@ -204,8 +232,14 @@ def _value(part: ast.expr, frame: FrameType) -> Any:
             return tuple(_value(each, frame) for each in elements)
         case ast.Attribute(value, name):
             return getattr(_light(_value(value, frame)), name)
-        case ast.Subscript(value, ast.Constant(index)):
-            return _light(_value(value, frame))[index]
+        case ast.Subscript(value, index):
+            owner, place = _light(_value(value, frame)), _index(index, frame)
+            if not hasattr(owner, "dtype") and (
+                isinstance(place, tuple | slice) or not (isinstance(owner, list | tuple) or place in owner)
+            ):
+                raise ValueError("no array, or nothing there: to look at it might put something there")
+            with _no_gradient():
+                return owner[place]
         case ast.Call(ast.Attribute(value, name), arguments, keywords) if name in PURE:
             owner = _light(_value(value, frame))
             if not hasattr(owner, "dtype"):
@@ -229,6 +263,25 @@ def _value(part: ast.expr, frame: FrameType) -> Any:
                     case _:
                         return one / other
     raise ValueError("more than a look")
+
+
+def _index(index: ast.expr, frame: FrameType) -> Any:
+    """What stands between square brackets, of whole numbers, slices, `...` and None.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    match index:
+        case ast.Tuple(elements):
+            return tuple(_index(each, frame) for each in elements)
+        case ast.Slice(lower, upper, step):
+            return slice(*(None if each is None else _index(each, frame) for each in (lower, upper, step)))
+        case ast.Constant(value):
+            return value
+    value = _value(index, frame)
+    if type(value) is not int:
+        raise ValueError("more than a look")
+    return value
 
 
 def _light(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+from typing import NamedTuple
 
 from rich.syntax import Syntax
 
@@ -43,12 +44,20 @@ def reference(entry: Entry) -> dict[str, str]:
     return {name: whole[name] for name in bare.asked(Source.read(entry.solution, "reference").text)}
 
 
-def others(entry: Entry) -> dict[str, str]:
-    """Other right solutions that this copy of the project has: their names, and how each goes about it."""
+class Style(NamedTuple):
+    """How another right solution goes about it, and what that is good for: the two paragraphs of its docstring."""
+
+    says: str
+    good_for: str
+
+
+def others(entry: Entry) -> dict[str, Style]:
+    """Other right solutions that this copy of the project has, by their names."""
     found = {}
     for path in sorted((ROOT / "tests" / "variants" / entry.stem).glob("*.py")):
         docstring = ast.get_docstring(ast.parse(Source.read(path, "reference").text)) or ""
-        found[path.stem] = " ".join(docstring.partition("\n\n")[0].split())
+        says, _, good_for = docstring.partition("\n\n")
+        found[path.stem] = Style(" ".join(says.split()), " ".join(good_for.split()))
     return found
 
 
@@ -72,8 +81,9 @@ def show_others(entry: Entry, plain: bool = False) -> None:
     out, known = Printer(plain), others(entry)
     if known:
         out.line("Other right solutions, each in a style of its own:", style="bold")
-        for name, says in known.items():
-            out.block(f"{name}: {says}", 2)
+        for name, style in known.items():
+            out.line(f"  {name}", style="cyan")
+            out.block(f"{style.says}\n{style.good_for}", 4)
         first, number = next(iter(known)), entry.label[2:]
         out.line(f'One of them beside yours: make solution EX={number} ARGS="--diff --like {first}"', style="dim")
 

@@ -187,8 +187,8 @@ def test_after_a_pass_there_are_other_right_solutions_to_compare_with(copy: Copy
     shown = copy.run("solution", "01", "--diff", "--plain").stdout
     folder = copy.root / "tests" / "variants" / find(["01"])[0].stem
     for path in folder.glob("*.py"):
-        says = ast.get_docstring(ast.parse(path.read_text())) or ""
-        assert f"  {path.stem}: {says.split('.')[0].split(chr(10))[0]}" in shown
+        says, good_for = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")
+        assert f"  {path.stem}\n    {' '.join(says.split())}\n    {' '.join(good_for.split())}\n" in shown
     other = copy.run("solution", "01", "cross_entropy", "--like", "one_hot", "--plain").stdout
     assert "def cross_entropy(" in other
     assert other.strip() in (folder / "one_hot.py").read_text()
@@ -199,13 +199,14 @@ def test_after_a_pass_there_are_other_right_solutions_to_compare_with(copy: Copy
     assert "It has guards_and_logaddexp, " in unknown.stderr
 
 
-def test_every_other_solution_says_how_it_goes_about_it():
+def test_every_other_solution_says_how_it_goes_about_it_and_what_that_is_good_for():
     from grader.screens.solution import other, others
 
     for entry in load():
         assert len(others(entry)) >= 3, entry.label
-        for name, says in others(entry).items():
-            assert len(says) > 10, (entry.label, name)
+        for name, style in others(entry).items():
+            assert re.fullmatch(r".{10,125}\.", style.says), (entry.label, name)
+            assert re.fullmatch(r"Good for .{10,190}\.{1,3}", style.good_for), (entry.label, name)
             assert other(entry, name), (entry.label, name)
 
 

@@ -117,11 +117,173 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
     "an index beyond the table": (
         "table = nn.Embedding(3, 2)\ntable(torch.tensor([3]))",
         ["an index is larger than the table has rows"],
-        ["table              a Embedding", "torch.tensor([3])"][:1],
+        ["table  Embedding(3, 2)"],
     ),
     "a mask as a condition": (
         "mask = torch.ones(2, 2, dtype=torch.bool)\nif mask:\n    pass",
         ["neither true nor false", "`is not None`"],
+        [],
+    ),
+    "masks joined by a word": (
+        "a, b = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)\na and b",
+        ["masks are joined by `&`"],
+        ["a  (2,) bool", "b  (2,) bool"],
+    ),
+    "a state that is written into another axis, NumPy": (
+        "states, h = np.zeros((2, 9, 7)), np.ones((3, 7))\nstates[1] = h",
+        ["an array of shape (3, 7) has to fit where the shape is (9, 7)", "Which axis"],
+        ["states[1]  (9, 7) float64", "h  (3, 7) float64"],
+    ),
+    "a state that is written into another axis, PyTorch": (
+        "states, h = torch.zeros(2, 9, 7), torch.ones(3, 7)\nstates[1] = h",
+        ["an array of shape (3, 7) has to fit where the shape is (9, 7)"],
+        ["states[1]  (9, 7) float32", "h  (3, 7) float32"],
+    ),
+    "rows that are written by a mask": (
+        "x, h = torch.zeros(4, 7), torch.ones(3, 7)\nx[torch.tensor([True, True, False, False])] = h",
+        ["an array of shape (3, 7) has to fit where the shape is (2, 7)"],
+        ["h  (3, 7) float32"],
+    ),
+    "an expansion to another size": (
+        "mask = torch.ones(3, 4)\nmask.expand(2, 5, 4)",
+        ["an array of shape (3, 4) has to fit where the shape is (2, 5, 4)"],
+        ["mask  (3, 4) float32"],
+    ),
+    "tensors that are joined and differ": (
+        "a, b = torch.ones(9, 8), torch.ones(8, 8)\ntorch.cat([a.sin(), b[:, :4]], dim=-1)",
+        ["joined along axis 1 must have the same size along every other axis"],
+        ["a.sin()   (9, 8) float32", "b[:, :4]  (8, 4) float32"],
+    ),
+    "arrays that are joined and differ, NumPy": (
+        "a, b = np.ones((9, 8)), np.ones((8, 8))\nnp.concatenate([a, b], axis=1)",
+        ["joined along one axis must have the same size along every other axis"],
+        ["a  (9, 8) float64", "b  (8, 8) float64"],
+    ),
+    "gather for rows": (
+        "table, ids = torch.ones(8, 5), torch.tensor([1, 2])\ntable.gather(0, ids)",
+        [
+            "as many axes as the tensor",
+            "`table` has shape (8, 5), and `ids` has shape (2,)",
+            "Whole rows: `table[ids]`",
+        ],
+        ["table  (8, 5) float32", "ids  (2,) int64"],
+    ),
+    "more indices than axes": (
+        "mask = torch.ones(9, 5)\nmask[:, :, None, :]",
+        ["`mask` has shape (9, 5), so 2 axes, and gets an index for more than that"],
+        ["mask  (9, 5) float32"],
+    ),
+    "indices that are not whole": (
+        "x, rows = np.ones((4, 5)), np.linspace(0, 3, 4)\nx[rows]",
+        ["`rows` is float64", "whole numbers"],
+        ["x  (4, 5) float64", "rows  (4,) float64"],
+    ),
+    "indices that are not whole, PyTorch": (
+        "x, rows = torch.ones(4, 5), torch.arange(4) * 1.0\nx[rows]",
+        ["`rows` is float32", "whole numbers"],
+        ["rows  (4,) float32"],
+    ),
+    "PyTorch's word for an axis in NumPy": (
+        "x = np.ones((4, 5))\nnp.sum(x, dim=1)",
+        ["`axis` and `keepdims` where PyTorch's say `dim` and `keepdim`"],
+        ["x  (4, 5) float64"],
+    ),
+    "PyTorch's root of a number": (
+        "q = torch.ones(2, 8)\nq / torch.sqrt(q.size(-1))",
+        ["`torch.sqrt(q.size(-1))`: it works on tensors, and gets a single number: `math.sqrt`"],
+        ["q.size(-1)  8"],
+    ),
+    "an argument that may be None": (
+        "def attend(scores, mask=None):\n    return scores.masked_fill(~mask, 0)\nattend(torch.ones(2))",
+        ["`~mask`: `mask` is None. It is an argument"],
+        ["mask  None"],
+    ),
+    "a gradient that is not there": (
+        "w = nn.Parameter(torch.ones(2))\nw.grad * 2",
+        ["`w.grad` is None: no backward pass has reached that parameter"],
+        ["w.grad  None"],
+    ),
+    "a sublayer that is not called": (
+        "def sublayer(x):\n    return x\nnn.Dropout(0.5)(sublayer)",
+        ["`sublayer` is a function, and its result is wanted"],
+        ["sublayer  a function"],
+    ),
+    "a function in a sum": (
+        "def sublayer(x):\n    return x\ntorch.ones(2) + sublayer",
+        ["`sublayer` is a function. Call it: `sublayer(...)`"],
+        ["sublayer  a function"],
+    ),
+    "a module that is made of its input": (
+        "x = torch.ones(2)\nh = nn.ReLU(x)\ntorch.tanh(h)",
+        ["`h` is a module, and a tensor is wanted", "nn.ReLU()"],
+        ["h  a ReLU"],
+    ),
+    "a module that is handed over instead of what it makes": (
+        "norm, f = nn.LayerNorm(3), eval(compile('lambda x: x.sin()', 'elsewhere', 'eval'))\nf(norm)",
+        ["`norm` is a module, and a tensor is wanted"],
+        ["norm  a LayerNorm"],
+    ),
+    "a pair in the place of a tensor": (
+        "pair = (torch.ones(2), torch.ones(2))\nnn.Dropout(0.5)(pair)",
+        ["a tuple stands where a tensor is wanted. Which part of it is meant?"],
+        ["pair  a tuple of 2"],
+    ),
+    "sizes of a layer that changed places": (
+        "down, x = nn.Linear(5, 7), torch.ones(2, 3, 7)\ndown(x)",
+        ["`down` takes vectors of width 5 and gives 7, and what comes in is 7 wide", "change places"],
+        ["down  Linear(in_features=5, out_features=7, bias=True)", "x  (2, 3, 7) float32"],
+    ),
+    "a product whose left side is the result of a call": (
+        "drop, w, v = nn.Dropout(0.0), torch.ones(7, 5, 3, 6), torch.ones(7, 5, 6, 3)\ndrop(w) @ v.transpose(-2, -1)",
+        [
+            "each row of the left has 6 numbers, each column of the right 3",
+            "`v.transpose(-2, -1)` with its last two axes",
+        ],
+        ["v.transpose(-2, -1)  (7, 5, 3, 6) float32"],
+    ),
+    "a head whose weight is not transposed": (
+        "norm, w = nn.LayerNorm(12), torch.ones(11, 12)\nnorm(torch.ones(3, 7, 12)) @ w",
+        ["each row of the left has 12 numbers, each column of the right 11", "`w` with its last two axes swapped"],
+        ["w  (11, 12) float32"],
+    ),
+    "tensors that are joined and have other axes": (
+        "ids, drawn = torch.ones(2, 3), torch.ones(2)\ntorch.cat([ids, drawn], dim=1)",
+        ["need the same number of axes. `drawn` has shape (2,): which one is missing?"],
+        ["ids    (2, 3) float32", "drawn  (2,) float32"],
+    ),
+    "a pair that is indexed as an array": (
+        "logits = (torch.ones(2, 3), None)\nlogits[:, -1]",
+        ["`logits` is a tuple of 2, and no array", "Take it apart first"],
+        ["logits  a tuple of 2"],
+    ),
+    "a loss of logits in batches": (
+        "x, y = torch.ones(4, 6, 11), torch.zeros(4, 6, dtype=torch.int64)\ntorch.nn.functional.cross_entropy(x, y)",
+        ["one row of logits for each target, (N, V) and (N,)"],
+        ["x  (4, 6, 11) float32", "y  (4, 6) int64"],
+    ),
+    "a cast beside other shapes": (
+        "positions, speeds = torch.arange(4), torch.ones(8)\npositions.to(torch.float32) * speeds",
+        ["the shapes (4,) and (8,) don't fit"],
+        ["positions.to(torch.float32)  (4,) float32", "speeds  (8,) float32"],
+    ),
+    "more pieces than names": (
+        "x = torch.ones(2, 12)\na, b = x.chunk(3, dim=-1)",
+        ["`x.chunk(3, dim=-1)` is taken apart into another number of names than it has parts: it is a tuple of 3"],
+        ["x.chunk(3, dim=-1)  a tuple of 3"],
+    ),
+    "a result that is no pair": (
+        "layer = nn.Linear(2, 2)\nx, mask = layer(torch.ones(3, 2))",
+        ["another number of parts than there are names on the left (expected 2)"],
+        [],
+    ),
+    "a list of modules that is called": (
+        "layers = nn.ModuleList([nn.Linear(2, 2)])\nlayers(torch.ones(2))",
+        ["a ModuleList keeps modules and does nothing with them"],
+        [],
+    ),
+    "a module without forward": (
+        "class Norm(nn.Module):\n    def foward(self, x):\n        return x\nNorm()(torch.ones(2))",
+        ["Norm has no `forward`. Is it spelt otherwise"],
         [],
     ),
     "a module before it is ready": (

@@ -1,4 +1,8 @@
-"""A dataclass that holds the weights and walks; einsum; the tanh from exponentials that can't overflow."""
+"""A dataclass that holds the weights and walks; einsum; the tanh from exponentials that can't overflow.
+
+Good for running one cell over many texts: the weights are named once, and states come one by one, as long as
+somebody asks.
+"""
 
 from dataclasses import dataclass
 

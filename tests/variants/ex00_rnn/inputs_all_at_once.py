@@ -1,4 +1,8 @@
-"""The inputs' part for all times in one product, then a step that adds only the state's; the bound as a loop."""
+"""The inputs' part for all times in one product, then a step that adds only the state's; the bound as a loop.
+
+Good for speed: what does not depend on the state is one large product, and only the small rest has to wait for the
+step before.
+"""
 
 from __future__ import annotations
 

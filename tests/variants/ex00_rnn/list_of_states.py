@@ -1,4 +1,7 @@
-"""The states in a list that is stacked at the end, h0 in front for the shape; the norm from the singular values."""
+"""The states in a list that is stacked at the end, h0 in front for the shape; the norm from the singular values.
+
+Good for a length that nobody knows beforehand: a list grows, an array does not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Loops over single numbers with math.tanh, lists in between, asserts on the shapes; the norm from W^T W."""
+"""Loops over single numbers with math.tanh, lists in between, asserts on the shapes; the norm from W^T W.
+
+Good for checking by hand: every number is a line of the formula. It is far too slow for more than an example.
+"""
 
 import math
 

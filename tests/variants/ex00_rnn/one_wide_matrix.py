@@ -1,4 +1,7 @@
-"""Input and state side by side times both matrices on top of each other, as einsum; the norm from eigenvalues."""
+"""Input and state side by side times both matrices on top of each other, as einsum; the norm from eigenvalues.
+
+Good for seeing that the two products are one: blocks of a wider matrix.
+"""
 
 from __future__ import annotations
 

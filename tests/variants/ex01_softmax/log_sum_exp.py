@@ -1,4 +1,7 @@
-"""Everything from one log-sum-exp: the softmax is the exponential of the log_softmax."""
+"""Everything from one log-sum-exp: the softmax is the exponential of the log_softmax.
+
+Good for having one place where overflow must be prevented: the softmax is derived from it.
+"""
 
 from __future__ import annotations
 

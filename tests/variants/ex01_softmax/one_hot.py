@@ -1,4 +1,8 @@
-"""The cross-entropy as a product with one-hot rows; extended precision and in-place work on copies of its own."""
+"""The cross-entropy as a product with one-hot rows; extended precision and in-place work on copies of its own.
+
+Good for seeing which entries count: the one-hot table marks them. Picking by index needs no table as large as the
+logits.
+"""
 
 from __future__ import annotations
 

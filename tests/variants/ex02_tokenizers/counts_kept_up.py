@@ -1,4 +1,7 @@
-"""Training that changes counts only next to where a merge happens, with places linked to their neighbours."""
+"""Training that changes counts only next to where a merge happens, with places linked to their neighbours.
+
+Good for large texts: a merge touches the places where its pair stands, and not the whole text again.
+"""
 
 from __future__ import annotations
 

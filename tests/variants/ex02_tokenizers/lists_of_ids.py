@@ -1,4 +1,7 @@
-"""Plain lists of ids and plain loops; the merges are kept as pairs of ids beside the pairs of byte strings."""
+"""Plain lists of ids and plain loops; the merges are kept as pairs of ids beside the pairs of byte strings.
+
+Good for reading: lists and loops, and nothing to look up.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tokens as byte strings; encode looks for the pair of the lowest rank again and again, as GPT-2's own code does."""
+"""Tokens as byte strings; encode looks for the pair of the lowest rank again and again, as GPT-2's own code does.
+
+Good for published vocabularies: all that it needs is the order of the merges.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Counting and replacing with regular expressions over private characters; dataclasses; subclasses of dict and list."""
+"""Counting and replacing with regular expressions over private characters; dataclasses; subclasses of dict and list.
+
+Good for short code: one call of `re.sub` does a merge. Each merge still reads the whole text.
+"""
 
 from __future__ import annotations
 

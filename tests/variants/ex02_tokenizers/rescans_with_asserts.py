@@ -1,4 +1,7 @@
-"""Recounts with a dictionary of counts that skips overlaps by index; ids in tuples; asserts on what should hold."""
+"""Recounts with a dictionary of counts that skips overlaps by index; ids in tuples; asserts on what should hold.
+
+Good for being sure while you write it: every merge counts anew, so no count can be out of date.
+"""
 
 from __future__ import annotations
 

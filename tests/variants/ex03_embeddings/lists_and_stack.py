@@ -1,4 +1,7 @@
-"""Lists of rows, stacked; a product of a scatter matrix for the way back; the embedding as an einsum."""
+"""Lists of rows, stacked; a product of a scatter matrix for the way back; the embedding as an einsum.
+
+Good for checking the way back: for each token of the vocabulary, it adds up the rows that had that token.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Loops over single ids in NumPy, `gather` in PyTorch, the gradient's additions in float64."""
+"""Loops over single ids in NumPy, `gather` in PyTorch, the gradient's additions in float64.
+
+Good for checking: a loop over single ids shows what indexing does at once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Lookups as products with one-hot rows, forwards and backwards, as the lesson's mathematics writes them."""
+"""Lookups as products with one-hot rows, forwards and backwards, as the lesson's mathematics writes them.
+
+Good for seeing that a lookup is a linear layer without a bias. The table of ones and zeros costs V numbers for each
+token.
+"""
 
 from __future__ import annotations
 

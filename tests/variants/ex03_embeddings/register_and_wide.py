@@ -1,4 +1,7 @@
-"""Scaling in float64 and back; `torch.nn.functional.one_hot`; a layer made of a base class and a mixin."""
+"""Scaling in float64 and back; `torch.nn.functional.one_hot`; a layer made of a base class and a mixin.
+
+Good for layers that have something in common: how weights are drawn stands in a class that others can use.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""Each clock as a complex number of modulus one: the encoding is exp(i t w), a shift a multiplication."""
+"""Each clock as a complex number of modulus one: the encoding is exp(i t w), a shift a multiplication.
+
+Good for seeing that a shift is a rotation: it is one multiplication of complex numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The speeds by exp and log in float32, sines and cosines written into an empty table, as many tutorials do."""
+"""The speeds by exp and log in float32, sines and cosines written into an empty table, as many tutorials do.
+
+Good for reading other people's code, which is often written like this. In float32, angles at far positions lose
+digits.
+"""
 
 from __future__ import annotations
 

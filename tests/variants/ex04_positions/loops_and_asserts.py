@@ -1,4 +1,7 @@
-"""Plain loops with `math`, asserts on the values of tensors, rotations filled in clock by clock."""
+"""Plain loops with `math`, asserts on the values of tensors, rotations filled in clock by clock.
+
+Good for checking single entries by hand. It is slow for long tables.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""The learned layer as a token embedding of exercise 3 whose tokens are places; rotations by einsum."""
+"""The learned layer as a token embedding of exercise 3 whose tokens are places; rotations by einsum.
+
+Good for using what is there: learned positions are an embedding whose ids are 0, 1, 2, ...
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A cosine is a sine a quarter of a turn ahead; the shift matrix is found from encodings by solving for it."""
+"""A cosine is a sine a quarter of a turn ahead; the shift matrix is found from encodings by solving for it.
+
+Good for a surprise: nobody has to know the shift matrix, it follows from the encodings. Solving for it is less
+exact than the formula.
+"""
 
 from __future__ import annotations
 

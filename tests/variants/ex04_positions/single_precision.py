@@ -1,4 +1,7 @@
-"""Everything in float32 with broadcasting, tables of halves woven together, a base class for both layers."""
+"""Everything in float32 with broadcasting, tables of halves woven together, a base class for both layers.
+
+Good for staying in one dtype, with no cast anywhere. Angles at far positions lose digits.
+"""
 
 from __future__ import annotations
 

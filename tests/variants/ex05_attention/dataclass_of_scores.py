@@ -1,4 +1,8 @@
-"""A small class that holds the scores; float32 inside and back; the mask as a bias made by `log` of 0 and 1."""
+"""A small class that holds the scores; float32 inside and back; the mask as a bias made by `log` of 0 and 1.
+
+Good for looking at each stage: scores, mask and weights are steps with names. It multiplies number by number, which
+takes d times the memory of a matrix product.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Einsums, the queries scaled before the product, the mask as a sum with minus infinity."""
+"""Einsums, the queries scaled before the product, the mask as a sum with minus infinity.
+
+Good for reading shapes: each axis has a letter, and no transpose is needed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Asserts that look at values, a loop over the queries, an `if` on what a mask hides: right all the same."""
+"""Asserts that look at values, a loop over the queries, an `if` on what a mask hides: right all the same.
+
+Good for finding a mistake: the asserts say what is wrong, and each query can be printed. On a GPU, looking at
+values means waiting.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Hidden scores get the lowest number of their dtype instead of minus infinity; `baddbmm` for the products."""
+"""Hidden scores get the lowest number of their dtype instead of minus infinity; `baddbmm` for the products.
+
+Good for rows that are hidden throughout: they get equal weights and no NaN. The sum of the values that should be
+hidden comes out, though.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A few queries at a time, so that no full table of scores is made; keys by swapped axes, a mask by `where`."""
+"""A few queries at a time, so that no full table of scores is made; keys by swapped axes, a mask by `where`.
+
+Good for a first step to exercise 21: scores exist for a few queries at a time. The weights are all kept, since they
+are returned.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Star imports; in NumPy the root makes float64 of float32; weights as exp(score - logsumexp), hidden ones by index."""
+"""Star imports; in NumPy the root makes float64 of float32; weights as exp(score - logsumexp), hidden ones by index.
+
+Good for trying something out in few lines. In a module, star imports hide where a name comes from.
+"""
 
 from __future__ import annotations
 

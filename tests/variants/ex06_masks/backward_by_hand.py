@@ -1,4 +1,7 @@
-"""The softmax as an autograd function with its gradient written out; the triangle by index, the padding by scatter."""
+"""The softmax as an autograd function with its gradient written out; the triangle by index, the padding by scatter.
+
+Good for knowing the gradient of the softmax, and for memory: only the weights are kept for the way back.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rows that may see nothing are allowed to see everything, and wiped off after the softmax with `where`."""
+"""Rows that may see nothing are allowed to see everything, and wiped off after the softmax with `where`.
+
+Good for safety: no row of -inf ever reaches the softmax, so there is no NaN to repair.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Comparisons of positions for the masks; what is hidden is the lowest number below a highest score of 0."""
+"""Comparisons of positions for the masks; what is hidden is the lowest number below a highest score of 0.
+
+Good for staying finite: without -inf there is no NaN, forwards or backwards.
+"""
 
 from __future__ import annotations
 

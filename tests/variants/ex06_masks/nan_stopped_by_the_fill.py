@@ -1,4 +1,7 @@
-"""The NaN of an empty row is wiped off; on the way back `masked_fill` stops it, since it fills the whole row."""
+"""The NaN of an empty row is wiped off; on the way back `masked_fill` stops it, since it fills the whole row.
+
+Good for brevity. That the NaN stops at `masked_fill` on the way back can't be seen, so it deserves a comment.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Masks from lists of booleans; a fast path where nothing is hidden, and row by row where a row is empty."""
+"""Masks from lists of booleans; a fast path where nothing is hidden, and row by row where a row is empty.
+
+Good for small examples on paper: the masks can be read off. A loop over rows is slow.
+"""
 
 from __future__ import annotations
 

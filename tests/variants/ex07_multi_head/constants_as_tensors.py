@@ -1,4 +1,7 @@
-"""Multi-head attention whose scale is a tensor, in a buffer: float32 next to inputs in float64."""
+"""Multi-head attention whose scale is a tensor, in a buffer: float32 next to inputs in float64.
+
+Good for a scale that goes where the module goes: a buffer follows `.to(device)`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Multi-head attention with every product as an einsum; the heads stay behind the positions all along."""
+"""Multi-head attention with every product as an einsum; the heads stay behind the positions all along.
+
+Good for following the heads: letters say which axes meet, and no axis is moved.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Multi-head attention with the projections fused into one product where they can be, and float64 in between."""
+"""Multi-head attention with the projections fused into one product where they can be, and float64 in between.
+
+Good for one large product in place of three small ones. float64 in between costs time and memory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Each projection has a short name first, which comes before the one that is asked for in the alphabet, too."""
+"""Each projection has a short name first, which comes before the one that is asked for in the alphabet, too.
+
+Good for moving between code bases: each part can be reached by two names.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The attention of exercise 5 in each head; a query that may see nothing is let see all and its weights wiped out."""
+"""The attention of exercise 5 in each head; a query that may see nothing is let see all and its weights wiped out.
+
+Good for using what is there: the attention of exercise 5, tested already, does the work for each head.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Shares in float32 at least, heads folded into the batch for `bmm`, a mask that is all True where none came."""
+"""Shares in float32 at least, heads folded into the batch for `bmm`, a mask that is all True where none came.
+
+Good for low precision: weights are computed in float32 at least, so that inputs in bfloat16 lose less.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Layer norm in float64 inside, cast back at the end; the residual is a subclass of `nn.Dropout`."""
+"""Layer norm in float64 inside, cast back at the end; the residual is a subclass of `nn.Dropout`.
+
+Good for large means, where float32 loses the digits that the variance needs. float64 is slow on many GPUs, and some
+have none.
+"""
 
 from __future__ import annotations
 

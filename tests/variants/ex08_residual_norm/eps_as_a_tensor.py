@@ -1,4 +1,7 @@
-"""A layer norm whose eps is a tensor: float32 next to inputs in float64; the frame as two closures."""
+"""A layer norm whose eps is a tensor: float32 next to inputs in float64; the frame as two closures.
+
+Good for constants that go where the module goes. A plain number is simpler, and takes the dtype of what it meets.
+"""
 
 from __future__ import annotations
 

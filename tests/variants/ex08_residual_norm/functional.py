@@ -1,4 +1,7 @@
-"""Layer norm by `var_mean`, in a function of its own; the two frames are two functions that are chosen once."""
+"""Layer norm by `var_mean`, in a function of its own; the two frames are two functions that are chosen once.
+
+Good for testing: the norm is a function of its weights, and the order is chosen once and not in each call.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Guards that look at values, dropout written out, the two orders as two methods, statistics from `torch.var_mean`."""
+"""Guards that look at values, dropout written out, the two orders as two methods, statistics from `torch.var_mean`.
+
+Good for understanding dropout: a random mask, and a division by the share that is kept.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Centring as a matrix product with I - 1/D, and the variance as an einsum; pre- and post-norm are classes."""
+"""Centring as a matrix product with I - 1/D, and the variance as an einsum; pre- and post-norm are classes.
+
+Good for the algebra: centring is a projection, and here is its matrix. It takes D products for each number where a
+subtraction takes none.
+"""
 
 from __future__ import annotations
 

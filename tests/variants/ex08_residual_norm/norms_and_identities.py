@@ -1,4 +1,7 @@
-"""The length of the centred vector for the variance, `nn.Identity` for the norm that is not due, modules in between."""
+"""The length of the centred vector for the variance, `nn.Identity` for the norm that is not due, modules in between.
+
+Good for one line for both orders: `nn.Identity` stands where nothing is due.
+"""
 
 from __future__ import annotations
 

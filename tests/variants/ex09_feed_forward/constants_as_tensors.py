@@ -1,4 +1,7 @@
-"""GELU with its constants as tensors, which are float32 whatever x is; modules for the bend."""
+"""GELU with its constants as tensors, which are float32 whatever x is; modules for the bend.
+
+Good for exchanging the bend: it is a module like the others, and `nn.Sequential` runs them in turn.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Guards that look at values, a table of activations, the probability from `torch.distributions`, dropout twice."""
+"""Guards that look at values, a table of activations, the probability from `torch.distributions`, dropout twice.
+
+Good for many activations: a new one is a new row of the table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Products of matrices in place of calls, a dataclass of options, dropout on the result by Bernoulli's numbers."""
+"""Products of matrices in place of calls, a dataclass of options, dropout on the result by Bernoulli's numbers.
+
+Good for seeing what a linear layer does: a product and a sum.
+"""
 
 from __future__ import annotations
 

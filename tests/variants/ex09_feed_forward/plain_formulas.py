@@ -1,4 +1,7 @@
-"""Both forms of GELU as the paper prints them, left to autograd; the activations stand in a table."""
+"""Both forms of GELU as the paper prints them, left to autograd; the activations stand in a table.
+
+Good for reading beside the paper. Autograd keeps more for the way back than a slope written by hand.
+"""
 
 from __future__ import annotations
 

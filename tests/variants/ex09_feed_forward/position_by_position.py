@@ -1,4 +1,7 @@
-"""A loop over the positions, a sequence of modules, dropout in front of the bend, `F` and `math` by star imports."""
+"""A loop over the positions, a sequence of modules, dropout in front of the bend, `F` and `math` by star imports.
+
+Good for seeing that no position looks at another. One call for all of them is faster.
+"""
 
 from __future__ import annotations
 

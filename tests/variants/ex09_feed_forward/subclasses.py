@@ -1,4 +1,7 @@
-"""A class for each activation, products as einsum with the layers' own weights, GELU through its complement."""
+"""A class for each activation, products as einsum with the layers' own weights, GELU through its complement.
+
+Good for activations that need more than a formula: each is a class of its own.
+"""
 
 from __future__ import annotations
 

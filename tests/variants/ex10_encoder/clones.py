@@ -1,4 +1,7 @@
-"""Layers as deep copies of a first one, the mask carried along by `partial`, keywords throughout, a buffer on top."""
+"""Layers as deep copies of a first one, the mask carried along by `partial`, keywords throughout, a buffer on top.
+
+Good for layers that shall begin with the same weights. Usually each draws its own.
+"""
 
 from __future__ import annotations
 

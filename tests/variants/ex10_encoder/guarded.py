@@ -1,4 +1,7 @@
-"""Every assumption is asserted, values and all; the mask is looked at before it is used; the sizes are a dataclass."""
+"""Every assumption is asserted, values and all; the mask is looked at before it is used; the sizes are a dataclass.
+
+Good for a first version: what is assumed is said, and fails at once where it does not hold.
+"""
 
 from __future__ import annotations
 

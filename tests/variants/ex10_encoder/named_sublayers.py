@@ -1,4 +1,8 @@
-"""The sublayers as functions with query, key and value by hand; a mask is made if none is given; a fold over layers."""
+"""The sublayers as functions with query, key and value by hand; a mask is made if none is given; a fold over layers.
+
+Good for debugging: a function with a name can be stepped into, and a traceback shows it; of a lambda it shows
+`<lambda>`.
+"""
 
 from __future__ import annotations
 

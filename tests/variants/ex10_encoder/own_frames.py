@@ -1,4 +1,7 @@
-"""Frames, attention and network by subclasses with a method of their own; the stack is a module list itself."""
+"""Frames, attention and network by subclasses with a method of their own; the stack is a module list itself.
+
+Good for changing one part: a subclass overrides what is different and keeps the rest.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A general stack from which the encoder inherits, a dictionary of options, and the layers called by recursion."""
+"""A general stack from which the encoder inherits, a dictionary of options, and the layers called by recursion.
+
+Good for several kinds of stacks: what they share is written once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Parts and layers as deep copies, masks carried along by `partial`, keywords throughout, a buffer on top."""
+"""Parts and layers as deep copies, masks carried along by `partial`, keywords throughout, a buffer on top.
+
+Good for layers that shall begin with the same weights. Usually each draws its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A layer that inherits the encoder's and is given one more part; the final norm is chosen when it is called."""
+"""A layer that inherits the encoder's and is given one more part; the final norm is chosen when it is called.
+
+Good for saying what is new: a decoder's layer is an encoder's with one part more.
+"""
 
 from __future__ import annotations
 

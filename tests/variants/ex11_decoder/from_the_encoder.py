@@ -1,4 +1,7 @@
-"""Layer and stack inherit those of exercise 10 and add what is new; masks are looked at before they are used."""
+"""Layer and stack inherit those of exercise 10 and add what is new; masks are looked at before they are used.
+
+Good for short code: what exercise 10 has is inherited. Whoever changes the encoder then changes the decoder, too.
+"""
 
 from __future__ import annotations
 

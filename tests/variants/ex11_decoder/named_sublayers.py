@@ -1,4 +1,8 @@
-"""Looking back, across and thinking as nested functions; masks made and widened to the weights' shape; a fold."""
+"""Looking back, across and thinking as nested functions; masks made and widened to the weights' shape; a fold.
+
+Good for debugging: a function with a name can be stepped into, and a traceback shows it; of a lambda it shows
+`<lambda>`.
+"""
 
 from __future__ import annotations
 

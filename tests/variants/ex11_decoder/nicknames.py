@@ -1,4 +1,7 @@
-"""Parts go by other names as well, short ones and those of a dictionary; some of these were there first."""
+"""Parts go by other names as well, short ones and those of a dictionary; some of these were there first.
+
+Good for moving between code bases: each part can be reached by two names.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The paper's formulas written out, in double precision: target distributions, a case distinction, rows one by one."""
+"""The paper's formulas written out, in double precision: target distributions, a case distinction, rows one by one.
+
+Good for checking against the paper, formula by formula. A whole target distribution takes V numbers for each token.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A subclassed embedding with its positions, a stacked shift, torch's log-softmax, and decoding by whole calls."""
+"""A subclassed embedding with its positions, a stacked shift, torch's log-softmax, and decoding by whole calls.
+
+Good for short code: each step of decoding is a call of the whole model. It reads the source again for every token
+that it writes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Helper functions and masks from lengths; decoding in one buffer that is filled to the end."""
+"""Helper functions and masks from lengths; decoding in one buffer that is filled to the end.
+
+Good for decoding without growing tensors: one buffer is as long as the result may be.
+"""
 
 from __future__ import annotations
 

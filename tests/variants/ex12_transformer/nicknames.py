@@ -1,4 +1,7 @@
-"""Parts go by short names as well, which come first in the alphabet; one is a part of a sequence."""
+"""Parts go by short names as well, which come first in the alphabet; one is a part of a sequence.
+
+Good for moving between code bases: each part can be reached by two names.
+"""
 
 from __future__ import annotations
 

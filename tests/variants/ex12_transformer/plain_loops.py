@@ -1,4 +1,7 @@
-"""Loops over rows and tokens with `.tolist()`, asserts on values, errors in other words, dropout on the embeddings."""
+"""Loops over rows and tokens with `.tolist()`, asserts on values, errors in other words, dropout on the embeddings.
+
+Good for stepping through with a debugger: rows and tokens are lists. It is slow for real batches.
+"""
 
 from __future__ import annotations
 

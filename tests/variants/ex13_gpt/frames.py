@@ -1,4 +1,7 @@
-"""GPT with the frames of exercise 8 around its sublayers, which share the block's norms; subclasses all round."""
+"""GPT with the frames of exercise 8 around its sublayers, which share the block's norms; subclasses all round.
+
+Good for using what is there: the frames of exercise 8 do the norm, the dropout and the sum.
+"""
 
 from __future__ import annotations
 

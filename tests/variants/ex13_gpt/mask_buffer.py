@@ -1,4 +1,8 @@
-"""GPT as small public ones write it: the mask is a buffer, `apply` draws the weights, the head lends its table."""
+"""GPT as small public ones write it: the mask is a buffer, `apply` draws the weights, the head lends its table.
+
+Good for reading small public GPTs, which are often written like this. The mask is made once, as long as the
+context.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The parts stand in a dictionary under GPT-2's own names, and go by those that are asked for as well."""
+"""The parts stand in a dictionary under GPT-2's own names, and go by those that are asked for as well.
+
+Good for loading GPT-2: the parts have the names of its checkpoints.
+"""
 
 from __future__ import annotations
 

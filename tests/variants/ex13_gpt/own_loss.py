@@ -1,4 +1,7 @@
-"""GPT with its loss written out in float64, a mask from positions, and loading through `load_state_dict`."""
+"""GPT with its loss written out in float64, a mask from positions, and loading through `load_state_dict`.
+
+Good for low precision: the loss is computed in float64. It needs room for the logits a second time.
+"""
 
 from __future__ import annotations
 

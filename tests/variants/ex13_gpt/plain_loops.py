@@ -1,4 +1,7 @@
-"""GPT with exercise 12's loss, a causal attention by inheritance, weights drawn by modules, asserts on values."""
+"""GPT with exercise 12's loss, a causal attention by inheritance, weights drawn by modules, asserts on values.
+
+Good for using what is there: the loss of exercise 12, and an attention that always has its mask.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Micro-batches, a train_loss that is measured on the training text, dropout seeded in each step, lists of numbers."""
+"""Micro-batches, a train_loss that is measured on the training text, dropout seeded in each step, lists of numbers.
+
+Good for little memory: a batch goes through in pieces. `train_loss` is measured as `val_loss` is, so that the two
+can be compared.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Guards and asserts, a running mean as train_loss, a copy of the model that is evaluated, rows made up for later."""
+"""Guards and asserts, a running mean as train_loss, a copy of the model that is evaluated, rows made up for later.
+
+Good for evaluating without touching the model that is trained: a copy is evaluated.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Training as the papers print it: slices that are stacked, hats and all, sums of squares, one list per thing."""
+"""Training as the papers print it: slices that are stacked, hats and all, sums of squares, one list per thing.
+
+Good for reading beside the papers, line by line. It makes new tensors where in-place operations would not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sampling in plain Python and float64, with guards that look at values, and a draw from the inverse of the sum."""
+"""Sampling in plain Python and float64, with guards that look at values, and a draw from the inverse of the sum.
+
+Good for understanding the draw: one uniform number, and a running sum that passes it.
+"""
 
 from __future__ import annotations
 

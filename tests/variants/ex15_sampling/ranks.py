@@ -1,4 +1,8 @@
-"""Sampling by ranks (how many tokens are likelier), one output tensor that is filled, inference mode."""
+"""Sampling by ranks (how many tokens are likelier), one output tensor that is filled, inference mode.
+
+Good for saying the rule as it is meant: a token stays if fewer than k are likelier. For top-p it compares each
+token with each, V^2 of them.
+"""
 
 from __future__ import annotations
 

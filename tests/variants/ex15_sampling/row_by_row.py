@@ -1,4 +1,7 @@
-"""Sampling one text after the other: lists of tokens, a loop that fills the nucleus, one draw per row."""
+"""Sampling one text after the other: lists of tokens, a loop that fills the nucleus, one draw per row.
+
+Good for reading: one text at a time, and lists. Batches are slow.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sampling with masks in sorted order that are shifted by one, and a loop that calls itself for the rest."""
+"""Sampling with masks in sorted order that are shifted by one, and a loop that calls itself for the rest.
+
+Good for reading published code, which often shifts the mask by one to keep the token that passes the limit.
+"""
 
 from __future__ import annotations
 

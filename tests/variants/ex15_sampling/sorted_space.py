@@ -1,4 +1,7 @@
-"""Sampling in float64 on sorted logits, sorted back at the end; the Gumbel trick draws, and a class keeps the mode."""
+"""Sampling in float64 on sorted logits, sorted back at the end; the Gumbel trick draws, and a class keeps the mode.
+
+Good for doing all in one order: sorted once, top-k is a place and top-p a running sum.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sampling with a function for each stage, a threshold instead of a mask for top-p, and inverse transform drawing."""
+"""Sampling with a function for each stage, a threshold instead of a mask for top-p, and inverse transform drawing.
+
+Good for combining: temperature, top-k and top-p are functions that can be tested alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The capstone on bytes and merges, with keyword arguments throughout and its lists of tokens split before tensors."""
+"""The capstone on bytes and merges, with keyword arguments throughout and its lists of tokens split before tensors.
+
+Good for any text at all: bytes know no unknown character.
+"""
 
 from __future__ import annotations
 

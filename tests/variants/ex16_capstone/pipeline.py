@@ -1,4 +1,7 @@
-"""The capstone as a class that holds the machine, behind plain functions; a subclass of GPT, and a seed of its own."""
+"""The capstone as a class that holds the machine, behind plain functions; a subclass of GPT, and a seed of its own.
+
+Good for keeping a run together: text, settings and device are one object.
+"""
 
 from __future__ import annotations
 

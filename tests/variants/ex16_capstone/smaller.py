@@ -1,4 +1,7 @@
-"""The capstone with a model of its own sizes, a subclass of the tokenizer, and the split cut in the text."""
+"""The capstone with a model of its own sizes, a subclass of the tokenizer, and the split cut in the text.
+
+Good for a slow machine: 96 wide and three layers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A cache of buffers that double when they are full, attention by einsum, modes kept module by module."""
+"""A cache of buffers that double when they are full, attention by einsum, modes kept module by module.
+
+Good for long texts: a buffer that doubles copies each key a few times at most, where `cat` copies all of them for
+every token.
+"""
 
 from __future__ import annotations
 

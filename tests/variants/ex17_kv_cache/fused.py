@@ -1,4 +1,8 @@
-"""One product for queries, keys and values, dropout-free parts called one by one, a dict of two stacks."""
+"""One product for queries, keys and values, dropout-free parts called one by one, a dict of two stacks.
+
+Good for one product in place of three. Here the weights are put together at every call; a model that is made for it
+keeps them so.
+"""
 
 from __future__ import annotations
 

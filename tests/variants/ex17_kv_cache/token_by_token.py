@@ -1,4 +1,7 @@
-"""A cache of lists of pieces; a text, the prompt too, goes in token by token, so that no mask is needed."""
+"""A cache of lists of pieces; a text, the prompt too, goes in token by token, so that no mask is needed.
+
+Good for simplicity: a single token needs no mask. A long prompt takes as many calls as it has tokens.
+"""
 
 from __future__ import annotations
 

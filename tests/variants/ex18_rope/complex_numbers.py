@@ -1,4 +1,7 @@
-"""Pairs as complex numbers, in float64 throughout; the projections are kept in a loop, the mask is written out."""
+"""Pairs as complex numbers, in float64 throughout; the projections are kept in a loop, the mask is written out.
+
+Good for the mathematics: a turn is a multiplication by a number of length 1.
+"""
 
 from __future__ import annotations
 

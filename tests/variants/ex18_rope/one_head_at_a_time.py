@@ -1,4 +1,7 @@
-"""Loops: over the pairs in `rotate`, over the heads in the attention; guards that look at values."""
+"""Loops: over the pairs in `rotate`, over the heads in the attention; guards that look at values.
+
+Good for checking single pairs and heads. The loops are slow.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Cosines and sines in full width and the well-known `rotate_half`; angles in float32, products in the dtype of x."""
+"""Cosines and sines in full width and the well-known `rotate_half`; angles in float32, products in the dtype of x.
+
+Good for reading published models, many of which have this function.
+"""
 
 from __future__ import annotations
 

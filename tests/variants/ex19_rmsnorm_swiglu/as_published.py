@@ -1,4 +1,7 @@
-"""`_norm` as a method, back to the dtype before the weight; logsigmoid in silu."""
+"""`_norm` as a method, back to the dtype before the weight; logsigmoid in silu.
+
+Good for reading published models: the norm goes back to the input's dtype before the weight is applied.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Guards that look at values, the sigmoid by cases, a norm as a function, products written out."""
+"""Guards that look at values, the sigmoid by cases, a norm as a function, products written out.
+
+Good for a first version: the asserts say what is wrong. On a GPU, looking at values means waiting.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The attention of exercise 5 with a mask, heads repeated by expanding."""
+"""The attention of exercise 5 with a mask, heads repeated by expanding.
+
+Good for using what is there: with heads repeated, the attention of exercise 5 does the rest.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The queries are grouped, and no key is repeated; heads are repeated by indexing."""
+"""The queries are grouped, and no key is repeated; heads are repeated by indexing.
+
+Good for memory: keys and values are read as they are in the cache, and no copy is made for each head.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""No backward pass of its own: autograd, with a checkpoint around each tile, so that none of them is kept."""
+"""No backward pass of its own: autograd, with a checkpoint around each tile, so that none of them is kept.
+
+Good for little code: a checkpoint around each tile lets autograd compute it again, so that none is kept.
+"""
 
 from __future__ import annotations
 

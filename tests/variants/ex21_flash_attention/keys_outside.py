@@ -1,4 +1,7 @@
-"""The loops of the first paper: keys outside, queries inside; slices of whole tensors; total and top kept, not L."""
+"""The loops of the first paper: keys outside, queries inside; slices of whole tensors; total and top kept, not L.
+
+Good for reading the first FlashAttention paper, whose outer loop goes over the keys.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One leading index after another, answers of tiles joined two at a time; the table of pieces is a list of spans."""
+"""One leading index after another, answers of tiles joined two at a time; the table of pieces is a list of spans.
+
+Good for seeing why tiles may come in any order: two answers and their totals make one, whichever they are.
+"""
 
 from __future__ import annotations
 

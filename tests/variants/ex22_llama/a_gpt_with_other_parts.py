@@ -1,4 +1,7 @@
-"""A base class with the loop, a block that is a `ModuleDict` inside, guards that look at values, weights in groups."""
+"""A base class with the loop, a block that is a `ModuleDict` inside, guards that look at values, weights in groups.
+
+Good for several models: whatever makes logits shares the loss and the loop of the base class.
+"""
 
 from __future__ import annotations
 

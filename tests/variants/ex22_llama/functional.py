@@ -1,4 +1,7 @@
-"""The head as a function of a table, chosen once; `functools.reduce` over the blocks; `load_state_dict` at the end."""
+"""The head as a function of a table, chosen once; `functools.reduce` over the blocks; `load_state_dict` at the end.
+
+Good for short code: the stream is a fold over the blocks.
+"""
 
 from __future__ import annotations
 

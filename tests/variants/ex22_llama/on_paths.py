@@ -1,4 +1,7 @@
-"""Names as paths: the checkpoint is read by a list of replacements; the loss is written out."""
+"""Names as paths: the checkpoint is read by a list of replacements; the loss is written out.
+
+Good for other checkpoints: names are a list of replacements, and another format is another list.
+"""
 
 from __future__ import annotations
 

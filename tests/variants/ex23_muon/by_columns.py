@@ -1,4 +1,8 @@
-"""Always on the (n, n) side, einsums; the optimizer keeps a step count as well; a model with a table of pairs alone."""
+"""Always on the (n, n) side, einsums; the optimizer keeps a step count as well; a model with a table of pairs alone.
+
+Good for matrices with more rows than columns, where its n x n product is the small one. For the others it is the
+large one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Exercise 16's recipe through exercise 14's `train`, only smaller; float64 inside the iteration."""
+"""Exercise 16's recipe through exercise 14's `train`, only smaller; float64 inside the iteration.
+
+Good for a beginning: the recipe of exercise 16, only smaller, which shows what the race has to beat.
+"""
 
 from __future__ import annotations
 

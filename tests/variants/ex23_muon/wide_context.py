@@ -1,4 +1,7 @@
-"""A longer context than needed, no validation but the last batch; powers of one Gram matrix."""
+"""A longer context than needed, no validation but the last batch; powers of one Gram matrix.
+
+Good for fewer products with the long side: the polynomial is one of the small square matrix.
+"""
 
 from __future__ import annotations
 
