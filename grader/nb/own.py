@@ -74,8 +74,8 @@ def _cells(about: Content, stubs: str) -> Iterator[dict[str, Any]]:
     yield _text("checks", "## Checks")
     for group in about.groups:
         if group.checks:
-            yield _text(f"about-{group.id}", _about(group))
-            yield _code(f"check-{group.id}", f'check("{group.id}")')
+            yield _text(f"about-{group.id}", _about(entry, group))
+            yield _code(f"check-{group.id}", f'check("{group.id}");')  # ";": the report has the points already
     if about.experiment is not None:
         words = "\n\n".join(filter(None, (about.experiment.text, about.experiment.vary)))
         yield _text("experiment", f"## See for yourself\n\n{words}")
@@ -85,9 +85,12 @@ def _cells(about: Content, stubs: str) -> Iterator[dict[str, Any]]:
         yield _text("answer", "*Your answer:*")
 
 
-def _about(group: Group) -> str:
+def _about(entry: Entry, group: Group) -> str:
     if group.id == HIDDEN:
-        return f"**{group.title}**: they look at the corners of what the docstrings promise."
+        return (
+            f"**{group.title}**: they look at the corners of what the docstrings promise. This cell has their points; "
+            f"`make test EX={entry.label[2:]}` says which of them fails, and why."
+        )
     return "\n".join([f"**{group.title}**", "", *(f"- {check.says}" for check in group.checks)])
 
 

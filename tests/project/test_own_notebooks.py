@@ -40,7 +40,8 @@ def test_a_notebook_is_a_valid_one_with_the_lesson_the_checks_and_the_experiment
     assert f'check = begin("{entry.stem}", folder="../exercises")' in "\n".join(sources)
     assert about.experiment is not None
     assert about.experiment.code in sources
-    assert all(f'check("{group.id}")' in sources for group in about.groups if group.checks)
+    assert all(f'check("{group.id}");' in sources for group in about.groups if group.checks)
+    assert f"`make test EX={entry.label[2:]}` says which of them fails" in "\n".join(sources)
     assert "nbgrader" not in text
     assert "submit" not in text
     hidden = [check.says for check in checks_of(entry.suite) if check.hidden]
