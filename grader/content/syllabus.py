@@ -39,7 +39,7 @@ class Entry:
 
     @property
     def effort(self) -> str:
-        """How long it takes, as an estimate, and how hard it is, in words; "" if nobody has said."""
+        """An estimate of how long it takes, and how hard it is, in words; "" if nobody has said."""
         hours, rest = divmod(self.minutes, 60)
         time = " ".join(filter(None, (f"{hours} h" if hours else "", f"{rest} min" if rest else "")))
         return ", ".join(filter(None, (time, self.level)))

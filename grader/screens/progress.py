@@ -31,10 +31,24 @@ def show(standings: Sequence[Standing], plain: bool = False, named: Collection[s
     out = Printer(plain)
     entries = {entry.stem: entry for entry in load()}
     title = max(len(entry.title) for entry in entries.values())
-    out.line(f"    {'':<6}{'':<{title}}  {'state':<9}{'points':>9}{'time':>12}{'hints':>7}", style="dim")
+    head = f"    {'':<6}{'':<{title}}  {'state':<9}{'points':>9}{'time':>11}"
+    beside = out.width >= len(head) + 8  # else hints are told where there were some
+    if out.width >= len(head):
+        out.line(f"{head}{'hints':>8}" if beside else head, style="dim")
     for standing in standings:
         if named is None or standing.stem in named:
-            out.line(_row(standing, entries[standing.stem], title, out.ascii))
+            entry, notes = entries[standing.stem], _notes(standing, beside)
+            if out.width < len(head):
+                out.line(_mark(standing, out.ascii).append(f" {entry.label}  {entry.title}"))
+                points = f"{standing.points} of {standing.max_points}"
+                time = clock(standing.seconds) if standing.seconds else ""
+                words = (MARKS[standing.state][2], points, time, notes)
+                out.line(f"          {', '.join(filter(None, words))}", style="dim")
+                continue
+            row = _row(standing, entry, title, out.ascii)
+            if beside:
+                row.append(f"{standing.hints or '-':>8}", style="dim")
+            out.line(row.append(f"   {notes}" if notes else "", style="dim"))
     out.line()
     out.line(_total(standings, out))
     for line in _stale(standings, entries):
@@ -51,23 +65,29 @@ def clock(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def _mark(standing: Standing, ascii_only: bool) -> Text:
+    mark, plain_mark, _, style = MARKS[standing.state]
+    return Text("  ").append(plain_mark if ascii_only else mark, style=style)
+
+
 def _row(standing: Standing, entry: Entry, title: int, ascii_only: bool) -> Text:
-    mark, plain_mark, word, style = MARKS[standing.state]
-    line = Text("  ")
-    line.append(plain_mark if ascii_only else mark, style=style)
-    line.append(f" {entry.label:<6}{entry.title:<{title}}  {word:<9}")
+    """A line up to the time."""
+    line = _mark(standing, ascii_only)
+    line.append(f" {entry.label:<6}{entry.title:<{title}}  {MARKS[standing.state][2]:<9}")
     line.append(f"{standing.points:>3} of {standing.max_points:<2}", style="bold" if standing.points else "dim")
-    line.append(f"{clock(standing.seconds) if standing.seconds else '-':>12}{standing.hints or '-':>7}", style="dim")
-    notes = []
-    if standing.recalled is not None:
-        notes.append(f"by heart in {clock(standing.recalled)}")
-    if standing.bonus:
-        notes.append("bonus")
-    if standing.gave_up:
-        notes.append("solution seen")
-    if notes:
-        line.append(f"   {', '.join(notes)}", style="dim")
-    return line
+    return line.append(f"{clock(standing.seconds) if standing.seconds else '-':>11}", style="dim")
+
+
+def _notes(standing: Standing, beside: bool) -> str:
+    """Say what else there is to know; the hints, too, where they have no column."""
+    hints = f"{standing.hints} {'hint' if standing.hints == 1 else 'hints'}"
+    notes = {
+        hints: standing.hints and not beside,
+        f"by heart in {clock(standing.recalled or 0)}": standing.recalled is not None,
+        "bonus": standing.bonus and beside,
+        "solution seen": standing.gave_up,
+    }
+    return ", ".join(note for note, told in notes.items() if told)
 
 
 def _total(standings: Sequence[Standing], out: Printer) -> Text:

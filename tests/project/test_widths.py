@@ -17,8 +17,9 @@ from grader.judging.judge import Judge
 from grader.judging.reference import Code
 from grader.misconceptions.catalogue import catalogue
 from grader.probing.assembly import Assembly, read_folder
+from grader.progress.standing import Standing
 from grader.results import CheckResult, Evidence, ExerciseResult, Named, WrongTurn
-from grader.screens import listing
+from grader.screens import listing, progress
 from grader.screens.console import Printer
 from grader.screens.failure import FailureScreen
 from grader.screens.watch import Course, Screen
@@ -135,6 +136,22 @@ def test_the_list_of_exercises_has_one_line_for_each_where_there_is_room_and_els
     for entry in load():
         place = next(place for place, line in enumerate(lines) if line.startswith(f"  {entry.label}  {entry.title}"))
         assert lines[place if width > 100 else place + 1].endswith(entry.effort), entry.label
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_progress_of_each_exercise_is_a_line_from_80_columns_on_and_else_two(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    progress.show([Standing(e.stem, e.bonus, "passing", "", 20, 20, 3720, 0, False, None) for e in load()])
+    lines = ESCAPE.sub("", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= width
+    for entry in load():
+        place = next(place for place, line in enumerate(lines) if f" {entry.label}  {entry.title}" in line)
+        assert "20 of 20" in lines[place if width >= 80 else place + 1], entry.label
+        assert "1 h 02 min" in lines[place if width >= 80 else place + 1], entry.label
 
 
 @pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.label)
