@@ -266,7 +266,7 @@ def _value(part: ast.expr, frame: FrameType) -> Any:
 
 
 def _index(index: ast.expr, frame: FrameType) -> Any:
-    """What stands between square brackets, of whole numbers, slices, `...` and None.
+    """The value of what stands between square brackets, of whole numbers, slices, `...` and None.
 
     Raises:
         ValueError: it is something else.
