@@ -296,7 +296,7 @@ def _(got, want):
 
 @check("more tokens than `context_length` in all are refused, and the cache is as it was", points=1)
 def test_too_long(ex: Exercise, rng: Random):
-    model, cache, ids = small_gpt(ex, rng), ex.KVCache(), rng.ids(11, 2, 20)
+    model, cache, ids = small_gpt(ex, rng).train(), ex.KVCache(), rng.ids(11, 2, 20)
     ex.forward_with_cache(model, ids[:, :14], cache)
     refused = [
         raised(lambda: ex.forward_with_cache(model, ids[:, 14:17], cache), mentions=[17]),
@@ -304,7 +304,13 @@ def test_too_long(ex: Exercise, rng: Random):
         raised(lambda: ex.forward_with_cache(model, ids, ex.KVCache()), mentions=[20]),
     ]
     held = [cache.held(layer) for layer in range(2)]
-    return {"refused": refused, "held": held, "next": ex.forward_with_cache(model, ids[:, 14:16], cache)}
+    modes = [model.training, model.blocks[0].training]
+    return {
+        "refused": refused,
+        "modes": modes,
+        "held": held,
+        "next": ex.forward_with_cache(model, ids[:, 14:16], cache),
+    }
 
 
 @check("a prompt with too many new tokens is refused", points=1)

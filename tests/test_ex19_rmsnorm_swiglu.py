@@ -105,7 +105,9 @@ def _(got, want):
 def test_width(ex: Exercise, rng: Random):
     d_model = 3 * rng.integers(5, 40)
     widths = {str(d_model + more): ex.swiglu_width(d_model + more) for more in range(3)}
-    return {"by d_model": widths, "multiples of 64": ex.swiglu_width(d_model, 64), "Llama": ex.swiglu_width(4096, 256)}
+    wide = ex.swiglu_width(4096, 256)
+    found = {"by d_model": widths, "multiples of 64": ex.swiglu_width(d_model, 64), "Llama": wide}
+    return found | {"type": "int" if isinstance(wide, int) else type(wide).__name__}
 
 
 @test_width.explain

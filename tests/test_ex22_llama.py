@@ -127,7 +127,8 @@ def _(got, want):
 def test_logits(ex: Exercise, rng: Random):
     model = small(ex, rng)
     logits, loss = model(rng.ids(11, 3, 7))
-    return {"logits": logits, "loss": loss, "context_length": model.config.context_length}
+    sizes = ("vocab_size", "context_length", "d_model", "n_heads", "n_kv_heads", "n_layers", "d_ff", "tied")
+    return {"logits": logits, "loss": loss, "config": {name: getattr(model.config, name) for name in sizes}}
 
 
 @check(
@@ -442,7 +443,8 @@ def test_load_variants(ex: Exercise, rng: Random):
         "model.layers.11.mlp.up_proj.weight": rng.tensor(3, 4),
     }
     names = list(entries)
-    state = {names[i]: entries[names[i]].float() for i in rng.numpy.permutation(len(names))}
+    dtypes = (torch.float32, torch.float64)  # of the model's own dtype, too: those it might not copy
+    state = {names[i]: entries[names[i]].to(dtypes[i % 2]) for i in rng.numpy.permutation(len(names))}
     ex.load_llama_weights(model, state)
     kept = {name: state[name].clone() for name in ("lm_head.weight", "model.layers.10.mlp.up_proj.weight")}
     for tensor in state.values():
