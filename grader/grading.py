@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.files import shown
 from grader.judging.reference import here
-from grader.judging.rules import Rules, TooDeep, Violation
+from grader.judging.rules import NotLookedAt, Violation
 from grader.judging.verdict import Verdict
 from grader.misconceptions.catalogue import catalogue
 from grader.misconceptions.recordings import Puzzle, traces_file
@@ -25,7 +25,7 @@ from grader.store import Store, fingerprint
 from grader.verdict_cache import VerdictCache
 from grader.workers.process import Worker, WorkerProcess
 from grader.workers.runner import Runner
-from grader.written import Written, reached, read_written
+from grader.written import Written, imported, reached, read_written
 
 
 class Chosen(NamedTuple):
@@ -79,6 +79,7 @@ class Grading:
         self.unreadable = read.unreadable
         self._attempts: dict[str, Attempt] = {}
         self._passes: dict[str, bool] = {}
+        self._imported: dict[Source, frozenset[str]] = {}
         self._verdicts = None if self._lent else VerdictCache(Store())
 
     def __enter__(self) -> Grading:
@@ -143,11 +144,27 @@ class Grading:
         earlier, find = self._before(entry), self.earlier(entry)
         offered = [*earlier, *(stem for stem in self.learner if not self.is_exercise(stem))]
         begin = [entry.stem, *exercises_used(entry.suite).intersection(earlier)]
-        found = reached(begin, lambda stem: self.learner.get(stem) if stem == entry.stem else find(stem), offered)
+        found = reached(
+            begin,
+            lambda stem: self.learner.get(stem) if stem == entry.stem else find(stem),
+            lambda source: self._imports(source).intersection(offered),
+        )
         sources = {stem: source for stem, source in found.items() if source is not None}
         missing = [stem for stem in earlier if stem in found and stem not in sources]
         borrowed = [stem for stem in earlier if stem in sources and not self.passes(self._entries[stem])]
         return Chosen(sources, borrowed, missing)
+
+    def _imports(self, source: Source) -> frozenset[str]:
+        """The modules that a source may import. A learner's that can't be looked at is unreadable from then on."""
+        if source not in self._imported:
+            stems = self._entries.keys() | self.learner.keys()
+            try:
+                look = imported if source.origin == "reference" else partial(self.runner.imported, source.stem)
+                self._imported[source] = look(source.text, stems)
+            except NotLookedAt as why:
+                self.unreadable[source.stem] = f"{shown(str(source.path))}: {why}"
+                self._imported[source] = frozenset()
+        return self._imported[source]
 
     def earlier(self, entry: Entry) -> Callable[[str], Source | None]:
         """Return what finds a module that an exercise may import, by its stem.
@@ -285,16 +302,19 @@ class Attempt:
     def _broken_rule(self) -> Verdict | None:
         """The first use of something forbidden, in the exercise or in what it imports of the learner's own."""
         own = {stem: source.text for stem, source in self.chosen.sources.items() if source.origin != "reference"}
+        for stem in own:
+            if stem in self.grading.unreadable:
+                return Verdict("error", self.grading.unreadable[stem])
         try:
-            rules = Rules(self.entry.stem, own, self.entry.forbids, asked_of(self.entry.suite))
-        except TooDeep as error:
+            found = self.grading.runner.look(self.entry.stem, own, self.entry.forbids, asked_of(self.entry.suite))
+        except NotLookedAt as error:
             return Verdict("error", f"{shown(str(self.chosen.sources[error.stem].path))}: {error}")
         self.notes = [
             f"{self._spot(each)} mentions {each.name}, which is off limits in {self.entry.label}, {each.idle}: "
             "that costs nothing."
-            for each in rules.mentions()
+            for each in found.mentions
         ]
-        for each in rules.violations():
+        for each in found.violations:
             return Verdict(
                 "fail",
                 f"{self._spot(each)} uses {each.name}, which is off limits in {self.entry.label} since you build it "

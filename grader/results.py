@@ -169,12 +169,13 @@ class Result:
             raise GraderError(f"The result document is damaged: {type(error).__name__}: {error}") from None
 
     def write(self, path: Path) -> None:
-        """Write the document, whole or not at all.
+        """Write the document, whole or not at all; that of somebody else's work, with its seed, for the owner alone.
 
         Raises:
             GraderError: the file can't be written.
         """
-        write_atomically(path, json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(path, text, private=self.isolation != "here")
 
 
 def _exercise(data: Mapping[str, Any]) -> ExerciseResult:

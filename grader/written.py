@@ -13,15 +13,22 @@ from grader.probing.assembly import FOLDER, Source
 
 FILE_LIMIT = 1 << 20  # bytes of one source file
 FILES_LIMIT = 200
+PIECES_LIMIT = 200_000  # nodes of one source's syntax tree; the longest reference has a fortieth of that
+TOO_MUCH = "it is too large or nested too deeply to be read. Keep it simple: name the pieces and put them together"
+TOO_LONG = f"it holds more than {PIECES_LIMIT:,} names, numbers and operators. Hand in what the exercise needs"
 
 
 @dataclass
 class Written:
-    """Somebody's written work: the sources by stem, why others can't be read, and what was odd about it."""
+    """Somebody's written work: the sources by stem, why others can't be read, and what was odd about it.
+
+    `details` is what Python said where something can't be read; only instructors see it.
+    """
 
     sources: dict[str, Source] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
 
 
 def read_written(folder: Path) -> Written:
@@ -52,10 +59,29 @@ def read_untrusted(folder: Path) -> Written:
             unreadable[path.stem] = f"{path} is larger than {FILE_LIMIT >> 20} MiB, so it is not read."
         else:
             try:
-                sources[path.stem] = Source.read(path, "learner")
+                source = Source.read(path, "learner")
+                if why := burden(source.text):
+                    unreadable[path.stem] = f"{path} can't be used: {why}."
+                else:
+                    sources[path.stem] = source
             except (SourceUnreadable, OSError) as error:
                 unreadable[path.stem] = str(error)
     return written
+
+
+def burden(text: str) -> str:
+    """Compile a source where there are limits, and return why it can't be taken, if it would be a burden to the judge.
+
+    What is wrong with its syntax is told elsewhere.
+    """
+    try:
+        compile(text, "<handed in>", "exec", dont_inherit=True)
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return ""
+    except MemoryError:  # so Python says, too, that something is nested too deeply
+        return TOO_MUCH
+    return TOO_LONG if sum(1 for _ in ast.walk(tree)) > PIECES_LIMIT else ""
 
 
 BY_NAME = frozenset({"__import__", "import_module", "exec", "eval"})  # what imports a module whose name is a string
@@ -86,16 +112,22 @@ def imported(text: str, stems: Collection[str]) -> frozenset[str]:
 
 
 def reached(
-    begin: Iterable[str], find: Callable[[str], Source | None], stems: Collection[str]
+    begin: Iterable[str], find: Callable[[str], Source | None], imports: Callable[[Source], Iterable[str]]
 ) -> dict[str, Source | None]:
-    """Return the modules that some import, directly or not, themselves included, each as `find` gives it."""
+    """Return the modules that some import, directly or not, themselves included, each as `find` gives it.
+
+    Args:
+        begin: the stems to begin with.
+        find: finds a source by its stem.
+        imports: says which stems a source imports.
+    """
     found: dict[str, Source | None] = {}
     waiting = list(begin)
     while waiting:
         stem = waiting.pop()
         if stem not in found:
             found[stem] = source = find(stem)
-            waiting += sorted(imported(source.text, stems)) if source is not None else []
+            waiting += sorted(imports(source)) if source is not None else []
     return found
 
 

@@ -128,13 +128,12 @@ def next_after(last: Entry, exercises: Path) -> Entry | None:
 def isolation(exercises: Path, seed: int | None) -> tuple[IsolatedRunner, Written]:
     """Return what it takes to grade a folder in the sandbox: a runner, and the sources, read with care."""
     from grader.sandbox.runner import IsolatedRunner
-    from grader.written import read_untrusted
 
     runner = IsolatedRunner(seed)
     click.echo(f"Isolation: {runner.level.name}", err=True)
     for line in (*runner.level.missing, *runner.level.notes):
         click.echo(f"  {line}", err=True)
-    return runner, read_untrusted(exercises)
+    return runner, runner.read(exercises)
 
 
 @main.command("list")

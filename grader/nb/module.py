@@ -19,7 +19,7 @@ from grader.content.stubs import generated
 from grader.content.syllabus import Entry
 from grader.nb.cells import PREFIX, pieces, rebuilt
 from grader.nb.commands import plain
-from grader.nb.reading import cells, named
+from grader.nb.reading import NoNotebook, cells, named
 from grader.written import FILE_LIMIT
 
 NO_CODE = "this notebook holds no code of the exercise"
@@ -39,7 +39,7 @@ def module_of(entry: Entry, text: str) -> Module:
     """The code that a notebook holds for an exercise.
 
     Raises:
-        ValueError: it is no notebook, or it is one whose code is asked for in a file beside it.
+        NoNotebook: it is none, or it is one whose code is asked for in a file beside it.
     """
     found = cells(text)
     sources = named(found)
@@ -47,11 +47,11 @@ def module_of(entry: Entry, text: str) -> Module:
         return Module(with_answers(entry, answers(entry, sources)))
     code = [cell.source for cell in found if cell.is_code]
     if any(name.startswith("check-") for name in sources) and not _any_defines(code, _asked(entry)):
-        raise ValueError(f"{NO_CODE}: that is asked for in {entry.stub.name}")
+        raise NoNotebook(f"{NO_CODE}: that is asked for in {entry.stub.name}")
     if not any(source.strip() for source in code):
-        raise ValueError(NO_CODE)
+        raise NoNotebook(NO_CODE)
     if sum(map(len, code)) > FILE_LIMIT:
-        raise ValueError(f"it holds more than {FILE_LIMIT >> 20} MiB of code")
+        raise NoNotebook(f"it holds more than {FILE_LIMIT >> 20} MiB of code")
     return _joined(entry, code)
 
 

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+
+class NoNotebook(ValueError):
+    """Something that is no notebook, or none with code in it; the message says which."""
+
+
 PYTHON = {"python", "python2", "python3", "ipython", ""}
 
 
@@ -23,14 +28,14 @@ def cells(text: str) -> list[Cell]:
     """The cells of a notebook.
 
     Raises:
-        ValueError: it is no notebook.
+        NoNotebook: it is none.
     """
     try:
         book = json.loads(text)
     except (ValueError, RecursionError):
         book = None
     if not isinstance(book, dict) or not ({"cells", "worksheets", "nbformat"} & book.keys()):
-        raise ValueError("it is no notebook that can be read")
+        raise NoNotebook("it is no notebook that can be read. Save it in Jupyter and hand that in")
     return list(_cells(book))
 
 

@@ -15,7 +15,7 @@ from grader.content.syllabus import Entry, load
 from grader.errors import SourceUnreadable
 from grader.probing.assembly import Source
 from grader.progress.history import Event
-from grader.written import reached
+from grader.written import imported, reached
 
 State = Literal["todo", "started", "passing", "stale"]
 
@@ -44,7 +44,7 @@ class Standing:
 def prints(entry: Entry, learner: Mapping[str, Source]) -> dict[str, str]:
     """Short fingerprints of all that decides an exercise's verdict: the learner's files, by stem, and the checks."""
     earlier = list(takewhile(lambda stem: stem != entry.stem, (other.stem for other in load())))
-    found = reached([entry.stem], learner.get, earlier)
+    found = reached([entry.stem], learner.get, lambda source: imported(source.text, earlier))
     texts = {stem: source.text if source is not None else "" for stem, source in sorted(found.items())}
     texts["checks"] = entry.suite.read_text(encoding="utf-8")
     return {name: stubs.fingerprint(text)[:10] for name, text in texts.items()}

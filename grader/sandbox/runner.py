@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from grader.content.suite import CheckInfo
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
+from grader.judging.rules import Look
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
 from grader.results import Isolation
 from grader.sandbox.levels import Level
+from grader.workers.confined import Ended, Unanswered
+from grader.workers.inspection import Inspection
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
 from grader.workers.runner import PATIENCE, Runner
+from grader.written import Written
 
 SEED_BITS = 128  # nobody finds a seed by trying, whatever a check sees of what was derived from it
 
@@ -57,6 +62,7 @@ class IsolatedRunner(Runner):
         """
         super().__init__(fresh_seed() if seed is None else seed, launch_judge)
         self.budget = budget or Budget()
+        self._inspection = Inspection()
         self.begin()
 
     def begin(self) -> None:
@@ -73,6 +79,36 @@ class IsolatedRunner(Runner):
     @property
     def isolation(self) -> Isolation:
         return self.level.name
+
+    def read(self, folder: Path) -> Written:
+        """Read the sources in a folder that somebody else has filled.
+
+        Raises:
+            GraderError: that takes too much.
+        """
+        try:
+            return self._inspection.read(folder)
+        except Unanswered as why:
+            raise GraderError(f"{folder} can't be read: {why}.") from None
+
+    def imported(self, stem: str, text: str, stems: Collection[str]) -> frozenset[str]:
+        """As in `Runner`, in a process with limits."""
+        try:
+            return self._inspection.imported(stem, text, stems)
+        except Ended as ended:
+            raise JudgeDied(f"What looks at sources has ended: {ended}.") from None
+
+    def look(self, stem: str, texts: Mapping[str, str], forbids: Sequence[str], asked: Collection[str]) -> Look:
+        """As in `Runner`, in a process with limits."""
+        try:
+            return self._inspection.look(stem, texts, forbids, asked)
+        except Ended as ended:
+            raise JudgeDied(f"What looks at sources has ended: {ended}.") from None
+
+    def close(self) -> None:
+        """End the judge, and the process that looks at sources."""
+        super().close()
+        self._inspection.close()
 
     def open(self, entry: Entry, sources: Mapping[str, Source]) -> Verdict:
         """As in `Runner`, unless the budget is used up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from grader.diagnosis.diagnose import Diagnosis
 from grader.errors import GraderError, ReferenceBroken
 from grader.files import shown
 from grader.judging.definitions import around
+from grader.judging.rules import Look, Rules
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
 from grader.probing.stopwatch import generous
@@ -23,6 +24,7 @@ from grader.results import Evidence, Isolation
 from grader.workers.autopsy import autopsy
 from grader.workers.libraries import SPOKEN
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
+from grader.written import imported
 
 IMPORT_LIMIT = 20.0
 TRIES = 2  # of a diagnosis, or of a check in a fresh worker, if the worker dies
@@ -64,6 +66,23 @@ class Runner:
     def entry(self) -> Entry | None:
         """The exercise that is open."""
         return None if self._opened is None else self._opened[0]
+
+    def imported(self, stem: str, text: str, stems: Collection[str]) -> frozenset[str]:
+        """The modules among `stems` that a source may import.
+
+        Raises:
+            NotLookedAt: it can't be looked at.
+        """
+        del stem
+        return imported(text, stems)
+
+    def look(self, stem: str, texts: Mapping[str, str], forbids: Sequence[str], asked: Collection[str]) -> Look:
+        """Look for what is off limits in the texts that an exercise is made of; see `Rules`.
+
+        Raises:
+            NotLookedAt: one of them can't be looked at.
+        """
+        return Rules(stem, texts, forbids, asked).look()
 
     def open(self, entry: Entry, sources: Mapping[str, Source]) -> Verdict:
         """Build the assembly in the worker and import the learner's module."""

@@ -134,7 +134,8 @@ def test_an_archive_that_lies_about_a_size_is_caught(tmp_path: Path):
     path.write_bytes(raw)
     taken = take(path)
     assert taken.sources == {}
-    assert "CRC" in taken.unreadable[STEM]  # the declared ten bytes do not fit their checksum
+    assert "it is damaged" in taken.unreadable[STEM]
+    assert "CRC" in " ".join(taken.details)  # the declared ten bytes do not fit their checksum
 
 
 def test_binary_files_are_named(tmp_path: Path):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from grader.judging.rules import Rules, TooDeep, Violation
+from grader.judging.rules import NotLookedAt, Rules, Violation
 
 FORBIDS = ["torch.nn.LayerNorm", "torch.nn.functional.gelu", "torch.optim.Adam*", "tiktoken", "tiktoken.*"]
 
@@ -208,7 +208,7 @@ def test_two_files_that_import_each_other():
 
 
 def test_what_is_nested_too_deeply_is_named():
-    with pytest.raises(TooDeep) as caught:
+    with pytest.raises(NotLookedAt) as caught:
         rules("from .helpers import x", helpers="x = " + "-" * 500 + "1")
     assert caught.value.stem == "helpers"
 
@@ -220,7 +220,7 @@ GLUE = f"import torch\ngetattr(torch, '{'a' * 400_000}'.join([{'1, '.replace('1'
 
 
 def test_a_name_that_may_stand_for_too_much_is_an_answer():
-    with pytest.raises(TooDeep, match="more than 200 different things"):
+    with pytest.raises(NotLookedAt, match="more than 200 different things"):
         rules(BRANCHES)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from grader.files import private_folder, write_atomically
+from grader.results import Isolation, Result
 from grader.sandbox.runner import SEED_BITS, fresh_seed
 from grader.staff.batch.tables import as_csv
 from grader.staff.words import file_name, harmless_cell, printable
@@ -72,3 +74,17 @@ def test_seeds_can_not_be_found_by_trying():
     assert len(seeds) == 50
     assert SEED_BITS == 128
     assert max(seeds).bit_length() > 100
+
+
+def test_a_result_document_of_somebody_elses_work_is_private(tmp_path: Path):
+    """It holds the seed, and what a submission says itself."""
+    modes: dict[Isolation, int] = {"full": 0o600, "none": 0o600, "here": 0o666 & ~_umask()}
+    for isolation, mode in modes.items():
+        Result(3, isolation=isolation).write(tmp_path / isolation)
+        assert stat.S_IMODE((tmp_path / isolation).stat().st_mode) == mode
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

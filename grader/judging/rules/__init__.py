@@ -1,5 +1,5 @@
 """Static rules: what an exercise forbids, found in the syntax tree of what it is made of."""
 
-from grader.judging.rules.look import Rules, TooDeep, Violation
+from grader.judging.rules.look import Look, NotLookedAt, Rules, Violation
 
-__all__ = ["Rules", "TooDeep", "Violation"]
+__all__ = ["Look", "NotLookedAt", "Rules", "Violation"]

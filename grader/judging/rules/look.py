@@ -35,12 +35,23 @@ class Violation:
     idle: str = ""
 
 
-class TooDeep(ValueError):
-    """A source is nested too deeply to be read, or branched: nothing that a person writes is. `stem` says which one."""
+class NotLookedAt(ValueError):
+    """A source is nested too deeply to be looked at, branched or long: nothing that a person writes is.
+
+    `stem` says which one.
+    """
 
     def __init__(self, stem: str, why: str = TOO_DEEP) -> None:
         super().__init__(why)
         self.stem = stem
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there is to say of the sources of an exercise: the uses of what is off limits, and idle mentions of it."""
+
+    violations: tuple[Violation, ...] = ()
+    mentions: tuple[Violation, ...] = ()
 
 
 class Rules:
@@ -55,7 +66,7 @@ class Rules:
             asked: the names that are asked of the exercise from outside.
 
         Raises:
-            TooDeep: in one of them an expression or a block stands inside of too many others to be looked at.
+            NotLookedAt: in one of them an expression or a block stands inside of too many others to be looked at.
         """
         self.stem = stem
         self.forbids = tuple(forbids)
@@ -65,6 +76,10 @@ class Rules:
         self._asked = frozenset(asked)
         self._public = self._asked
         self._reach(stem)
+
+    def look(self) -> Look:
+        """All that there is to say."""
+        return Look(tuple(self.violations()), tuple(self.mentions()))
 
     def violations(self) -> list[Violation]:
         """The forbidden names that are used, by file and line: those of the exercise first."""
@@ -101,7 +116,7 @@ class Rules:
         try:
             return Module(tree, self._sources, *how)
         except TooMuch:
-            raise TooDeep(stem, TOO_MANY) from None
+            raise NotLookedAt(stem, TOO_MANY) from None
 
     def _stars(self, module: str) -> Meaning:
         """Return what `from MODULE import *` brings along: all of a neighbour, and of a library what is off limits."""
@@ -156,20 +171,20 @@ def parsed(stem: str, text: str) -> ast.Module:
     """The syntax tree of a source; an empty one if it doesn't parse: importing it tells more.
 
     Raises:
-        TooDeep: it is nested too deeply.
+        NotLookedAt: it is nested too deeply.
     """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return ast.Module([], [])
     except (RecursionError, MemoryError):
-        raise TooDeep(stem) from None
+        raise NotLookedAt(stem) from None
     level: list[ast.AST] = [tree]
     for _ in range(DEPTH_LIMIT):  # level by level, which no tree is too deep for
         level = [child for node in level for child in ast.iter_child_nodes(node)]
         if not level:
             return tree
-    raise TooDeep(stem)
+    raise NotLookedAt(stem)
 
 
 def _names_of_others(tree: ast.Module) -> set[str]:

@@ -16,13 +16,17 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Record:
-    """One student's row of a batch. Without a digest it is no final one: the next run grades again."""
+    """One student's row of a batch. Without a digest it is no final one: the next run grades again.
+
+    `details` is what Python said of what can't be read, for the instructor.
+    """
 
     student: str
     digest: str
     notes: tuple[str, ...] = ()
     problem: str = ""
     result: Result | None = None
+    details: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The record as a JSON document."""
@@ -32,6 +36,7 @@ class Record:
             "digest": self.digest,
             "notes": list(self.notes),
             "problem": self.problem,
+            "details": list(self.details),
             "result": None if self.result is None else self.result.document(),
         }
 
@@ -47,7 +52,8 @@ class Record:
         try:
             result = None if document["result"] is None else Result.of_document(document["result"])
             notes = tuple(map(str, document["notes"]))
-            return cls(document["student"], document.get("digest", ""), notes, document["problem"], result)
+            details = tuple(map(str, document.get("details", ())))
+            return cls(document["student"], document.get("digest", ""), notes, document["problem"], result, details)
         except (KeyError, TypeError, AttributeError) as error:
             raise GraderError(f"The record is damaged: {type(error).__name__}: {error}") from None
 

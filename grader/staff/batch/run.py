@@ -187,7 +187,8 @@ class Batch:
                     written = self.read(handed)
                 except Unusable as problem:
                     why = str(problem)
-                    yield Record(handed.student, digest(None, handed.notes, why), handed.notes, why)
+                    mark = digest(None, handed.notes, why)
+                    yield Record(handed.student, mark, handed.notes, why, details=problem.details)
                     continue
                 running[pool.submit(handed.student, written, self.terms.task, handed.notes)] = (handed, written, 1)
             if not running:

@@ -34,7 +34,8 @@ def grade_submission(student: str, written: Written, task: Task, notes: Sequence
     runner.begin()
     with Grading(Path(student), runner=runner, written=written) as grading:
         result = grading.run(find(task.stems))
-    return Record(student, digest(written, notes), (*notes, *written.notes), result=result)
+    details = tuple(written.details)
+    return Record(student, digest(written, notes), (*notes, *written.notes), result=result, details=details)
 
 
 def close() -> None:

@@ -33,12 +33,14 @@ def grade(
     try:
         taken = take(submission, entries)
     except Unusable as error:
+        for line in error.details:
+            say(printable(line))
         return refusal(f"Nothing could be graded: {error}")
     runner = IsolatedRunner()
     with runner:
         level = runner.level
         say(f"Isolation: {level.name}. Seed: {runner.seed}.")
-        for line in (*level.missing, *level.notes, *taken.notes):
+        for line in (*level.missing, *level.notes, *taken.notes, *taken.details):
             say(f"  {printable(line)}")
         for tries in range(1, TRIES + 1):
             runner.begin()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,10 +15,11 @@ from grader.nb.module import NO_CODE as NO_CODE_WORDS
 from grader.nb.module import module_of, module_of_script
 from grader.probing.assembly import Source
 from grader.staff.intake.names import Meaning, meaning
+from grader.staff.intake.reasons import Refused, details, reason
 from grader.staff.intake.texts import decoded
 from grader.staff.intake.unpacking import Found
 from grader.staff.words import printable
-from grader.written import FILE_LIMIT, Written
+from grader.written import FILE_LIMIT, Written, burden
 
 TOTAL_LIMIT = 16 << 20  # bytes of everything that is taken from one submission
 NOTEBOOK_LIMIT = 32 << 20  # with its outputs, of which nothing is taken
@@ -38,6 +37,7 @@ class Version:
     meaning: Meaning
     text: str = ""
     unreadable: str = ""
+    details: str = ""  # what Python says of it
     notes: tuple[str, ...] = ()
 
     def rank(self, entry: Entry) -> tuple[object, ...]:
@@ -71,7 +71,8 @@ def choose(files: Sequence[Found], notes: Iterable[str], wanted: Sequence[Entry]
         taken.append(chosen.found)
         written.notes += chosen.notes
         if chosen.unreadable:
-            written.unreadable[entry.stem] = f"{chosen.found.path}: {chosen.unreadable}"
+            written.unreadable[entry.stem] = f"{chosen.found.path} can't be used: {chosen.unreadable}."
+            written.details += filter(None, [chosen.details])
         else:
             written.sources[entry.stem] = Source(entry.stem, Path(f"{entry.stem}.py"), chosen.text, "learner")
             left -= len(chosen.text)
@@ -80,7 +81,7 @@ def choose(files: Sequence[Found], notes: Iterable[str], wanted: Sequence[Entry]
     left_over = [found for found in files if found not in taken]
     for stem in without_code:
         others = told([found for found in left_over if not _is_notebook(found)])
-        written.unreadable[stem] += f". There is no {stem}.py in what was handed in. {others}"
+        written.unreadable[stem] += f" There is no {stem}.py in what was handed in. {others}"
     _help(written, left_over, {found.path.parent for found in taken}, left)
     missing = [entry for entry in wanted if entry.stem not in (written.sources | written.unreadable)]
     if missing and left_over and taken and len(wanted) < len(load()):
@@ -132,10 +133,12 @@ def _read(entry: Entry, version: Version, left: int) -> None:
     try:
         if found.size > limit:
             kind = "notebook" if version.meaning.notebook else "source"
-            raise ValueError(f"it has {found.size / (1 << 20):,.0f} MiB; a {kind} has {limit >> 20} at most")
+            raise Refused(
+                f"it has {found.size / (1 << 20):,.0f} MiB; a {kind} has {limit >> 20} at most. Hand in the code alone"
+            )
         raw = found.read(limit + 1)
         if len(raw) > limit:
-            raise ValueError("it is larger than it says")
+            raise Refused("it is larger than it says. Pack it again")
         text, odd = decoded(raw)
         notes = [f"{found.path} {odd}"] if odd else []
         module = (module_of if version.meaning.notebook else module_of_script)(entry, text)
@@ -143,18 +146,18 @@ def _read(entry: Entry, version: Version, left: int) -> None:
             notes.append(f"{found.path} is a notebook: its code cells were taken as {entry.stub.name}")
         _try(module.text)
         if len(module.text.encode("utf-8", "replace")) > FILE_LIMIT:
-            raise ValueError(f"it holds more than {FILE_LIMIT >> 20} MiB of code")
+            raise Refused(f"it holds more than {FILE_LIMIT >> 20} MiB of code")
         if len(module.text) > left:
-            raise ValueError(f"there are more than {TOTAL_LIMIT >> 20} MiB of sources in all")
+            raise Refused(f"there are more than {TOTAL_LIMIT >> 20} MiB of sources in all")
         version.text, version.notes = module.text, (*notes, *(f"{found.path}: {note}" for note in module.notes))
     except Exception as error:
-        version.unreadable = printable(str(error) or type(error).__name__, 300)
+        version.unreadable, version.details = reason(error), details(found.path, error)
 
 
 def _try(text: str) -> None:
-    """Parse a source where there are limits. What is wrong with its syntax is told by the judge."""
-    with suppress(SyntaxError, ValueError, RecursionError):
-        ast.parse(text)
+    """Compile a source where there are limits, so that nothing that is taken can be a burden to the judge."""
+    if why := burden(text):
+        raise Refused(why)
 
 
 def _help(written: Written, files: Iterable[Found], folders: set[object], left: int) -> None:
@@ -169,7 +172,8 @@ def _help(written: Written, files: Iterable[Found], folders: set[object], left: 
             text, odd = decoded(found.read(FILE_LIMIT + 1))
             _try(text)
         except Exception as error:
-            written.notes.append(f"{found.path} can't be read: {printable(str(error) or type(error).__name__)}")
+            written.notes.append(f"{found.path} can't be read: {reason(error)}")
+            written.details += filter(None, [details(found.path, error)])
             continue
         if len(text) <= min(left, FILE_LIMIT):
             written.sources[stem] = Source(stem, Path(f"{stem}.py"), text, "learner")

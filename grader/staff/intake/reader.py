@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from grader.content.syllabus import Entry, load
+from grader.nb.cells import PREFIX, Places, cell_lines
+from grader.nb.module import answers, with_answers
 from grader.nb.reading import cells, named
 from grader.probing.assembly import Source
-from grader.staff.confined import Confined, Unanswered, serve_confined
 from grader.staff.intake.choice import NOTEBOOK_LIMIT, choose, entries, told
-from grader.staff.intake.unpacking import Found, Refused, Unpacking, head
+from grader.staff.intake.reasons import Refused, details, reason
+from grader.staff.intake.unpacking import Found, Unpacking, head
 from grader.staff.words import printable
+from grader.workers.confined import Confined, Unanswered, serve_confined
 from grader.written import Written
 
 
 class Unusable(Exception):
-    """A submission that can't be read at all, or holds nothing to grade; the message says why."""
+    """A submission that can't be read at all, or holds nothing to grade; the message says why, and what to do.
+
+    `details` is what Python said of it; only instructors see it.
+    """
+
+    def __init__(self, why: str, details: Sequence[str] = ()) -> None:
+        super().__init__(why)
+        self.details = tuple(details)
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,11 @@ def take(where: Path | Sequence[Part], wanted: Sequence[Entry] = ()) -> Written:
     try:
         answer = _reader.ask(request)
     except Unanswered as why:
-        raise Unusable(f"the {_kind(parts)} can't be read: {printable(str(why))}") from None
+        raise Unusable(f"the {_kind(parts)} can't be read: {_said(why)}", [printable(why.words)]) from None
     if "unusable" in answer:
-        raise Unusable(answer["unusable"])
+        raise Unusable(answer["unusable"], answer["details"])
     sources = {stem: Source(stem, Path(f"{stem}.py"), text, "learner") for stem, text in answer["sources"].items()}
-    return Written(sources, answer["unreadable"], answer["notes"])
+    return Written(sources, answer["unreadable"], answer["notes"], answer["details"])
 
 
 def cells_by_name(path: Path) -> dict[str, str]:
@@ -67,25 +77,45 @@ def cells_by_name(path: Path) -> dict[str, str]:
     try:
         answer = _reader.ask({"notebook": str(path.absolute())})
     except Unanswered as why:
-        raise Unusable(printable(str(why))) from None
+        raise Unusable(_said(why), [printable(why.words)]) from None
     if "unusable" in answer:
         raise Unusable(answer["unusable"])
     return dict(answer["cells"])
 
 
+def places_of(path: Path, entry: Entry, text: str) -> Places:
+    """Return where the cells of a notebook stand in a module; nothing if it was not made of them."""
+    try:
+        answer = _reader.ask({"notebook": str(path.absolute()), "stem": entry.stem, "text": text})
+    except Unanswered:
+        return {}
+    return {name: (first, last) for name, (first, last) in answer.get("places", {}).items()}
+
+
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Read what a request names: the other side of `take` and of `cells_by_name`."""
-    return _notebook(Path(request["notebook"])) if "notebook" in request else _submission(request)
+    """Read what a request names: the other side of `take`, `cells_by_name` and `places_of`."""
+    if "notebook" not in request:
+        return _submission(request)
+    read = _notebook(Path(request["notebook"]))
+    if "text" not in request or "unusable" in read:
+        return read
+    return {"places": _places(entries([request["stem"]])[0], read["cells"], request["text"])}
+
+
+def _places(entry: Entry, found: Mapping[str, str], text: str) -> Places:
+    cells = answers(entry, found)
+    in_cells = any(name.startswith(PREFIX) for name in found) and text == with_answers(entry, cells)
+    return cell_lines(entry, cells) if in_cells else {}
 
 
 def _notebook(path: Path) -> dict[str, Any]:
     try:
         raw = head(path, NOTEBOOK_LIMIT + 1)
         if len(raw) > NOTEBOOK_LIMIT:
-            raise ValueError(f"it is larger than {NOTEBOOK_LIMIT >> 20} MiB")
+            raise Refused(f"it is larger than {NOTEBOOK_LIMIT >> 20} MiB. Clear its outputs")
         return {"cells": named(cells(raw.decode("utf-8-sig", "replace")))}
     except (ValueError, OSError) as error:
-        return {"unusable": printable(str(error))}
+        return {"unusable": reason(error), "details": [details(path.name, error)]}
 
 
 def _submission(request: dict[str, Any]) -> dict[str, Any]:
@@ -97,18 +127,19 @@ def _submission(request: dict[str, Any]) -> dict[str, Any]:
             try:
                 files += _named(unpacking.files(part.path), part)
             except (Refused, OSError) as error:
-                why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                why = unpacking.why(printable(part.path.name), error)
                 if len(parts) == 1:
-                    return {"unusable": f"the {_kind(parts)} can't be read: {printable(why)}"}
-                unpacking.notes.append(f"{printable(part.path.name)} can't be read: {printable(why)}")
+                    return {"unusable": f"the {_kind(parts)} can't be read: {why}.", "details": unpacking.details}
+                unpacking.notes.append(f"{printable(part.path.name)} can't be read: {why}")
         written = choose(files, unpacking.notes, wanted)
+    told_of = [*unpacking.details, *written.details]
     notes = [printable(note) for note in written.notes]
     if not written.sources.keys() & {entry.stem for entry in load()} and not written.unreadable:
         names = ", ".join(entry.stub.name for entry in wanted[:3]) + (", ..." if len(wanted) > 3 else "")
         why = f"none of the exercises is in it ({names}). {told(files)}"
-        return {"unusable": " ".join([why, "; ".join(notes)]).strip()}
+        return {"unusable": " ".join([why, "; ".join(notes)]).strip(), "details": told_of}
     sources = {stem: source.text for stem, source in written.sources.items()}
-    return {"sources": sources, "unreadable": written.unreadable, "notes": notes}
+    return {"sources": sources, "unreadable": written.unreadable, "notes": notes, "details": told_of}
 
 
 def _named(files: Sequence[Found], part: Part) -> list[Found]:
@@ -116,6 +147,10 @@ def _named(files: Sequence[Found], part: Part) -> list[Found]:
     if len(files) == 1 and part.name and files[0].path == PurePosixPath(printable(part.path.name)):
         return [Found(PurePosixPath(printable(part.name)), files[0].size, files[0].read)]
     return list(files)
+
+
+def _said(why: Unanswered) -> str:
+    return f"{printable(str(why))}. Hand in the exercises' files alone, as plain files"
 
 
 def _kind(parts: Sequence[Part]) -> str:

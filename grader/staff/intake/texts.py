@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tokenize
 
+from grader.staff.intake.reasons import Refused
+
 
 def decoded(raw: bytes) -> tuple[str, str]:
     """The text of a source, and what to say of its encoding if that is not UTF-8.
@@ -12,7 +14,7 @@ def decoded(raw: bytes) -> tuple[str, str]:
     It is UTF-8, UTF-16 with a mark, the encoding that the source declares, or else Latin-1.
 
     Raises:
-        ValueError: no Python source can be that.
+        Refused: no Python source can be that.
     """
     if raw.startswith(b"\xef\xbb\xbf"):
         return _lines(_in(raw, "utf-8-sig")), ""
@@ -33,11 +35,11 @@ def decoded(raw: bytes) -> tuple[str, str]:
 def _in(raw: bytes, encoding: str) -> str:
     try:
         return raw.decode(encoding)
-    except (LookupError, ValueError) as error:
-        raise ValueError(f"it can't be read in the encoding {encoding}: {error}") from None
+    except (LookupError, ValueError):
+        raise Refused(f"it is no text in the encoding {encoding}. Save it as UTF-8") from None
 
 
 def _lines(text: str) -> str:
     if "\0" in text:
-        raise ValueError("it holds NUL bytes, so it is no Python source")
+        raise Refused("it holds NUL bytes, so it is no text. Save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")

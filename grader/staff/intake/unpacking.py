@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from grader.staff.intake.reasons import Refused, details, reason
 from grader.staff.words import printable
 
 MEMBERS = 20_000  # files that are looked at
 UNPACKED = 256 << 20  # bytes that everything that is packed may have, all of it together
 INNER_LIMIT = 64 << 20  # bytes of an archive in another one, or in a folder
 DEEP = 12  # folders in folders
+DETAILS = 50  # of what Python says
 NESTED = 3  # archives in archives
 ENDINGS = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 LEFT_BEHIND = {"__MACOSX", "__pycache__", "node_modules", "site-packages"}  # by systems and tools
@@ -34,10 +36,6 @@ NOT_OPENED = {  # by what they begin with: their ending
     b"\x28\xb5\x2f\xfd": "zst",
 }
 PACKED: dict[bytes, Callable[..., object]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-
-
-class Refused(Exception):
-    """An archive that is not opened, or not read to its end; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,11 @@ class Found:
 
 
 class Unpacking:
-    """Goes through what was handed in; `notes` says what was left out."""
+    """Goes through what was handed in; `notes` says what was left out, `details` what Python says of it."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.details: list[str] = []
         self._left = UNPACKED
         self._members = MEMBERS
         self._open: list[IO[bytes]] = []
@@ -100,10 +99,27 @@ class Unpacking:
         for found in sorted(archives, key=lambda archive: archive.size):
             try:
                 if depth >= NESTED:
-                    raise Refused("it lies in too many other archives")
-                yield from self._opened(self._of_archive(_whole(found), found.path, found.path), depth + 1)
+                    raise Refused("it lies in too many other archives. Unpack them, and pack the files once")
+                yield from self._opened(self._of_archive(self._whole(found), found.path, found.path), depth + 1)
             except Refused as why:
                 self.notes.append(f"{found.path} can't be read: {why}")
+
+    def why(self, path: object, error: Exception) -> str:
+        """A sentence on why something can't be read; what Python says of it is kept."""
+        said = details(path, error)
+        if said and len(self.details) < DETAILS:
+            self.details.append(said)
+        return reason(error)
+
+    def _whole(self, found: Found) -> IO[bytes]:
+        """An archive in an archive, or in a folder, as a file in memory."""
+        try:
+            content = found.read(INNER_LIMIT + 1)
+        except Exception as error:
+            raise Refused(self.why(found.path, error)) from None
+        if len(content) > INNER_LIMIT:
+            raise Refused(f"it is larger than {INNER_LIMIT >> 20} MiB. Hand in the exercises' files alone")
+        return io.BytesIO(content)
 
     def _take(self, size: int) -> None:
         self._left -= size
@@ -124,7 +140,8 @@ class Unpacking:
             try:
                 entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
             except OSError as error:
-                self.notes.append(f"{_relative(folder, top)} can't be read: {error.strerror or error}")
+                shown = _relative(folder, top)
+                self.notes.append(f"{shown} can't be read: {self.why(shown, error)}")
                 continue
             for entry in entries:
                 path, shown = Path(entry.path), _relative(Path(entry.path), top)
@@ -152,7 +169,7 @@ class Unpacking:
                 raise Refused(f"{ending} archives are not opened here. Unpack it, or ask for a zip")
         packed = next((opener for magic, opener in PACKED.items() if magic_bytes.startswith(magic)), None)
         if packed is not None:
-            file = self._unpacked(cast("IO[bytes]", packed(file)))
+            file = self._unpacked(path, cast("IO[bytes]", packed(file)))
             if not _is_tar(file):
                 yield _single(file.read(), path, inside)
                 return
@@ -170,9 +187,10 @@ class Unpacking:
                 elif not any(_left_behind(part) for part in member.parts[:-1]) and not member.name.startswith("."):
                     last[member] = Found(inside / member, size, self._metered(read))
         except Exception as error:
+            why = self.why(path, error)
             if not last:
-                raise Refused(_said(error)) from None
-            self.notes.append(f"{path} is damaged ({_said(error)}): only what stands before that was looked at")
+                raise Refused(why) from None
+            self.notes.append(f"{path} is read in part, and nothing behind that is looked at: {why}")
         yield from (found for found in last.values() if found is not None)
 
     def _metered(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
@@ -183,7 +201,7 @@ class Unpacking:
 
         return metered
 
-    def _unpacked(self, stream: IO[bytes]) -> IO[bytes]:
+    def _unpacked(self, path: PurePosixPath, stream: IO[bytes]) -> IO[bytes]:
         """A compressed stream as a file in memory. Where it is damaged it ends, and so it does where it is too long."""
         content = io.BytesIO()
         try:
@@ -191,9 +209,10 @@ class Unpacking:
                 content.write(piece)
                 self._take(len(piece))
         except Exception as error:
+            why = self.why(path, error)
             if not content.tell():
-                raise Refused(_said(error)) from None
-            self.notes.append(_said(error) if isinstance(error, Refused) else f"it is damaged: {_said(error)}")
+                raise Refused(why) from None
+            self.notes.append(f"{path} is read in part: {why}")
         content.seek(0)
         return content
 
@@ -230,19 +249,6 @@ def is_archive(path: Path) -> bool:
         return False  # a docx is a zip, and no archive
     first = head(path, 262)
     return first.startswith((b"PK", *NOT_OPENED, *PACKED)) or first[257:] == b"ustar"
-
-
-def _whole(found: Found) -> IO[bytes]:
-    """An archive in an archive, or in a folder, as a file in memory."""
-    try:
-        content = found.read(INNER_LIMIT + 1)
-    except Refused:
-        raise
-    except Exception as error:
-        raise Refused(_said(error)) from None
-    if len(content) > INNER_LIMIT:
-        raise Refused(f"it is larger than {INNER_LIMIT >> 20} MiB")
-    return io.BytesIO(content)
 
 
 def head(path: Path, limit: int) -> bytes:
@@ -321,8 +327,3 @@ def _of_project(path: PurePosixPath, roots: set[PurePosixPath]) -> bool:
         or (parent.parent.name == "exercises" and parent.name == "backups")
         for parent in path.parents
     )
-
-
-def _said(error: Exception) -> str:
-    words = str(error) if str(error).strip() else type(error).__name__
-    return printable(words, 200)

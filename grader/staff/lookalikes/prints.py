@@ -13,7 +13,7 @@ import tokenize
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from grader.staff.confined import Confined, Unanswered, serve_confined
+from grader.workers.confined import Confined, Unanswered, serve_confined
 
 LENGTH = 6  # tokens
 MOST = 20_000  # of one source; the longest reference has a twentieth of that

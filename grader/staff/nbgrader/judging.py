@@ -14,13 +14,12 @@ from typing import Any
 
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.nb.cells import PREFIX, Places, cell_lines
-from grader.nb.module import answers, with_answers
+from grader.nb.cells import Places
 from grader.sandbox.runner import Budget, JudgeDied
 from grader.staff.batch.record import Record
 from grader.staff.batch.run import suite_fingerprint
 from grader.staff.batch.unit import Task, close, grade_submission
-from grader.staff.intake.reader import Unusable, cells_by_name, take
+from grader.staff.intake.reader import Unusable, places_of, take
 from grader.staff.nbgrader.steps.copying import is_placeholder
 from grader.workers.process import WorkerDied, WorkerProcess
 from grader.workers.serving import serve
@@ -127,7 +126,7 @@ def read(handed: Handed, entry: Entry) -> Written:
     try:
         written = take(handed.folder, [entry])
     except Unusable as problem:
-        written = Written(notes=[str(problem)])
+        written = Written(notes=[str(problem)], details=list(problem.details))
     if is_placeholder(handed.folder / f"{entry.stem}.ipynb"):
         written.notes.insert(0, "No notebook was handed in, so the question is not answered.")
     for other in takewhile(lambda other: other != entry, load()):
@@ -144,17 +143,6 @@ def read(handed: Handed, entry: Entry) -> Written:
     return written
 
 
-def places_of(handed: Handed, entry: Entry, written: Written) -> Places:
-    """Return where the cells of a notebook stand in the module that was made of them; nothing if there is a file."""
-    try:
-        found = cells_by_name(handed.folder / f"{entry.stem}.ipynb")
-    except Unusable:
-        return {}
-    source, cells = written.sources.get(entry.stem), answers(entry, found)
-    in_cells = source is not None and source.text == with_answers(entry, cells)
-    return cell_lines(entry, cells) if in_cells and any(name.startswith(PREFIX) for name in found) else {}
-
-
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The other side of `GradingProcess`: grade one submission, with another judge if one dies."""
     (entry,) = find([request["stem"]])
@@ -169,7 +157,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         except JudgeDied as death:
             broken = f"{death} That says nothing about the submission: run autograde again."
         else:
-            return {"record": record.document(), "code": code, "places": places_of(handed, entry, written)}
+            places = places_of(handed.folder / f"{entry.stem}.ipynb", entry, code) if code else {}
+            return {"record": record.document(), "code": code, "places": places}
     return {"broken": broken}
 
 

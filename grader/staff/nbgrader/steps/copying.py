@@ -11,6 +11,7 @@ from grader.nb.cells import PREFIX
 from grader.staff.intake.names import meaning
 from grader.staff.intake.reader import Unusable, cells_by_name
 from grader.staff.nbgrader.notebook import CHECK
+from grader.staff.words import file_name, printable
 
 MARK = "stubformer-placeholder"  # in the metadata of a notebook that stands for one that was not handed in
 PLACEHOLDER = {"cells": [], "metadata": {MARK: True}, "nbformat": 4, "nbformat_minor": 5}
@@ -48,10 +49,9 @@ def before_copying(assignment: str, student: str, notebooks: list[str]) -> None:
     for folder in {Path(path).parent for path in notebooks}:
         for path in sorted(folder.rglob("*")):
             if path.is_symlink():
-                target = path.readlink()
+                note = f"Here was a link to {printable(str(path.readlink()))}. Links are not followed.\n"
                 path.unlink()
-                note = f"Here was a link to {target}. Links are not followed.\n"
-                path.with_name(f"{path.name}.link.txt").write_text(note, encoding="utf-8")
+                path.with_name(f"{file_name(printable(path.name))}.link.txt").write_text(note, encoding="utf-8")
     for place, name in enumerate(notebooks):
         path = Path(name)
         right = path.with_name(f"{assignment}.ipynb")

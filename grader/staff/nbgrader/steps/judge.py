@@ -63,7 +63,7 @@ class JudgeSubmission(NbGraderPreprocessor):
         (exercise,) = result.exercises
         how = f"isolation: {result.isolation}, seed {result.seed}"
         self.log.info("%s: %d of %d points (%s)", about["student"], exercise.points, exercise.max_points, how)
-        for note in judged.record.notes:
+        for note in (*judged.record.notes, *judged.record.details):
             self.log.info("  %s", note)
         self._fill(nb, entry, grouped(entry, exercise.checks), judged.places, judged.record.notes)
         if judged.code and not judged.places:

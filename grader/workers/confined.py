@@ -10,6 +10,7 @@ import atexit
 import signal
 import sys
 import threading
+import warnings
 from typing import Any
 
 from grader.workers.process import WorkerDied, WorkerProcess
@@ -19,10 +20,25 @@ MEMORY = 640 << 20  # bytes on top of what the process has when it comes up
 CPU = 20.0  # seconds of processor time for one request
 WALL = 300.0  # seconds: a machine may be busy
 TRIES = 2  # a process can be ended by something else
+BREAKS = "it is damaged, or made in a way that nothing here can read"
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE) + (
+    () if sys.platform == "win32" else (signal.SIGBUS,)
+)
 
 
 class Unanswered(Exception):
-    """There is no answer to a request; the message says why."""
+    """There is no answer to a request, since it takes too much or breaks the process; the message says what it takes.
+
+    `words` is what a program said of it, for instructors.
+    """
+
+    def __init__(self, why: str, words: str = "") -> None:
+        super().__init__(why)
+        self.words = words or why
+
+
+class Ended(Unanswered):
+    """Somebody else has ended the process, each time: that says nothing about the request."""
 
 
 class Confined:
@@ -40,6 +56,7 @@ class Confined:
 
         Raises:
             Unanswered: it took too much, or broke.
+            Ended: the process is ended by somebody else, whatever is asked.
         """
         with self._lock:
             for _ in range(TRIES):
@@ -49,14 +66,18 @@ class Confined:
                     self._worker = None
                     if sys.platform != "win32" and death.code == -signal.SIGXCPU:
                         raise Unanswered(f"it takes more than {self._cpu:g} seconds of processor time") from None
-                    if "Timeout" in death.trace:
+                    if death.cause == "wall":
                         raise Unanswered(f"it takes more than {WALL:g} seconds") from None
-                    why = _end(death.code)
+                    code = death.code
                     continue
+                if "exceeds" in answer:
+                    raise Unanswered(answer["exceeds"])
                 if "broken" in answer:
-                    raise Unanswered(answer["broken"])
+                    raise Unanswered(BREAKS, answer["broken"])
                 return answer
-            raise Unanswered(why)
+            if -code in CRASHES:
+                raise Unanswered(BREAKS, f"the process that read it crashed (signal {-code})")
+            raise Ended(f"the process that reads it was ended ({-code if code < 0 else code}), which is nobody's fault")
 
     def close(self) -> None:
         """End the process."""
@@ -79,10 +100,11 @@ def serve_confined(answer: Answer) -> None:
         try:
             return answer(request)
         except MemoryError:
-            return {"broken": f"it takes more than {MEMORY >> 20} MiB of memory"}
+            return {"exceeds": f"it takes more than {MEMORY >> 20} MiB of memory"}
         except RecursionError:
-            return {"broken": "it is nested too deeply"}
+            return {"exceeds": "it is nested too deeply"}
 
+    warnings.simplefilter("ignore")  # of a source there can be one for each line
     _limit_memory()
     serve(careful)
 
@@ -107,7 +129,3 @@ def _limit_processor_time(seconds: float) -> None:
         soft = int(used.ru_utime + used.ru_stime + seconds) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (soft if hard < 0 else min(soft, hard), hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _end(code: int) -> str:
-    return f"the process that read it was ended ({-code if code < 0 else code})"
