@@ -117,15 +117,18 @@ class IsolatedJudge(Judge):
         if verdict.status == "todo":
             message = "Not written yet."
         elif failure is not None:
-            message = str(self._misfit(failure) or telling.failed(failure))
+            misfit = self._misfit(failure)
+            message = telling.failed(failure) if misfit is None else telling.MISFIT if hidden else str(misfit)
         elif hidden:
             message = telling.WRONG
         else:
             mismatch = self.compare(check, telling.masked(seen.outcome.value, want), want)
             message = telling.sentence(mismatch or telling.DIFFERENT)
-        placeless = None if failure is None else replace(failure, places=())
-        evidence = self._evidence(check, calls, placeless, mismatch)
-        evidence = replace(evidence, beside=[telling.sentence(row) for row in evidence.beside])
+        evidence = Evidence()
+        if not hidden:
+            placeless = None if failure is None else replace(failure, places=())
+            evidence = self._evidence(check, calls, placeless, mismatch)
+            evidence = replace(evidence, beside=[telling.sentence(row) for row in evidence.beside])
         if verdict.status == "todo":
             evidence = replace(evidence, inputs=[])
         whole = seen.message + marked(seen.outcome.printed)

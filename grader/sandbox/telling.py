@@ -43,6 +43,7 @@ SENTENCES = {
     "died": "The Python process that runs your code ended here.",
 }
 OFF_LIMITS = "Your code uses something that is off limits in this exercise: you build it yourself."
+MISFIT = "A function or a class can't be called as the stub says: compare its parameters with those of the stub."
 UNUSABLE = "The check can't go on with what your code gives it."
 
 

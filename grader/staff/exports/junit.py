@@ -31,8 +31,8 @@ def junit(result: Result) -> str:
 
 
 def _case(suite: ET.Element, stem: str, check: CheckResult) -> None:
-    about = {"name": check.name, "classname": stem, "time": f"{check.seconds:.3f}"}
-    case = ET.SubElement(suite, "testcase", about)
+    about = {"name": check.name, "classname": stem}
+    case = ET.SubElement(suite, "testcase", about if check.hidden else about | {"time": _time([check])})
     if check.status in ELEMENTS:
         told = {"message": clean(check.says), "type": check.status}
         ET.SubElement(case, ELEMENTS[check.status], told).text = feedback(check)
@@ -45,6 +45,12 @@ def _totals(exercises: list[ExerciseResult], skipped: bool = False) -> dict[str,
         "tests": str(len(checks)),
         "failures": str(kinds.count("failure")),
         "errors": str(kinds.count("error")),
-        "time": f"{sum(check.seconds for check in checks):.3f}",
+        "time": _time(checks),
     }
     return totals | ({"skipped": str(kinds.count("skipped"))} if skipped else {})
+
+
+def _time(checks: list[CheckResult]) -> str:
+    """The seconds that public checks took, to one digit: a sleep could say a number of what a hidden one puts in."""
+    seconds = sum(check.seconds for check in checks if not check.hidden)
+    return f"{float(f'{seconds:.1g}'):.3f}"

@@ -158,7 +158,13 @@ def test_no_word_of_a_submission_reaches_a_student(way: str, code: Code, best_se
         assert SECRET not in told(verdict)
         assert len(verdict.words) <= telling.WORDS_KEPT + 100
         if hidden:
-            sentences = {*telling.SENTENCES.values(), telling.WRONG, telling.UNUSABLE, "Not written yet."}
+            sentences = {
+                *telling.SENTENCES.values(),
+                telling.WRONG,
+                telling.UNUSABLE,
+                telling.MISFIT,
+                "Not written yet.",
+            }
             assert verdict.message in sentences
             assert verdict.evidence.beside == verdict.evidence.inputs == []
     if "name" in way or "error" in way or "print" in way:
