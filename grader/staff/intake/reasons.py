@@ -50,7 +50,7 @@ def reason(error: BaseException) -> str:
 
 
 def details(what: object, error: BaseException) -> str:
-    """What Python says, for the instructor; "" of what is refused by us: the sentence says it all."""
+    """Return what Python says, for the instructor; "" of what is refused by us: the sentence says it all."""
     if isinstance(error, Refused | NoNotebook):
         return ""
     return printable(f"{what}: {type(error).__name__}: {error}")
