@@ -1,4 +1,7 @@
-"""Five axes and einsum; keys and values from one product; the projections stand in a list of the layer's own."""
+"""Five axes and einsum; keys and values from one product; the projections stand in a list of the layer's own.
+
+Good for moving between code bases: each part can be reached by two names.
+"""
 
 from __future__ import annotations
 
