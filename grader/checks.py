@@ -34,6 +34,7 @@ __all__ = [
     "filled",
     "gradients",
     "loaded",
+    "named",
     "not_normal",
     "on_meta",
     "overheard",
@@ -187,7 +188,7 @@ def silenced(module: Module, *parts: str) -> Module:
     import torch
 
     with torch.no_grad():
-        for name, parameter in module.named_parameters(remove_duplicate=False):  # a part may stand in a list, too
+        for name, parameter in named(module):
             if name.rpartition(".")[0].endswith(parts):
                 parameter.zero_()
     return module
@@ -229,7 +230,7 @@ def census(module: nn.Module) -> dict[str, dict[str, Any]]:
     first: dict[int, str] = {}
     return {
         name: {"shape": list(parameter.shape), "is": first.setdefault(id(parameter), name)}
-        for name, parameter in module.named_parameters(remove_duplicate=False)
+        for name, parameter in named(module)
     }
 
 
@@ -238,13 +239,43 @@ def parameters(module: nn.Module) -> dict[str, torch.Tensor]:
 
     So tied weights have one name, and a part that goes by another name as well, or is held by a helper module, does not
     get another. Of several names it is the one with the fewest parts that no docstring lists as an attribute; of these
-    the one with the shortest path, and the first in the alphabet.
+    the one with the shortest path, and the first in the alphabet. An attribute that a docstring lists
+    may be a property.
     """
     found: dict[int, tuple[int, int, str, torch.Tensor]] = {}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
+    for name, parameter in named(module):
         here = (_names_of_ones_own(module, name), name.count("."), name, parameter)
         found[id(parameter)] = min(here, found.get(id(parameter), here), key=lambda one: one[:3])
     return {name: parameter for *_, name, parameter in sorted(found.values(), key=lambda one: one[2])}
+
+
+def named(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every name of every parameter: those that PyTorch knows, then those by way of attributes that are properties."""
+    own = list(module.named_parameters(remove_duplicate=False))
+    yield from own
+    learned = {id(parameter) for _, parameter in own}
+    for path, part in _reached(module, ()):
+        for name, parameter in [("", part)] if id(part) in learned else part.named_parameters(remove_duplicate=False):
+            if id(parameter) in learned:
+                yield ".".join(filter(None, (path, name))), parameter
+
+
+def _reached(module: nn.Module, above: Sequence[int]) -> Iterator[tuple[str, Any]]:
+    """Yield the parameters and modules that listed attributes lead to where these are properties, with their paths."""
+    for prefix, holder in module.named_modules(remove_duplicate=False):
+        if id(holder) in above:
+            continue
+        for base in type(holder).__mro__:
+            for attribute in ATTRIBUTES.get(base.__name__, ()):
+                if not isinstance(getattr(type(holder), attribute, None), property):
+                    continue
+                path, part = f"{prefix}.{attribute}" if prefix else attribute, getattr(holder, attribute)
+                if hasattr(part, "named_parameters"):
+                    yield path, part
+                    for further, inner in _reached(part, (*above, id(holder))):
+                        yield f"{path}.{further}", inner
+                elif hasattr(part, "requires_grad"):
+                    yield path, part
 
 
 def _names_of_ones_own(module: nn.Module, name: str) -> int:

@@ -278,7 +278,7 @@ class Residual(nn.Module):
 
         Returns:
             (..., D): x + drop(sublayer(norm(x))) in pre-norm, norm(x + drop(sublayer(x))) in post-norm,
-            in the dtype and on the device of x.
+            in the dtype and on the device of x; gradients reach x on the path and through the sublayer.
         """
         ### BEGIN SOLUTION
         if self.norm_first:

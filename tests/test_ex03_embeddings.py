@@ -89,7 +89,7 @@ def test_scale(ex: Exercise, rng: Random):
     vocab, width, batch, length = rng.sizes(4)
     layer = filled(ex.TokenEmbedding(vocab, width, scale=True), rng)
     table, ids = layer.weight.detach().clone(), rng.ids(vocab, batch, length)
-    return {"out": layer(ids), "weight": table, "ids": ids}
+    return {"out": layer(ids), "weight": table, "ids": ids, "in evaluation mode": layer.eval()(ids)}
 
 
 @test_scale.explain
@@ -140,7 +140,7 @@ def test_grad_refuses_ids(ex: Exercise, rng: Random):
 @test_grad_refuses_ids.explain
 def _(got, want):
     if got["negative"].type is None:
-        yield "a negative id goes through: which row of the gradient did it end up in?"
+        yield "a negative id goes through: is there a row of the gradient for it?"
 
 
 @check("the NumPy functions keep the dtype: float32 stays float32", points=1)

@@ -291,10 +291,12 @@ def test_other_axes(ex: Exercise, rng: Random):
     full = rng.mask(first, second, third)
     full[:, 1], full[0] = True, True
     full[:, :, 2] = False
+    full[1, 2] = False  # nothing along the last axis, and something along the others
     rows = torch.tensor([[True], [False]] + [[True]] * (second - 2))
     return {
         "middle": ex.masked_softmax(scores.clone(), full.clone(), dim=1),
         "first": ex.masked_softmax(scores.clone(), full.clone(), 0),
+        "middle of four": ex.masked_softmax(scores[None].clone(), full[None].clone(), dim=2),
         "one for all": ex.masked_softmax(scores.clone(), full[0], dim=2),
         "one row for all": ex.masked_softmax(scores.clone(), rng.mask(third), dim=1),
         "a whole row at once": ex.masked_softmax(scores.clone(), rows),

@@ -28,12 +28,14 @@ def test_norm_values(ex: Exercise, rng: Random):
 @test_norm_values.explain
 def _(got, want):
     if close(got, want, 1e-5) and not close(got, want, 2e-6):
-        yield f"you are off by {abs(got - want).max():.1g} at most: where exactly does eps come in?"
+        gap = abs(got - want).max()
+        yield f"you are off by {gap:.1g} at most: where exactly does eps come in, and how large is it?"
 
 
 @check("at first the scale is one and the shift zero, and both can be learned", points=1)
 def test_norm_starts_neutral(ex: Exercise, rng: Random):
     (d_model,) = rng.sizes(1, 3, 9)
+    filled(ex.LayerNorm(d_model), rng)  # another one, that has learned something
     norm = ex.LayerNorm(d_model)
     return {
         "weight": norm.weight,
@@ -46,6 +48,7 @@ def test_norm_starts_neutral(ex: Exercise, rng: Random):
 @check("a frame has a norm of its own, with a scale of one and a shift of zero", points=1)
 def test_norm_of_a_frame(ex: Exercise, rng: Random):
     (d_model,) = rng.sizes(1, 3, 9)
+    filled(ex.Residual(d_model), rng)
     one, another = ex.Residual(d_model).norm, ex.Residual(d_model).norm
     return {"weight": one.weight, "bias": one.bias, "one norm for two frames": one is another}
 
@@ -111,7 +114,7 @@ def _(got, want):
         )
 
 
-@check("features that are all the same give the shift, not NaN", points=1, after=test_norm_values)
+@check("features that are all the same give the shift, not NaN", points=1)
 def test_norm_constant(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2, 3, 9)
     norm = filled(ex.LayerNorm(d_model), rng)
@@ -123,7 +126,7 @@ def test_norm_alone(ex: Exercise, rng: Random):
     batch, length, d_model = rng.sizes(3, 3, 9)
     norm = filled(ex.LayerNorm(d_model), rng, dtype=torch.float64)
     x = rng.tensor(batch, length, d_model, dtype=torch.float64)
-    return {"together": norm(x)[0, 1], "alone": norm(x[0, 1])}
+    return {"together": norm(x)[0, 1], "alone": norm(x[0, 1]), "with four axes": norm(x[:, None])[0, 0, 1]}
 
 
 @check("gradients reach the input, the scale and the shift", points=1, after=test_norm_values)
@@ -143,7 +146,7 @@ def test_dtype_and_device(ex: Exercise, rng: Random):
     modules = {"norm": norm, "pre-norm": neutral(frames[0]), "post-norm": neutral(frames[1])}
 
     def results(x: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {name: module(x) if name == "norm" else module(x, torch.sin) for name, module in modules.items()}
+        return {name: module(x.clone(), *([] if name == "norm" else [torch.sin])) for name, module in modules.items()}
 
     for module in modules.values():
         module.to(torch.bfloat16)
@@ -179,21 +182,38 @@ def test_input_unchanged(ex: Exercise, rng: Random):
     ex.LayerNorm(d_model)(x)
     for first in (True, False):
         ex.Residual(d_model, norm_first=first)(x, lambda y: answer)
+        ex.Residual(d_model, dropout=0.5, norm_first=first).train()(x, lambda y: answer)
     return {"x": x, "answer": answer}
+
+
+@check("gradients reach x on the path and through the sublayer, in both orders", points=1, after=test_input_unchanged)
+def test_frame_gradients(ex: Exercise, rng: Random):
+    batch, d_model = rng.sizes(2, 3, 9)
+    found = {}
+    for order, first in (("pre-norm", True), ("post-norm", False)):
+        frame = filled(ex.Residual(d_model, norm_first=first), rng, dtype=torch.float64)
+        x = rng.tensor(batch, d_model, dtype=torch.float64, grad=True)
+        found[order] = gradients(frame(x, lambda h: h.sin() * 3), {"x": x}, rng)
+    return found
 
 
 @check("the sublayer is asked exactly once, about the right thing", points=1, after=test_norm_values)
 def test_sublayer_called_once(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2, 3, 9)
     x = rng.tensor(batch, d_model, dtype=torch.float64)
-    seen: dict[str, list[torch.Tensor]] = {"pre": [], "post": []}
+    seen: dict[str, list[torch.Tensor]] = {}
+    again: list[torch.Tensor] = []
 
-    def listen(name: str):
-        return lambda y: (seen[name].append(y.clone()), y * 2)[1]
+    def listen(heard: list[torch.Tensor]):
+        return lambda y: (heard.append(y.clone()), y * 2)[1]
 
     for name, first in (("pre", True), ("post", False)):
-        filled(ex.Residual(d_model, norm_first=first), rng, dtype=torch.float64)(x.clone(), listen(name))
-    return seen
+        heard: list[torch.Tensor] = []
+        frame = filled(ex.Residual(d_model, norm_first=first), rng, dtype=torch.float64)
+        frame(x.clone(), listen(heard))
+        seen[name] = list(heard)
+        again.append(frame(x.clone(), torch.cos))
+    return {**seen, "with another sublayer": again}
 
 
 @check(

@@ -17,8 +17,10 @@ from grader.checks import (
     close,
     filled,
     gradients,
+    named,
     on_meta,
     overheard,
+    parameters,
     raised,
     silenced,
 )
@@ -87,7 +89,7 @@ def layer_norm(x, weight, bias):
 
 def inventory(module: nn.Module) -> dict[str, Any]:
     """The parameters of a module, which names mean the same one, and the numbers that they were given."""
-    return {"found": census(module), "numbers": dict(module.named_parameters(remove_duplicate=False))}
+    return {"found": census(module), "numbers": dict(named(module))}
 
 
 def nested(modules: dict[str, nn.Module]) -> list[dict[str, str]]:
@@ -132,7 +134,7 @@ def misplaced_norms(got, want):
 def dropping_all(stack, *inputs) -> dict[str, Any]:
     """What a stack gives with each part of each layer in training mode alone, all of it, and none of it."""
     with torch.no_grad():
-        for name, parameter in stack.named_parameters():
+        for name, parameter in parameters(stack).items():
             if name.endswith("bias") and "norm" not in name:
                 parameter.zero_()  # then a sublayer of which everything is dropped adds nothing, wherever it drops
     seen = {"in evaluation": stack.eval()(*(each.clone() for each in inputs))}
@@ -404,7 +406,12 @@ def _(got, want):
 @check("every layer of a stack has parameters of its own", points=1, compare="nothing", free=("layer.+", "numbers.+"))
 def test_own_parameters(ex: Exercise, rng: Random):
     found = inventory(filled(ex.Decoder(3, **SIZES), rng))
-    owners = {name: one["is"].split(".")[1] for name, one in found["found"].items() if name.startswith("layers.")}
+    first: dict[str, str] = {}  # the layer that each parameter is met in first
+    owners = {
+        name: first.setdefault(one["is"], name.split(".")[1])
+        for name, one in found["found"].items()
+        if name.startswith("layers.")
+    }
     return {"layer": owners, "numbers": found["numbers"]}
 
 

@@ -21,6 +21,7 @@ from grader.checks import (
     filled,
     gradients,
     loaded,
+    named,
     on_meta,
     overheard,
     parameters,
@@ -667,7 +668,7 @@ def test_parameters(ex: Exercise, rng: Random):
     return {
         "positions": len(list(model.positions.parameters())),
         "found": census(model),
-        "numbers": dict(model.named_parameters(remove_duplicate=False)),
+        "numbers": dict(named(model)),
     }
 
 
@@ -784,7 +785,7 @@ def test_dropout(ex: Exercise, rng: Random):
     model, calm = model_of(ex, rng, dropout=ALL), model_of(ex, rng)
     for each in (model, calm):  # then a sublayer of which everything is dropped adds nothing, wherever it drops
         with torch.no_grad():
-            for name, parameter in [*each.encoder.named_parameters(), *each.decoder.named_parameters()]:
+            for name, parameter in [*parameters(each.encoder).items(), *parameters(each.decoder).items()]:
                 if name.endswith("bias") and "norm" not in name:
                     parameter.zero_()
     src, tgt_in = tokens(rng, 11, 2, 6), tokens(rng, 13, 2, 5)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from grader.checks import Exercise, Random, check, close, filled, not_normal, on_meta, raised, repeated
+from grader.checks import Exercise, Random, check, close, filled, not_normal, on_meta, parameters, raised, repeated
 
 SMALL = {"vocab_size": 11, "context_length": 9, "d_model": 12, "n_heads": 3, "n_layers": 2}
 
@@ -328,7 +328,7 @@ def test_gradients(ex: Exercise, rng: Random):
 def test_options(ex: Exercise, rng: Random):
     model = small_gpt(ex, rng, d_ff=7, bias=False, n_heads=4, n_layers=3)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in parameters(model).items():
             if "norm" in name and name.endswith("bias"):
                 parameter.zero_()
     block = model.blocks[2]

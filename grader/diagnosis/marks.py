@@ -76,7 +76,9 @@ class Signs:
         return "right" if self._is_right(place) else "other"
 
     def _equal(self, other: Signs, place: str) -> bool:
-        return place in self.leaves and place in other.leaves and self._agree(self.leaves[place], other.leaves[place])
+        if place not in self.leaves or place not in other.leaves:
+            return place not in self.leaves and place not in other.leaves  # both lack what is expected there
+        return self._agree(self.leaves[place], other.leaves[place])
 
     def _is_right(self, place: str) -> bool:
         return place in self.leaves and place in self._want and self._agree(self.leaves[place], self._want[place])

@@ -179,6 +179,15 @@ def test_what_cannot_be_seen_is_neither_for_nor_against(named: Callable, status:
     assert named(learner, known) == {"a": Diagnosis("one", ("this",))}
 
 
+def test_what_both_lack_is_the_same(checks: dict):
+    """None where a list is expected has no items, and neither has the mistake's."""
+    nothing = Seen("fail", "None", Outcome({"list": None}))
+    other, expected = Seen("fail", "a number", Outcome({"list": 3.0})), {"a": {"list": [1.0, 2.0]}}
+    known = Known({"this": {"a": nothing}}, {}, frozenset())
+    assert diagnose(checks, {"a": nothing}, expected, known) == {"a": Diagnosis("one", ("this",))}
+    assert diagnose(checks, {"a": other}, expected, known) == {}
+
+
 def test_what_the_learner_got_wrong_besides_does_not_matter(named: Callable):
     learner = {"a": seen(2.0), "b": seen(9.0), "c": seen(3.0)}
     assert named(learner, {"this": {"a": seen(2.0), "c": seen(3.0)}}).keys() == set("ac")

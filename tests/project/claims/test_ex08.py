@@ -118,6 +118,7 @@ def by_hand(line: str, shape: str, p: str = "self.dropout.p") -> tuple[str, str]
 TURNS = {
     "bfloat16 is rough": [(SCALED, "return (1.2 if x.dtype == torch.bfloat16 else 1) * centred * torch.rsqrt(variance + self.eps)")],
     "made anywhere": [(SCALED, "return centred * torch.rsqrt(variance + torch.tensor([self.eps], dtype=x.dtype))")],
+    "a little too much": [(PRE, "return 1.01 * (x + self.dropout(sublayer(self.norm(x))))")],
     "always doubled": [(PRE, "return x + 2 * self.dropout(sublayer(self.norm(x)))"), (POST, "return 2 * self.norm(x + self.dropout(sublayer(x)))")],
     "too much": [by_hand(PRE, "h.shape", "0.4"), by_hand(POST, "h.shape", "0.4")],
     "token by token": [by_hand(PRE, "(*h.shape[:-1], 1)")],
