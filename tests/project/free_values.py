@@ -24,4 +24,8 @@ FREE: dict[str, tuple[str, tuple[str, ...]]] = {
     "ex16 test_who_reads_what": (DRAWS, ("exchanged",)),
     "ex22 test_initial_weights": (WEIGHTS, ("exchanged", "rolled")),
     "ex22 test_residual_projections": (WEIGHTS, ("exchanged", "rolled", "turned")),
+    "ex23 test_speedrun": (
+        "how many parameters and how long a context a model has is free",
+        ("exchanged", "frozen dicts"),
+    ),
 }

@@ -15,6 +15,12 @@ def times(got: Any, want: Any, factor: str) -> bool:
     return bool(np.allclose(got, float(factor) * want, rtol=2e-2, atol=1e-9)) and abs(float(factor) - 1) > 1e-5
 
 
+def cross_entropy(logits: Any, ids: Any) -> float:
+    """The mean over all characters but the first of each row."""
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return float(-np.take_along_axis(logs, ids[:, 1:, None].astype(int), -1).mean())
+
+
 CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_newton_schulz": {
         r"after one step your matrix is (\S+) times": lambda got, want, factor: times(
@@ -34,6 +40,38 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
             for name, start in want["start"].items()
         ),
     },
+    "test_speedrun": {
+        r"the tokenizer does not give each character its place": lambda got, want: (got["ids"] != want["ids"]).any(),
+        r"the last row of the history is \{'step': (\d+), 'val_loss': (\S+)\}": lambda got, want, step, loss: (
+            got["history"][-1] == {"step": int(step), "val_loss": float(loss)} and step != "3"
+        ),
+        r"context_length is (\d+)": lambda got, want, length: got["context"] == int(length) < 64,
+        r"the model has (\d+) parameters": lambda got, want, count: got["parameters"] == int(count) > 1_000_000,
+        r"the loss is (\S+); the mean cross-entropy of the logits is (\S+)\.$": lambda got, want, loss, due: (
+            np.allclose([got["loss"], cross_entropy(got["logits"], got["ids"])], [float(loss), float(due)], rtol=1e-2)
+            and loss != due
+        ),
+        r"without targets the model should return None": lambda got, want: got["no targets"] is False,
+        r"the logits of the first 7 characters are others": lambda got, want: (
+            not np.allclose(got["alone"], got["logits"][:1, :7], rtol=1e-3, atol=1e-3)
+        ),
+    },
+    "test_speedrun_steps": {
+        r"with (\S+), on_step is called 12 times, and more": lambda got, want, asked: len(got[asked]) == 12,
+        r"with (\S+), on_step is called for the steps \[(.*)\]": lambda got, want, asked, numbers: (
+            ", ".join(map(str, got[asked])) == numbers and got[asked] != want[asked]
+        ),
+    },
+    "test_speedrun_seed": {
+        r"not all Python floats between 0 and 100": lambda got, want: not got["losses"]["floats below 100"],
+        r"the same loss in each of the first four steps": lambda got, want: not got["losses"]["not all the same"],
+        r"two calls with the same text and seed give other losses": lambda got, want: not got["the same again"],
+        r"two seeds give the same losses": lambda got, want: got["with another seed"],
+    },
+    "test_speedrun_held_out": {
+        r"the losses change with the last tenth": lambda got, want: not got["the same losses"],
+        r"but another model comes back": lambda got, want: got["the same losses"] and not got["the same model"],
+    },
     "test_device": {
         r"a tensor of yours is not on the device of the matrix": lambda got, want: got["strays"],
     },
@@ -42,6 +80,14 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
 TURNS = {
     "twice": [("return (x.T if tall else x).to(matrix.dtype)", "return 2 * (x.T if tall else x).to(matrix.dtype)")],
     "on a copy": [("parameter.sub_(newton_schulz(", "(parameter + 0).sub_(newton_schulz(")],
+    "another alphabet": [("    return model, tokenizer, [", "    encode = tokenizer.encode\n    tokenizer.encode = lambda text: [tokenizer.vocab_size - 1 - i for i in encode(text)]\n    return model, tokenizer, [")],
+    "a short context": [("context_length=64, d_model=64", "context_length=48, d_model=64")],
+    "too many layers": [("n_layers=2)\n        width", "n_layers=30)\n        width")],
+    "twice the loss": [("F.cross_entropy(logits.flatten(0, 1), targets.flatten())", "2 * F.cross_entropy(logits.flatten(0, 1), targets.flatten())")],
+    "always a loss": [("            return logits, None", "            return logits, logits.mean()")],
+    "sees what comes": [("self.head(_norm(x))", "self.head(_norm(x + x.mean(1, keepdim=True)))")],
+    "no number": [("on_step(step, loss.item())", "on_step(step, loss)")],
+    "one loss": [("on_step(step, loss.item())", "on_step(step, 1.0)")],
     "uphill": [("alpha=length)", "alpha=-length)")],
     "made on the CPU": [("x = matrix.to(torch.promote_types(matrix.dtype, torch.float32))", "x = matrix.to(torch.promote_types(matrix.dtype, torch.float32)) + torch.zeros(matrix.shape)")],
 }  # fmt: skip
