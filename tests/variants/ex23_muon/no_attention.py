@@ -1,4 +1,7 @@
-"""No attention in the race: a window of embeddings and a small network; the first step stands still."""
+"""No attention in the race: a window of embeddings and a small network; the first step stands still.
+
+Good for a first lap: a window of a few characters and a small network show how far it gets without attention.
+"""
 
 from __future__ import annotations
 
