@@ -103,6 +103,6 @@ doctor: ## | what this machine lacks, and how to mend it
 clean:
 	rm -rf $(VENV) .stubformer .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
-# Not every copy has these: lab.mk comes with the capstone, chat.mk with the Llama, race.mk with the speedrun, author.mk
-# with the whole project.
--include lab.mk chat.mk race.mk author.mk
+# Not every copy has these: lab.mk comes with the encoder and decoder, capstone.mk with the GPT, chat.mk with the Llama,
+# race.mk with the speedrun, author.mk with the whole project.
+-include lab.mk capstone.mk chat.mk race.mk author.mk

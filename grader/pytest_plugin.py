@@ -31,6 +31,7 @@ from grader.probing.observation import thaw
 from grader.probing.outcome import Probe, observe
 from grader.probing.prints import marked
 from grader.probing.random import Random
+from grader.probing.trees import parse
 from grader.results import CheckResult
 
 GRADING = pytest.StashKey[Grading]()
@@ -146,7 +147,7 @@ def talks(source: Source) -> bool:
     if source.origin == "reference" or not any(name in source.text for name in TALKING):
         return False
     try:
-        calls = [node.func for node in ast.walk(ast.parse(source.text)) if isinstance(node, ast.Call)]
+        calls = [node.func for node in ast.walk(parse(source.text)) if isinstance(node, ast.Call)]
     except SyntaxError:
         return False
     return any(getattr(call, "id", getattr(call, "attr", "")) in TALKING for call in calls)

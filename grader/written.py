@@ -10,6 +10,7 @@ from pathlib import Path
 
 from grader.errors import SourceUnreadable
 from grader.probing.assembly import FOLDER, Source
+from grader.probing.trees import parse
 
 FILE_LIMIT = 1 << 20  # bytes of one source file
 FILES_LIMIT = 200
@@ -76,7 +77,7 @@ def burden(text: str) -> str:
     """
     try:
         compile(text, "<handed in>", "exec", dont_inherit=True)
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return ""
     except MemoryError:  # so Python says, too, that something is nested too deeply
@@ -94,7 +95,7 @@ def imported(text: str, stems: Collection[str]) -> frozenset[str]:
     parse imports none.
     """
     try:
-        nodes = list(ast.walk(ast.parse(text)))
+        nodes = list(ast.walk(parse(text)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
     found: set[str] = set()

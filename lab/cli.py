@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from grader.content.syllabus import load
 from lab import corpora, runs, texts
 from lab.console import Screen, prepare_streams
 from lab.errors import LabError
@@ -154,6 +155,11 @@ def own_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return exercises_option(reference_option(command))
 
 
+def first_task() -> str:
+    """Return the task that a copy of the project is for: a release may end with the encoder and decoder."""
+    return "text" if any(entry.stem == "ex16_capstone" for entry in load()) else "reverse"
+
+
 runs_option = click.option(
     "--runs", "root", type=click.Path(path_type=Path), default=runs.RUNS, metavar="DIR", help="The folder of all runs."
 )
@@ -164,8 +170,8 @@ runs_option = click.option(
     "--task",
     "task_name",
     type=TASKS,
-    default="text",
-    show_default=True,
+    default=first_task,
+    show_default="text, once exercise 16 is there",
     help="text: a GPT (exercise 16) learns to go on with a text. reverse: the original transformer (exercise 12) "
     "learns to write words backwards.",
 )

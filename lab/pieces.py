@@ -71,14 +71,18 @@ def require(used: Sequence[str], exercises: Path | None) -> None:
 
 @contextmanager
 def open_pieces(
-    exercises: Path | None, used: Sequence[str] = (), look: Callable[[Entry], None] = lambda _: None
+    exercises: Path | None,
+    used: Sequence[str] = (),
+    look: Callable[[Entry], None] = lambda _: None,
+    helpers: Sequence[str] = (),
 ) -> Iterator[Pieces]:
     """Assemble the pieces for as long as the context lasts.
 
     Args:
         exercises: the folder with the learner's files; None takes the reference as a whole.
-        used: the exercises that will be used; only of these it is said that they were borrowed.
+        used: the exercises that will be used; only of these, and of the helpers, it is said that they were borrowed.
         look: called with each exercise that has to be graded first.
+        helpers: exercises that will be used if they are there.
 
     Raises:
         LabError: the folder does not exist or holds none of the exercises; a piece is missing.
@@ -100,7 +104,7 @@ def open_pieces(
     with assembly:
         yield Pieces(
             exercises=exercises,
-            borrowed=tuple(stem for stem in borrowed if stem in used),
+            borrowed=tuple(stem for stem in borrowed if stem in (*used, *helpers)),
             passing=frozenset(entry.stem for entry in load()).difference(failing),
             tokenizers=assembly.exercise("ex02_tokenizers"),
             masks=assembly.exercise("ex06_masks"),

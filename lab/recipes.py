@@ -47,7 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 # The original transformer, learning to reverse words. Half of these steps are enough most of the time; the rest is for
 # the last percent, and for unlucky seeds.
 REVERSE: dict[str, Any] = {
-    "steps": 800,
+    "steps": 600,
     "batch_size": 64,
     "lr": 1.5e-3,
     "eval_every": 100,
@@ -113,11 +113,13 @@ def reverse_options(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
         "steps": steps,
         "batch_size": given["batch_size"],
         "max_lr": given["lr"],
+        "min_lr": 0.1 * given["lr"],
         "warmup_steps": max(1, min(200, steps // 4)),
         "weight_decay": 0.0,
         "betas": (0.9, 0.999),
         "grad_clip": 1.0,
         "eval_every": max(1, min(given["eval_every"], steps // 4)),
+        "eval_batches": 8,
         "seed": seed,
     }
 

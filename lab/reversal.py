@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_lowercase
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lab import starter
 from lab.attention import cross_attention
 from lab.console import Screen, table
 from lab.devices import require_memory
@@ -25,11 +27,15 @@ from lab.recipes import check_heads, memory_needed, reverse_options
 from lab.runs import Run, shown
 from lab.task import OnStep, Outcome, Plan, Request, Task
 
+EXERCISE_14 = "exercise 14"
 PAD, BOS, EOS = 0, 1, 2
 FIRST = 3  # the id of "a"
 VOCAB = FIRST + len(ascii_lowercase)
 LONGEST = 12  # letters; a target has its EOS as well
 HELD_OUT = 90  # words of each length, though at most a tenth of all there are
+RECORD = 1 + LONGEST  # tokens of a word in the text that a loop sees: BOS, the letters, padding
+WINDOW = 2 * RECORD - 1  # tokens that are sure to hold a whole one
+DRAWN = 50_000  # words in that text
 SMOOTHING = 0.1
 SHOWN = 12  # words in a sample
 
@@ -120,11 +126,51 @@ class ReverseOutcome(Outcome):
         }
 
 
+def has_loop(pieces: Pieces) -> bool:
+    """Whether exercise 14 is there: the learner's own that passes, or the reference's."""
+    return "ex14_training" in pieces.sources
+
+
+def as_text(words: Tensor) -> Tensor:
+    """Words one behind the other, each with a BOS in front: (N, 12) to (N * 13,)."""
+    return F.pad(words, (1, 0), value=BOS).flatten()
+
+
+class Backwards(nn.Module):
+    """A `Transformer` as exercise 14's loop trains any model: it is given windows of a text, and returns its loss.
+
+    The text has a word behind each BOS. Of each window the first whole word is to be reversed.
+    """
+
+    config = SimpleNamespace(context_length=WINDOW)
+
+    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The logits (B, 13, V) and the loss for windows (B, 25); the targets, a token later, tell nothing more.
+
+        Raises:
+            LabError: there are no targets: the loop is about to compute a loss of its own.
+        """
+        if targets is None:
+            raise LabError(
+                "TASK=reverse trains with the loss that model(x, y) returns, and your train of exercise 14 computes "
+                "one of its own: let it take the model's"
+            )
+        first = (ids == BOS).int().argmax(1, keepdim=True)  # (B, 1)
+        words = ids.gather(1, first + 1 + torch.arange(LONGEST, device=ids.device))  # (B, 12)
+        return self.loss(self.model, words)
+
+
 class ReverseTask(Task[ReverseOutcome]):
     """Write words of 1 to 12 letters backwards, among them some that are never trained on."""
 
     name = "reverse"
-    exercises = (*with_needs("ex12_transformer"), "ex14_training")
+    exercises = with_needs("ex12_transformer")
+    helpers = ("ex14_training",)
     requests = frozenset({"prompt", "seed"})
 
     def __init__(
@@ -134,7 +180,9 @@ class ReverseTask(Task[ReverseOutcome]):
         sizes: Mapping[str, int],
         recipe: Mapping[str, Any],
         device: torch.device,
+        loop: str,
     ) -> None:
+        self.loop = loop
         super().__init__(pieces, recipe, device)
         self.ex = pieces.transformer
         self.held_out = list(held_out)
@@ -147,7 +195,8 @@ class ReverseTask(Task[ReverseOutcome]):
         words = run.read("held-out.txt").split()
         if not words or any(not set(word) <= set(ascii_lowercase) or len(word) > LONGEST for word in words):
             raise LabError(f"{run.folder / 'held-out.txt'} was changed since the run began; train a new run")
-        return cls(pieces, words, run.config["model"], run.config["recipe"], device)
+        about = run.config
+        return cls(pieces, words, about["model"], about["recipe"], device, about.get("loop", EXERCISE_14))
 
     def describe(self) -> dict[str, Any]:
         """The words, the sizes of the model and the recipe."""
@@ -156,6 +205,7 @@ class ReverseTask(Task[ReverseOutcome]):
             "model": dict(self.sizes),
             "recipe": dict(self.recipe),
             "smoothing": SMOOTHING,
+            "loop": self.loop,
         }
 
     def files(self) -> dict[str, str]:
@@ -168,10 +218,12 @@ class ReverseTask(Task[ReverseOutcome]):
         return f"words of 1 to {LONGEST} letters, backwards"
 
     def introduction(self) -> str:
-        """Return which words there are."""
-        return (
-            f"random words of 1 to {LONGEST} letters, to be written backwards; {len(self.held_out)} more are held out."
+        """Return which words there are, and whose loop it is where it is not the learner's."""
+        words = (
+            f"random words of 1 to {LONGEST} letters, to be written backwards; {len(self.held_out)} more are held out"
         )
+        lent = ".\nThe loop is the lab's and the optimizer PyTorch's: yours come with exercise 14."
+        return words + ("." if self.loop == EXERCISE_14 else lent)
 
     def new_model(self) -> nn.Module:
         """The model of exercise 12."""
@@ -179,31 +231,64 @@ class ReverseTask(Task[ReverseOutcome]):
         return model
 
     @property
+    def training(self) -> Any:
+        """Exercise 14 where its loop is used, else what stands in for it."""
+        return self.pieces.training if self.loop == EXERCISE_14 and has_loop(self.pieces) else starter
+
+    @property
     def tokens_per_step(self) -> int:
-        """The targets of a batch, padding included."""
-        return int(self.config.batch_size * (LONGEST + 1))
+        """The tokens of a batch as the loop sees it, in windows of its text."""
+        return int(self.config.batch_size * WINDOW)
+
+    def engine(self, model: nn.Module) -> nn.Module:
+        """The model as a loop of exercise 14 calls it: with windows of a text.
+
+        Raises:
+            LabError: the run began with the loop of exercise 14, which is not there any more.
+        """
+        if self.loop == EXERCISE_14 and not has_loop(self.pieces):
+            raise LabError("the run began with your loop of exercise 14, which does not pass any more: make test EX=14")
+        return Backwards(model, self._loss)
+
+    @cached_property
+    def train_tokens(self) -> Tensor:
+        """(50,000 * 13,) random words, none of them held out, one behind the other."""
+        return as_text(self.draw(DRAWN, torch.Generator().manual_seed(self.config.seed))).to(self.device)
+
+    @cached_property
+    def val_tokens(self) -> Tensor:
+        """(M * 13,) the words that are held out, likewise."""
+        return as_text(self.words).to(self.device)
 
     def train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
-        """The loop of exercise 14 with the data, the loss and the schedule of exercise 12."""
-        pieces = self.pieces.training
+        """The loop of exercise 14, on a text of words; or, where that was not there yet, the lab's own."""
+        if self.loop == EXERCISE_14:
+            self.training.train(model, self.train_tokens, self.val_tokens, config, on_step, state)
+        else:
+            self._train(model, config, on_step, state)
+
+    def _train(self, model: nn.Module, config: Any, on_step: OnStep, state: Any) -> None:
+        """A loop of the lab's own, with PyTorch's optimizer and the learner's schedule of exercise 12."""
         if state.optimizer is None:
-            state.optimizer = pieces.AdamW(pieces.parameter_groups(model, config.weight_decay), betas=config.betas)
+            groups = starter.parameter_groups(model, config.weight_decay)
+            state.optimizer = starter.AdamW(groups, betas=config.betas)
             state.generator = torch.Generator().manual_seed(config.seed)
-            torch.manual_seed(config.seed)
         model.train()
         for step in range(state.step + 1, config.steps + 1):
             lr = self.learning_rate(step)
             for group in state.optimizer.param_groups:
                 group["lr"] = lr
-            loss = self.loss(model, state.generator)
+            starts = torch.randint(len(self.train_tokens) - WINDOW, (config.batch_size, 1), generator=state.generator)
+            windows = self.train_tokens[(starts + torch.arange(WINDOW)).to(self.device)]  # (B, 25)
+            _, loss = model(windows, windows)
             state.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            pieces.clip_grad_norm(model.parameters(), config.grad_clip)
+            loss.backward()
+            starter.clip_grad_norm(model.parameters(), config.grad_clip)
             state.optimizer.step()
             state.step, train_loss = step, float(loss.item())
             if math.isfinite(train_loss) and (step % config.eval_every == 0 or step == config.steps):
-                seen = step * self.tokens_per_step
-                row = {"step": step, "train_loss": train_loss, **self.evaluate(model), "lr": lr, "tokens_seen": seen}
+                seen, val_loss = step * self.tokens_per_step, self.held_out_loss(model.get_submodule("model"))
+                row = {"step": step, "train_loss": train_loss, "val_loss": val_loss, "lr": lr, "tokens_seen": seen}
                 state.history.append(row)
             on_step(step, train_loss)
 
@@ -211,10 +296,6 @@ class ReverseTask(Task[ReverseOutcome]):
         """The schedule of exercise 12, scaled so that it is `max_lr` at its highest."""
         width, warmup = self.sizes["d_model"], self.config.warmup_steps
         return float(self.config.max_lr * self.ex.noam_lr(step, width, warmup) / self.ex.noam_lr(warmup, width, warmup))
-
-    def loss(self, model: nn.Module, generator: torch.Generator) -> Tensor:
-        """The smoothed cross-entropy on random words."""
-        return self._loss(model, self.draw(self.config.batch_size, generator).to(self.device))
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Random words, every length as likely as any other and none of them held out: (count, 12)."""
@@ -227,23 +308,25 @@ class ReverseTask(Task[ReverseOutcome]):
     def _held_out_numbers(self) -> Tensor:
         return _numbers(self.words)
 
-    def _loss(self, model: nn.Module, words: Tensor) -> Tensor:
+    def _loss(self, model: nn.Module, words: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (B, 13, V) and the smoothed cross-entropy for some words (B, 12)."""
         targets = reversed_targets(words)  # (B, 13)
         logits = model(words, self.ex.shift_right(targets, BOS))  # (B, 13, V)
-        loss: Tensor = self.ex.label_smoothed_cross_entropy(logits, targets, SMOOTHING, ignore_index=PAD)
-        return loss
+        return logits, self.ex.label_smoothed_cross_entropy(logits, targets, SMOOTHING, ignore_index=PAD)
 
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """The loss on the held-out words, and the share of them that is written without a mistake."""
-        words = self.words.to(self.device)
+    @torch.no_grad()
+    def held_out_loss(self, model: nn.Module) -> float:
+        """The loss on all held-out words."""
         was_training = model.training
         model.eval()
         try:
-            with torch.no_grad():
-                loss = float(self._loss(model, words))
+            return float(self._loss(model, self.words.to(self.device))[1])
         finally:
             model.train(was_training)
-        return {"val_loss": loss, "exact": float(self._right(model, words).double().mean())}
+
+    def exact(self, model: nn.Module) -> float:
+        """The share of the held-out words that is written without a mistake."""
+        return float(self._right(model, self.words.to(self.device)).double().mean())
 
     def _right(self, model: nn.Module, words: Tensor) -> Tensor:
         """(B,) whether each word is reversed: every letter, the EOS, and padding behind it."""
@@ -252,14 +335,11 @@ class ReverseTask(Task[ReverseOutcome]):
         return (written == reversed_targets(words)).all(1)
 
     def sample(self, model: nn.Module) -> str:
-        """Return what it makes of a short, a middling and a long word that were held out."""
+        """The share of the held-out words that are right, and what becomes of a short, a middling and a long one."""
         words = self._some_words(self.config.seed)
         words = words[3::4] or words
-        return ", ".join(f"{word} -> {text}" for word, text in zip(words, self._write(model, words), strict=True))
-
-    def figures(self, row: Mapping[str, Any]) -> str:
-        """The losses, and the share of the held-out words."""
-        return f"{super().figures(row)}  exact {row['exact']:6.1%}"
+        written = zip(words, self._write(model, words), strict=True)
+        return f"{self.exact(model):.1%} right: " + ", ".join(f"{word} -> {text}" for word, text in written)
 
     def levels(self) -> dict[str, float]:
         """Return what a model that knows nothing has to lose, and what smoothing leaves to one that knows all."""
@@ -269,12 +349,12 @@ class ReverseTask(Task[ReverseOutcome]):
 
     def finish(self, model: nn.Module, run: Run) -> ReverseOutcome:
         """The share on all held-out words, some of them with what was written, and a picture of one."""
-        measured = self.evaluate(model)
+        loss = self.held_out_loss(model)
         model.to("cpu")
         right = int(self._right(model, self.words).sum())
         words = self._some_words(self.config.seed)
         self._draw_attention(model, run, max(words, key=len))
-        return ReverseOutcome(run, self._attempts(model, words) + "\n", right, len(self.held_out), measured["val_loss"])
+        return ReverseOutcome(run, self._attempts(model, words) + "\n", right, len(self.held_out), loss)
 
     def show(self, model: nn.Module, run: Run, step: int, request: Request, screen: Screen) -> None:
         """Reverse the prompt, or some of the held-out words."""
@@ -347,7 +427,8 @@ class ReversePlan(Plan[ReverseOutcome]):
             "n_layers": self.given["layers"],
             "d_ff": 4 * self.given["width"],
         }
-        return ReverseTask(pieces, held_out_words(seed), sizes, reverse_options(self.given, seed), device)
+        loop = EXERCISE_14 if has_loop(pieces) else "the lab's own"
+        return ReverseTask(pieces, held_out_words(seed), sizes, reverse_options(self.given, seed), device, loop)
 
 
 def _random_words(count: int, generator: torch.Generator) -> Tensor:

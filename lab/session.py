@@ -53,7 +53,7 @@ def new_run(
     with joined(where) as team, ExitStack() as stack:
         run = Run(root, {})
         with team.leader_first():
-            pieces = stack.enter_context(open_pieces(exercises, plan.task.exercises, look))
+            pieces = stack.enter_context(open_pieces(exercises, plan.task.exercises, look, plan.task.helpers))
             screen.say(pieces.describe())
             task = plan.begin(pieces, seed, where)
             training = Training(task, task.build_model(), team)
@@ -131,7 +131,8 @@ def pieces_of(screen: Screen, run: Run, exercises: Path | None) -> Iterator[Piec
     if exercises is None and about["exercises"] is not None:
         exercises = runs.ROOT / about["exercises"]
     look = announce_grading(screen, exercises)
-    with open_pieces(exercises, task_of(run).exercises, look) as pieces:
+    task = task_of(run)
+    with open_pieces(exercises, task.exercises, look, task.helpers) as pieces:
         screen.say(pieces.describe())
         if sorted(pieces.borrowed) != sorted(about["borrowed"]):
             screen.say(f"When the run began, it borrowed other ones: {', '.join(about['borrowed']) or 'none'}.")

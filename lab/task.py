@@ -63,6 +63,7 @@ class Task(ABC, Generic[Result]):
     name: ClassVar[str]  # as --task spells it, and config.json
     architecture: ClassVar[str] = ""  # which of several models it trains, as --model spells it, and config.json
     exercises: ClassVar[tuple[str, ...]]  # those that it is made of
+    helpers: ClassVar[tuple[str, ...]] = ()  # those that it uses as well, where they are there
     shares: ClassVar[bool] = False  # whether several processes can each run a part of its batches
     requests: ClassVar[frozenset[str]]  # the fields of a `Request` that mean something to it
 
@@ -70,7 +71,12 @@ class Task(ABC, Generic[Result]):
         self.pieces = pieces
         self.recipe = recipe
         self.device = device
-        self.config = pieces.training.TrainConfig(**{**recipe, "betas": tuple(recipe["betas"])})  # JSON has no tuples
+        self.config = self.training.TrainConfig(**{**recipe, "betas": tuple(recipe["betas"])})  # JSON has no tuples
+
+    @property
+    def training(self) -> Any:
+        """Exercise 14, or what stands in for it."""
+        return self.pieces.training
 
     @classmethod
     @abstractmethod

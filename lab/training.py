@@ -48,7 +48,7 @@ class Training:
         self.engine = task.engine(model)  # what the loop sees
         self.config = task.config
         self.device = next(model.parameters()).device
-        self.progress = task.pieces.training.TrainState()
+        self.progress = task.training.TrainState()
         self.losses: list[float] = []
         self.samples: dict[int, str] = {}
         torch.manual_seed(self.config.seed)
@@ -62,7 +62,7 @@ class Training:
         with contextlib.suppress(Exception):
             self.task.train(self.engine, replace(self.config, steps=0), lambda *_: None, self.progress)
         if self.progress.optimizer is None:
-            pieces, config = self.task.pieces.training, self.config
+            pieces, config = self.task.training, self.config
             groups = pieces.parameter_groups(self.engine, config.weight_decay)
             self.progress.optimizer = pieces.AdamW(groups, betas=config.betas)
         if self.progress.generator is None:

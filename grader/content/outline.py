@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from grader.content.regions import SOLUTION, Region, is_marker, regions
+from grader.probing.trees import parse
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 PLACEHOLDER = 'raise NotImplementedError("from memory")'
@@ -22,7 +23,7 @@ def code(text: str) -> str:
         SyntaxError: the source is not Python.
     """
     lines: list[str | None] = list(text.splitlines())
-    for node in _documented(ast.parse(text)):
+    for node in _documented(parse(text)):
         first = node.body[0]
         indent = " " * first.col_offset
         _replace(lines, first.lineno, first.end_lineno, [f"{indent}..."] if len(node.body) == 1 else [])
@@ -39,7 +40,7 @@ def pieces(text: str) -> dict[str, str]:
     bare = code(text)
     lines = bare.splitlines()
     found = {}
-    for node in ast.parse(bare).body:
+    for node in parse(bare).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             found[node.name] = "\n".join(lines[start - 1 : node.end_lineno])
@@ -51,7 +52,7 @@ def asked(text: str) -> list[str]:
     marked = regions(text, SOLUTION)
     return [
         node.name
-        for node in ast.parse(text).body
+        for node in parse(text).body
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and _regions_of(node, marked)
     ]
 
@@ -66,7 +67,7 @@ def signatures(text: str, title: str) -> str:
     lines: list[str | None] = list(text.splitlines())
     source = text.splitlines()
     marked = regions(text, SOLUTION)
-    tree = ast.parse(text)
+    tree = parse(text)
     for node in _documented(tree):
         if isinstance(node, ast.Module):
             continue

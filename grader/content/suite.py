@@ -13,6 +13,7 @@ from grader.content.edition import part
 from grader.content.regions import HIDDEN, inside
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
+from grader.probing.trees import parse
 
 DEFAULT_LIMIT = 20.0
 
@@ -43,7 +44,7 @@ def checks_of(path: Path) -> tuple[CheckInfo, ...]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
+        tree = parse(text)
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise GraderError(f"{path}: {error}") from None
     hidden = inside(text, HIDDEN)

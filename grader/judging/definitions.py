@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from grader.probing.trees import parse
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
 
@@ -80,7 +82,7 @@ def defined_at(text: str, name: str) -> int:
 def around(text: str, line: int) -> str:
     """Return the name of the function or the method that a line stands in, "" for one outside of all."""
     names: list[str] = []
-    body = ast.parse(text).body
+    body = parse(text).body
     while len(names) < 2 and (inside := _at(body, line)) is not None:
         names.append(inside.name)
         body = inside.body if isinstance(inside, ast.ClassDef) else []
@@ -93,7 +95,7 @@ def _at(body: list[ast.stmt], line: int) -> Definition | None:
 
 def _find(text: str, name: str) -> Definition | None:
     """The definition that counts: the last one of the name."""
-    body, found = ast.parse(text).body, None
+    body, found = parse(text).body, None
     for part in name.split("."):
         found = next((n for n in reversed(body) if isinstance(n, Definition) and n.name == part), None)
         if found is None:

@@ -13,6 +13,7 @@ import numpy as np
 from grader.checks import Check
 from grader.judging.calls import Calls
 from grader.probing.observation import Array, pack, unpack
+from grader.probing.trees import parse
 from grader.store import Store
 
 NOTED = ("names", "origins", "count", "lines")  # what is kept of calls
@@ -75,7 +76,7 @@ def needed(check: Check, value: Any) -> Any:
 
 def looked_at(explanation: Callable[..., Any]) -> set[str] | None:
     """The entries of the reference's observation that an `explain` uses; None if it uses the whole."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(explanation))).body[0]
+    tree = parse(textwrap.dedent(inspect.getsource(explanation))).body[0]
     assert isinstance(tree, ast.FunctionDef)
     want = tree.args.args[1].arg
     named = {

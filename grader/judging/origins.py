@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from grader.checks import Check
+from grader.probing.trees import parse
 
 ALL = ""  # of an observation without entries, or whose entries have no names in the probe
 
@@ -95,7 +96,7 @@ def concerned(explanation: Callable[..., Any]) -> frozenset[str] | None:
 def _definition(function: Callable[..., Any]) -> ast.FunctionDef | None:
     """The definition of a function; None of one that is none, such as a lambda."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        tree = parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, TypeError, SyntaxError):
         return None
     return tree if isinstance(tree, ast.FunctionDef) else None

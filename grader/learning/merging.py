@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.errors import GraderError
+from grader.probing.trees import parse
 
 PLACEHOLDER = re.compile(r"^(\s*)# Your code here\. \(The reference needs .*\)$")
 HERE = "# <<merging: the body of {}>>"
@@ -77,7 +78,7 @@ def _definitions(text: str) -> Mapping[str, ast.FunctionDef | ast.AsyncFunctionD
     """The functions and methods of a source by their qualified names; none if it is not Python."""
     found: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return {}
     for node in tree.body:

@@ -17,6 +17,7 @@ from grader.errors import GraderError
 from grader.files import ROOT, free, read_toml, shown, stamp, write_atomically
 from grader.grading import Grading
 from grader.probing.assembly import Source
+from grader.probing.trees import parse
 from grader.progress import Event
 from grader.results import ExerciseResult
 
@@ -55,7 +56,7 @@ class Task:
         for entry, names in self.parts.items():
             text = bare.signatures(skeleton(entry), entry.title)
             lines = text.replace(bare.PLACEHOLDER, "...").splitlines()
-            for node in ast.parse(text).body:
+            for node in parse(text).body:
                 if isinstance(node, ast.ClassDef | ast.FunctionDef) and (names is None or node.name in names):
                     start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                     pieces.append("\n".join(lines[start - 1 : node.end_lineno]))
@@ -164,9 +165,7 @@ def within(entry: Entry, names: tuple[str, ...]) -> list[CheckInfo]:
 
 def names_used(suite: Path) -> dict[str, set[str]]:
     """For each function of a test file, the names of the exercise that it uses, itself or through its helpers."""
-    functions = {
-        node.name: node for node in ast.parse(suite.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
-    }
+    functions = {node.name: node for node in parse(suite.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)}
 
     def reached(name: str, seen: frozenset[str]) -> Iterator[str]:
         for node in ast.walk(functions[name]):

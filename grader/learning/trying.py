@@ -20,6 +20,7 @@ from grader.errors import GraderError
 from grader.files import shown
 from grader.grading import Grading, built_on
 from grader.probing.assembly import Assembly, unqualified
+from grader.probing.trees import parse
 
 SECTION = "By hand"
 Kind = Literal["code", "result", "wrong", "note"]
@@ -79,7 +80,7 @@ def opened(exercises: Path, entry: Entry | None = None) -> Iterator[Built]:
 
 def _public(entry: Entry) -> list[str]:
     """The functions and classes of an exercise."""
-    tree = ast.parse(stubs.generated(entry))
+    tree = parse(stubs.generated(entry))
     return [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_"]
 
 
@@ -104,7 +105,7 @@ class Transcript:
 
 def by_hand(entry: Entry, assembly: Assembly) -> Transcript:
     """Run the worked example of an exercise's lesson on the code of an assembly."""
-    lesson = ast.get_docstring(ast.parse(stubs.generated(entry))) or ""
+    lesson = ast.get_docstring(parse(stubs.generated(entry))) or ""
     begin, end = _section(lesson)
     variables = dict(vars(assembly.module(entry.stem)))
     test = doctest.DocTestParser().get_doctest(lesson, variables, f"the lesson of {entry.label}", None, 0)
@@ -154,7 +155,7 @@ class _Runner(doctest.DocTestRunner):
         exc_info: tuple[type[BaseException], BaseException, TracebackType | None],
     ) -> None:
         with contextlib.suppress(SyntaxError):
-            for node in ast.walk(ast.parse(example.source)):
+            for node in ast.walk(parse(example.source)):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                     self._absent.add(node.id)
         if example.lineno not in self.told:

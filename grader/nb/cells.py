@@ -15,6 +15,7 @@ from typing import Literal
 from grader.content.regions import SOLUTION, regions, without_markers
 from grader.content.stubs import generated, skeleton
 from grader.content.syllabus import Entry
+from grader.probing.trees import parse
 
 PREFIX = "solution-"
 Places = Mapping[str, tuple[int, int]]  # by the name of a cell: its first and its last line in the module
@@ -44,7 +45,7 @@ def pieces(entry: Entry) -> tuple[Piece, ...]:
 
 def _cut(text: str) -> Iterator[Piece]:
     lines = text.splitlines(keepends=True)
-    tree = ast.parse(text)
+    tree = parse(text)
     marked = regions(text, SOLUTION)
     done = 0
     for place, node in enumerate(tree.body):

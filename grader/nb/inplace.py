@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import atexit
 import importlib
 import sys
@@ -21,6 +20,7 @@ from grader.nb.content import HIDDEN, content
 from grader.nb.module import module_of, with_answers
 from grader.nb.report import report
 from grader.probing.assembly import Assembly, Exercise, Source
+from grader.probing.trees import parse
 from grader.workers.process import Kept, Worker, WorkerProcess
 from grader.written import Written, read_written
 
@@ -163,7 +163,7 @@ def _executed(entry: Entry) -> Iterator[tuple[str, str]]:
     for text in reversed(_namespace().get("In", [])):
         text = plain(text)[0]
         try:
-            tree = ast.parse(text)
+            tree = parse(text)
         except (SyntaxError, ValueError):
             continue
         for node in tree.body:

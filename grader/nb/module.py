@@ -20,6 +20,7 @@ from grader.content.syllabus import Entry
 from grader.nb.cells import PREFIX, pieces, rebuilt
 from grader.nb.commands import plain
 from grader.nb.reading import NoNotebook, cells, named
+from grader.probing.trees import parse
 from grader.written import FILE_LIMIT
 
 NO_CODE = "this notebook holds no code of the exercise"
@@ -82,7 +83,7 @@ def _joined(entry: Entry, sources: Sequence[str]) -> Module:
         text, left_out = plain(source)
         commands |= left_out
         try:
-            ast.parse(text)
+            parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             broken.append((number, text))
         else:
@@ -104,7 +105,7 @@ def _joined(entry: Entry, sources: Sequence[str]) -> Module:
 def _defined(text: str) -> set[str]:
     """The functions and classes that a text defines, if it is Python."""
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -121,7 +122,7 @@ def _any_defines(texts: Iterable[str], names: Iterable[str]) -> bool:
 @cache
 def _names(entry: Entry) -> frozenset[str]:
     """Every name that the stub has at its top level."""
-    return frozenset(name for node in ast.parse(generated(entry)).body for name in _scope(node).binds)
+    return frozenset(name for node in parse(generated(entry)).body for name in _scope(node).binds)
 
 
 @cache
@@ -146,7 +147,7 @@ class _Scope:
 def _needed(text: str, names: Iterable[str]) -> str:
     """A module without the statements that the names do not need; it has as many lines as before."""
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return text
     if len(tree.body) > STATEMENTS:

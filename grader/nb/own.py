@@ -16,6 +16,7 @@ from grader.errors import GraderError
 from grader.files import ROOT, write_atomically
 from grader.nb.content import HIDDEN, Content, Group, content, links
 from grader.nb.prose import sections
+from grader.probing.trees import parse
 
 FOLDER = ROOT / "notebooks"
 
@@ -61,7 +62,7 @@ def notebook(about: Content, stubs: str) -> str:
 
 def _cells(about: Content, stubs: str) -> Iterator[dict[str, Any]]:
     entry = about.entry
-    lesson = ast.get_docstring(ast.parse(generated(entry))) or entry.title
+    lesson = ast.get_docstring(parse(generated(entry))) or entry.title
     for number, section in enumerate(sections(lesson, about.formulas, links())):
         yield _text(f"lesson-{number}", f"{'##' if number else '#'} {section.title}\n\n{section.markdown}".rstrip())
     name = entry.stub.name

@@ -23,6 +23,7 @@ from types import CodeType, ModuleType
 from typing import Any, Literal
 
 from grader.errors import MissingName, SourceUnreadable
+from grader.probing.trees import parse
 
 Origin = Literal["learner", "reference", "edited"]
 
@@ -79,7 +80,7 @@ def _after_the_lesson(text: str) -> int:
     """Return where the docstring of a module ends; 0 if it has none, or is no Python."""
     try:
         with _one_at_a_time:
-            first = ast.parse(text).body[0]
+            first = parse(text).body[0]
     except (SyntaxError, ValueError, IndexError):
         return 0
     if not (

@@ -13,6 +13,7 @@ from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, Modu
 from typing import Any
 
 from grader.probing.observation import loaded_torch
+from grader.probing.trees import parse
 
 LONGEST = 60  # characters of an expression
 MOST = 4  # operands of a line
@@ -74,7 +75,7 @@ def failing(tb: TracebackType, source: str) -> Failing | None:
     Nothing that could change anything is run: what is not a name, an attribute or a view of an array is not looked at.
     """
     try:
-        node = _node(tb, ast.parse(source))
+        node = _node(tb, parse(source))
         if node is None:
             return None
         called = node.func if isinstance(node, ast.Call) else None

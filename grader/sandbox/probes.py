@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from grader.content.suite import checks_of
+from grader.probing.trees import parse
 
 
 @cache
@@ -17,7 +18,7 @@ def probe_source(suite: Path, name: str) -> str:
     keep their numbers.
     """
     text = suite.read_text(encoding="utf-8")
-    statements = ast.parse(text).body
+    statements = parse(text).body
     checks = {info.name for info in checks_of(suite)}
     parts: dict[str, list[ast.stmt]] = {}
     for node in statements:

@@ -16,6 +16,7 @@ from grader.errors import GraderError
 from grader.files import ROOT, shown
 from grader.grading import Grading
 from grader.probing.assembly import Source
+from grader.probing.trees import parse
 from grader.progress import History
 from grader.screens.console import Printer
 
@@ -55,7 +56,7 @@ def others(entry: Entry) -> dict[str, Style]:
     """Other right solutions that this copy of the project has, by their names."""
     found = {}
     for path in sorted((ROOT / "tests" / "variants" / entry.stem).glob("*.py")):
-        docstring = ast.get_docstring(ast.parse(Source.read(path, "reference").text)) or ""
+        docstring = ast.get_docstring(parse(Source.read(path, "reference").text)) or ""
         says, _, good_for = docstring.partition("\n\n")
         found[path.stem] = Style(" ".join(says.split()), " ".join(good_for.split()))
     return found
@@ -132,7 +133,7 @@ def show_difference(
     if mine is None:
         out.line(f"{name}: your file does not define it. {whose.capitalize()} has:\n")
         show(theirs + "\n", plain)
-    elif ast.dump(ast.parse(mine)) == ast.dump(ast.parse(theirs)):
+    elif ast.dump(parse(mine)) == ast.dump(parse(theirs)):
         out.line(f"{name}: yours and {whose} are the same code.\n")
     else:
         out.line(f"{name}: lines with - are yours, lines with + are from {whose}.", style="bold")

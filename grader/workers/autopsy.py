@@ -11,6 +11,7 @@ from grader.files import shown
 from grader.probing.assembly import Source
 from grader.probing.outcome import Failure, Place
 from grader.probing.stopwatch import RanOut, generous
+from grader.probing.trees import parse
 
 SPENT: dict[RanOut, Callable[[float], str]] = {
     "cpu": lambda limit: f"{limit:g} seconds of processor time",
@@ -62,7 +63,7 @@ def autopsy(
 def loop(text: str, line: int) -> int:
     """Return the line on which the innermost `while` around a line begins; 0 if there is none."""
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except SyntaxError:
         return 0
     around = [

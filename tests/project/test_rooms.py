@@ -68,3 +68,11 @@ def test_a_docstring_says_what_a_function_does(folder: str):
 def is_command(function: ast.FunctionDef) -> bool:
     """Whether its docstring is what a command's --help says."""
     return any(ast.unparse(each).endswith(".command()") for each in function.decorator_list)
+
+
+def test_nobody_parses_past_the_lock():
+    """Threads that parse at the same time make each other fail in CPython 3.11 (see grader/probing/trees.py)."""
+    for path in modules():
+        if path.name not in ("trees.py", "house.py"):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"\bast\.parse\((?!.*mode=\"eval\")", text), path

@@ -16,6 +16,7 @@ from typing import Any
 
 from grader.judging.rules.meanings import MANY, OWN, Meaning, TooMuch, chain
 from grader.judging.rules.names import FOLDER, UNUSED, Module
+from grader.probing.trees import parse
 
 DEPTH_LIMIT = 150
 TOO_MANY = f"a name can stand for more than {MANY} different things. Give each of them a name of its own."
@@ -174,7 +175,7 @@ def parsed(stem: str, text: str) -> ast.Module:
         NotLookedAt: it is nested too deeply.
     """
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError):
         return ast.Module([], [])
     except (RecursionError, MemoryError):

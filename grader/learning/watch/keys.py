@@ -66,6 +66,7 @@ class PosixKeys(Keys):
         self._handlers: dict[int, Any] = {}
         if sys.platform != "win32":
             for number, handler in (
+                (signal.SIGINT, signal.default_int_handler),  # whoever started us may have had it ignored
                 (signal.SIGTSTP, self._suspend),
                 (signal.SIGCONT, self._resume),
                 (signal.SIGTERM, _leave),

@@ -22,6 +22,7 @@ from grader.errors import GraderError
 from grader.files import read_toml
 from grader.misconceptions.catalogue import FOLDER
 from grader.probing.assembly import Source
+from grader.probing.trees import parse
 
 EQUIVALENT = FOLDER / "equivalent"
 
@@ -60,7 +61,7 @@ class Mutation:
 
 def mutations(reference: Source) -> Iterator[Mutation]:
     """Every mechanical mutant of the solution regions of a reference, in the order of its lines."""
-    tree = ast.parse(reference.text)
+    tree = parse(reference.text)
     asked, trivial = inside(reference.text, SOLUTION), _trivial(tree)
     found: dict[str, Mutation] = {}
     for node, changed in (*_changes(tree, in_message=False), *_mix_ups(tree)):

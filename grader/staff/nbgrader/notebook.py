@@ -16,6 +16,7 @@ from grader.content.stubs import generated
 from grader.nb.cells import pieces
 from grader.nb.content import HIDDEN, Content, Group, links
 from grader.nb.prose import sections
+from grader.probing.trees import parse
 
 Style = Literal["files", "cells"]
 SETUP, CHECK, QUESTION = "setup", "check-", "in-your-own-words"
@@ -37,7 +38,7 @@ def notebook(content: Content, style: Style) -> str:
 
 
 def _lesson(content: Content) -> Iterator[Any]:
-    docstring = ast.get_docstring(ast.parse(generated(content.entry))) or content.entry.title
+    docstring = ast.get_docstring(parse(generated(content.entry))) or content.entry.title
     for number, section in enumerate(sections(docstring, content.formulas, links())):
         heading = "##" if number else "#"
         yield _text(f"lesson-{number}", f"{heading} {section.title}\n\n{section.markdown}".rstrip())
