@@ -233,9 +233,9 @@ of yours, and lets it reverse strings that it has never seen.
 Off limits: `F.cross_entropy` and `nn.CrossEntropyLoss` (this once: from exercise 13 on they are
 yours, since you have built them twice), and `nn.Transformer` with all its parts, as before.
 
-After exercise 14, when the optimizer is yours as well, `make train TASK=reverse` trains a larger
-model in about a minute, and `make sample TASK=reverse PROMPT=hello` shows what it makes of a word
-of yours and where it looked. (Both commands come with exercise 16.)
+When all of it passes, `make train TASK=reverse` trains a larger model in about a minute, and
+`make sample TASK=reverse PROMPT=hello` shows what it makes of a word of yours and where it looked.
+Until your exercise 14 passes, a loop that is not yours stands in for it; the run says whose.
 
 See it again
 ------------
