@@ -37,11 +37,11 @@ def test_what_is_kept_is_not_known_to_another_engine(monkeypatch: pytest.MonkeyP
 
 def test_an_exercise_is_decided_by_what_it_and_those_before_it_hold():
     (entry,) = find(["05"])
-    names = set(content(entry))
+    names = set(content(entry)[::2])
     assert {"solutions/ex05_attention.py", "tests/test_ex01_softmax.py", "exercises/syllabus.toml"} <= names
     assert "tests/misconceptions/ex05_attention.toml" in names
     assert not any("ex06_masks" in name or "ex23_muon" in name for name in names)
-    assert {"tests/misconceptions/ex06_masks.toml", "tests/test_ex23_muon.py"} <= set(content())
+    assert {"tests/misconceptions/ex06_masks.toml", "tests/test_ex23_muon.py"} <= set(content()[::2])
     assert not any(name.startswith("tests/project/") for name in content()[::2])
 
 
