@@ -143,6 +143,7 @@ def test_every_exercise_has_a_list_and_every_list_an_exercise():
 # ---- and true -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @ENTRIES
 def test_without_a_clause_its_checks_fail(entry: Entry):
     """Each wrong turn fails one of the clause's checks at least, and each check notices one of them at least.

@@ -22,6 +22,7 @@ from tests.project.conftest import Folder
 TIMED = ("ex17", "ex21")  # their pictures are of seconds
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("entry", [pytest.param(entry, id=entry.label) for entry in load()])
 def test_an_experiment_draws_the_same_full_picture_each_time(
     entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

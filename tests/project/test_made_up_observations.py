@@ -53,6 +53,7 @@ def accepted(judge: Judge, check: Any, want: Any) -> set[str]:
     return {kind for kind, got in forgeries(want) if not same(got, want) and judge.compare(check, got, want) is None}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("entry", "info"), CHECKS, ids=[f"{entry.label}-{info.name}" for entry, info in CHECKS])
 def test_nothing_made_up_is_accepted(entry: Entry, info: CheckInfo, code: Code):
     check = getattr(import_suite(entry.suite), info.name)

@@ -531,6 +531,7 @@ def test_a_known_mistake_with_another_boundary_is_named_in_all_its_checks(graded
     assert set(said_of_failures(result)) == {("one", "top-p-drops-the-crossing-token")}
 
 
+@pytest.mark.long
 def test_what_only_looks_like_a_known_mistake_in_words_is_not_named(names: Callable):
     """One start is lost, in a way of its own: no windows at multiples of the length."""
     source = REFERENCE["ex14_training"].text

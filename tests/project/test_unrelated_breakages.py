@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 from grader.content.regions import SOLUTION, without_markers
 from grader.content.stubs import make_stub
@@ -107,6 +108,7 @@ def targets(text: str) -> dict[str, int]:
     return found
 
 
+@pytest.mark.long
 def test_no_name_is_given_to_200_unrelated_breakages():
     """Trials of the suite on breakages that no catalogue holds: some fail, none is called by a name."""
     every = list(broken_sources())
