@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -24,6 +25,11 @@ def shown(filename: str) -> str:
     except ValueError:  # another drive
         return filename
     return filename if relative.startswith("..") else relative
+
+
+def digest(text: str) -> str:
+    """Return a hash of a text that does not depend on its line ends."""
+    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
 
 
 def write_atomically(path: Path, text: str, private: bool = False) -> None:

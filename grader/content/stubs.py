@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from grader.content.edition import SKELETONS
 from grader.content.regions import CODE, SOLUTION, inside, is_marker, regions, without_markers
 from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
-from grader.files import ROOT, back_up, write_atomically
+from grader.files import ROOT, back_up, digest, write_atomically
 from grader.probing.assembly import Source
 
 FOLDER = ROOT / "exercises"
@@ -65,11 +64,6 @@ def make_skeleton(text: str, name: str = "the solution", after: int = 0) -> str:
     return "\n".join(line for line in lines if line is not None) + "\n"
 
 
-def fingerprint(text: str) -> str:
-    """A hash of a text that does not depend on its line ends."""
-    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
-
-
 @cache
 def generated(entry: Entry) -> str:
     """The stub of an exercise as its solution gives it today."""
@@ -104,7 +98,7 @@ def attributes() -> dict[str, list[str]]:
 
 def is_untouched(entry: Entry, text: str) -> bool:
     """Return whether a text is the exercise's stub as it was handed out."""
-    return fingerprint(text) in (recorded().get(entry.stem), fingerprint(generated(entry)))
+    return digest(text) in (recorded().get(entry.stem), digest(generated(entry)))
 
 
 def recorded(folder: Path = FOLDER) -> dict[str, str]:
@@ -140,8 +134,8 @@ def survey(folder: Path = FOLDER) -> list[Stub]:
         if not path.exists():
             state: State = "missing"
         else:
-            now = fingerprint(path.read_bytes().decode("utf-8", "replace"))
-            if now == fingerprint(generated(entry)):
+            now = digest(path.read_bytes().decode("utf-8", "replace"))
+            if now == digest(generated(entry)):
                 state = "current" if known.get(entry.stem) == now else "outdated"
             else:
                 state = "outdated" if now == known.get(entry.stem) else "edited"
@@ -173,7 +167,7 @@ def write(folder: Path = FOLDER, force: bool = False) -> tuple[list[Stub], list[
     written = [stub for stub in stubs if stub.state != "current"]
     for stub in written:
         write_atomically(stub.path, generated(stub.entry))
-    prints = {stub.entry.stem: fingerprint(generated(stub.entry)) for stub in stubs}
+    prints = {stub.entry.stem: digest(generated(stub.entry)) for stub in stubs}
     if prints != recorded(folder):
         write_atomically(folder / RECORD, json.dumps(prints, indent=1) + "\n")
     return written, backups

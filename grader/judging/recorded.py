@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +12,7 @@ from grader.checks import Check
 from grader.content.edition import OBSERVATIONS, TRACES, Manifest
 from grader.content.syllabus import Entry, find
 from grader.errors import GraderError
-from grader.files import ROOT
+from grader.files import ROOT, digest
 from grader.judging.calls import Calls
 from grader.judging.observation_store import unpack_observation
 from grader.probing.assembly import Assembly, Exercise, Source
@@ -50,7 +49,7 @@ class Recorded:
         released, name = self.manifest.exercises.get(entry.stem), entry.suite.name
         if released is None or not self._path(OBSERVATIONS, entry.stem).is_file():
             raise GraderError(f"What must come out of {entry.label} is missing. Restore it: git checkout -- .")
-        if fingerprint(entry.suite) != released.checks:
+        if digest(entry.suite.read_bytes().decode("utf-8", "replace")) != released.checks:
             raise GraderError(
                 f"tests/{name} is not as it was handed out, so that the recorded numbers may not fit it any more. "
                 f"Restore it: git checkout -- tests/{name}"
@@ -83,11 +82,6 @@ class Recorded:
 
     def _path(self, folder: str, stem: str) -> Path:
         return self.root / folder / f"{stem}.json"
-
-
-def fingerprint(path: Path) -> str:
-    """A hash of a text file that does not depend on its line ends."""
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 @cache

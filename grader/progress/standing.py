@@ -13,6 +13,7 @@ from grader.content import stubs
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, load
 from grader.errors import SourceUnreadable
+from grader.files import digest
 from grader.probing.assembly import Source
 from grader.progress.history import Event
 from grader.written import imported, reached
@@ -47,7 +48,7 @@ def prints(entry: Entry, learner: Mapping[str, Source]) -> dict[str, str]:
     found = reached([entry.stem], learner.get, lambda source: imported(source.text, earlier))
     texts = {stem: source.text if source is not None else "" for stem, source in sorted(found.items())}
     texts["checks"] = entry.suite.read_text(encoding="utf-8")
-    return {name: stubs.fingerprint(text)[:10] for name, text in texts.items()}
+    return {name: digest(text)[:10] for name, text in texts.items()}
 
 
 def sources(folder: Path) -> dict[str, Source]:

@@ -17,6 +17,7 @@ from grader.workers.libraries import libraries
 MODULES = (  # each one after those that it imports
     "grader.errors",
     "grader.probing",
+    "grader.probing.trees",
     "grader.probing.random",
     "grader.probing.observation",
     "grader.probing.assembly",

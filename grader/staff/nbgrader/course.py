@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.content.stubs import fingerprint, generated
+from grader.content.stubs import generated
 from grader.content.syllabus import Entry
 from grader.errors import GraderError
-from grader.files import back_up, write_atomically
+from grader.files import back_up, digest, write_atomically
 from grader.nb.content import content, scheme
 from grader.staff.nbgrader.notebook import Style, notebook
 
@@ -63,7 +63,7 @@ def write_course(out: Path, entries: Sequence[Entry], style: Style = "files", fo
     except OSError as error:
         raise GraderError(f"Can't write {error.filename or out}: {error.strerror or error}.") from None
     others = {name: known[name] for name in known if not _belongs(name, entries)}
-    prints = others | {name: fingerprint(text) for name, text in files.items() if name not in edited}
+    prints = others | {name: digest(text) for name, text in files.items() if name not in edited}
     prints |= {name: known[name] for name in (*edited, *kept) if name in known}
     write_atomically(out / RECORD, json.dumps(dict(sorted(prints.items())), indent=1) + "\n")
     return Written(tuple(files), (*edited, *kept))
@@ -90,10 +90,10 @@ def _belongs(name: str, entries: Sequence[Entry]) -> bool:
 def _edited(path: Path, text: str, known: str | None) -> bool:
     """Return whether a file is somebody's own: neither what was written before nor what is to be written."""
     try:
-        now = fingerprint(path.read_bytes().decode("utf-8", "replace"))
+        now = digest(path.read_bytes().decode("utf-8", "replace"))
     except OSError:
         return False
-    return now not in (known, fingerprint(text))
+    return now not in (known, digest(text))
 
 
 def _remove_old(out: Path, names: Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:

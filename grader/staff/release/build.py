@@ -17,12 +17,10 @@ from typing import Literal
 from grader.checks import Check
 from grader.content.edition import FILE, OBSERVATIONS, SKELETONS, TRACES, Manifest, Part
 from grader.content.stubs import RECORD, generated, skeleton
-from grader.content.stubs import fingerprint as stub_fingerprint
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.files import ROOT, read_toml
-from grader.judging.recorded import fingerprint
+from grader.files import ROOT, digest, read_toml
 from grader.judging.reference import Code, reference_assembly
 from grader.misconceptions.catalogue import catalogue
 from grader.nb.content import notebook_file
@@ -179,7 +177,7 @@ def write_files(root: Path, selection: Selection) -> None:
     exercises = root / "exercises"
     whole = (ROOT / "exercises" / "syllabus.toml").read_text(encoding="utf-8")
     put(exercises / "syllabus.toml", cutting.syllabus(whole, [entry.stem for entry in selection.entries]))
-    prints = {entry.stem: stub_fingerprint(generated(entry)) for entry in selection.entries}
+    prints = {entry.stem: digest(generated(entry)) for entry in selection.entries}
     put(exercises / RECORD, recording.text(prints, depth=1))
     for entry in selection.entries:
         put(exercises / entry.stub.name, generated(entry))
@@ -247,7 +245,7 @@ def write_manifest(root: Path, selection: Selection) -> Manifest:
         parts[entry.stem] = Part(
             hidden=sum(info.hidden for info in infos),
             points=sum(info.points for info in infos),
-            checks=fingerprint(root / "tests" / entry.suite.name),
+            checks=digest((root / "tests" / entry.suite.name).read_text(encoding="utf-8")),
             solution=entry.stem in selection.solved,
         )
     version = read_toml(ROOT / "pyproject.toml")["project"]["version"]
