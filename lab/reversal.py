@@ -180,7 +180,7 @@ class ReverseTask(Task[ReverseOutcome]):
         sizes: Mapping[str, int],
         recipe: Mapping[str, Any],
         device: torch.device,
-        loop: str,
+        loop: str = EXERCISE_14,
     ) -> None:
         self.loop = loop
         super().__init__(pieces, recipe, device)
