@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from grader.judging.comparison import TOLERANCES
-from grader.probing.assembly import Source, unqualified
+from grader.probing.assembly import FOLDER, Source, unqualified
 from grader.probing.observation import Array, Opaque, Raised
 from grader.probing.outcome import Failure, Place
 from grader.probing.prints import clean
+from grader.workers.libraries import libraries
 
 WORDS_KEPT = 4096  # characters that are kept of what a submission says, for the instructor
 SENTENCE = 600
+NAMED = 5  # modules that may be absent
 TEXT = "(your text)"
 ENTRY = "(an entry)"
 OTHER = "(of another kind)"
@@ -71,10 +74,26 @@ def not_imported(failure: Failure, sources: Mapping[str, Source]) -> tuple[str, 
             return SENTENCES["syntax"], None
     found = MISSING.match(unqualified(failure.message))
     if failure.type in ("ModuleNotFoundError", "ImportError") and found is not None:
-        mention = re.compile(rf"^\s*(from|import)\b.*\b{re.escape(found[2])}\b", re.MULTILINE)
-        if any(mention.search(source.text) for source in written.values()):
+        absent = absent_modules(sources, [source.text for source in written.values()])
+        if absent == {found[2]}:
             return f"{failure.type}: {found[1]} {found[2]!r}{' from' if found[3] else ''}{found[3] or ''}", None
+        if found[2] in absent:  # which one could depend on what the code has read
+            more = ", ..." if len(absent) > NAMED else ""
+            return f"One of these can't be imported here: {', '.join(sorted(absent)[:NAMED])}{more}.", None
     return f"{failed(failure)} It can't be imported.", None
+
+
+def absent_modules(known: Collection[str], texts: Iterable[str]) -> set[str]:
+    """Return the modules in the import lines of some texts that are neither known nor in a library that is allowed."""
+    named: set[str] = set()
+    for text in texts:
+        for module, names in FROM.findall(text):
+            inner = module.lstrip(".").removeprefix(FOLDER).lstrip(".")
+            named.update([inner] if inner else MODULE.findall(names))
+        for names in IMPORT.findall(text):
+            named.update(MODULE.findall(names))
+    tops = {name.partition(".")[0] for name in named}
+    return tops - {*known, *libraries().names, *sys.stdlib_module_names, FOLDER}
 
 
 def words(text: str) -> str:
@@ -89,6 +108,9 @@ def sentence(text: str) -> str:
     return text if len(text) <= SENTENCE else f"{text[:SENTENCE]} ..."
 
 
+FROM = re.compile(r"^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(.+)", re.MULTILINE)
+IMPORT = re.compile(r"^[ \t]*import[ \t]+(.+)", re.MULTILINE)
+MODULE = re.compile(r"(?:^|,)[ \t(]*([A-Za-z_][\w.]*)")  # in the rest of such a line
 MISSING = re.compile(r"(No module named|cannot import name) '([A-Za-z_]\w*)'(?: from( 'exercises'))?")
 LONG_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{8,300}(?:\.\d+)?|\d{1,7}\.\d{5,300})(?:e[+-]?\d{1,3})?")
 

@@ -206,6 +206,14 @@ def test_a_missing_module_is_told_if_the_text_names_it(code: Code, best_server: 
     assert verdict.message == "ModuleNotFoundError: No module named 'no_such_module'"
 
 
+@pytest.mark.parametrize("first", ["no_such_a", "no_such_b"])
+def test_which_of_several_modules_is_missing_is_not_told(code: Code, best_server: ForkServer, first: str):
+    """Else whoever has many such lines chooses a word with each submission, by what the code has read."""
+    lines = f"if {first!r} == 'no_such_a':\n    import no_such_a\nimport numpy, no_such_b as b"
+    ((_, verdict),) = verdicts(code, best_server, lines)
+    assert verdict.message == "One of these can't be imported here: no_such_a, no_such_b."
+
+
 def test_a_students_page_has_no_words_and_the_document_has():
     check = CheckResult("ex05_attention::test_x", "x holds", False, "fail", 0, 1, "It does not.", words=SECRET)
     assert SECRET not in feedback(check)
