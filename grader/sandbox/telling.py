@@ -88,7 +88,7 @@ def absent_modules(known: Collection[str], texts: Iterable[str]) -> set[str]:
     named: set[str] = set()
     for text in texts:
         for module, names in FROM.findall(text):
-            inner = module.lstrip(".").removeprefix(FOLDER).lstrip(".")
+            inner = f"{module.lstrip('.')}.".removeprefix(f"{FOLDER}.").rstrip(".")
             named.update([inner] if inner else MODULE.findall(names))
         for names in IMPORT.findall(text):
             named.update(MODULE.findall(names))

@@ -206,6 +206,23 @@ def test_a_missing_module_is_told_if_the_text_names_it(code: Code, best_server: 
     assert verdict.message == "ModuleNotFoundError: No module named 'no_such_module'"
 
 
+def test_modules_that_may_be_absent_are_read_off_the_import_lines():
+    lines = [
+        "from . import one",
+        "from .two.deep import x",
+        "from exercises.three import y",
+        "from exercises import four",
+    ]
+    lines += [
+        "import numpy as np, five",
+        "from exercises_helper import z",
+        "from ex01_softmax import softmax",
+        "import os.path",
+    ]
+    absent = telling.absent_modules({"ex01_softmax"}, ["\n".join(lines)])
+    assert absent == {"one", "two", "three", "four", "five", "exercises_helper"}
+
+
 @pytest.mark.parametrize("first", ["no_such_a", "no_such_b"])
 def test_which_of_several_modules_is_missing_is_not_told(code: Code, best_server: ForkServer, first: str):
     """Else whoever has many such lines chooses a word with each submission, by what the code has read."""
