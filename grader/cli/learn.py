@@ -79,7 +79,7 @@ def reset(ex: str, yes: bool) -> None:
 @main.command()
 @click.argument("ex", required=True)
 @click.argument("name", required=False)
-@click.option("--diff", is_flag=True, help="Show how yours and the reference differ, piece by piece.")
+@click.option("--diff", is_flag=True, help="Show how yours and the reference differ, and what is idiomatic in yours.")
 @click.option("--lesson", is_flag=True, help="Show the whole file, lesson included.")
 @click.option("--like", metavar="STYLE", help="Another right solution; after a pass, --diff lists them.")
 @click.option("--give-up", is_flag=True, help="Show it although the exercise does not pass; this is written down.")
@@ -87,10 +87,14 @@ def reset(ex: str, yes: bool) -> None:
 def solution(ex: str, name: str | None, diff: bool, lesson: bool, like: str | None, give_up: bool, plain: bool) -> None:
     """The reference's solution of an exercise, or of one NAME in it: after a pass, or when you give up."""
     from grader.content.syllabus import find
+    from grader.learning import idioms
     from grader.progress import note
     from grader.screens import solution as solutions
 
     (entry,) = find([ex])
+    if diff and not (entry.solution.exists() or name or like) and solutions.earned(entry):
+        idioms.show(entry, entry.stub, plain)  # a release holds nothing to compare with
+        return
     pieces = solutions.reference(entry)
     if name is not None and name not in pieces:
         raise GraderError(f"{entry.label} asks for no {name!r}. It asks for {', '.join(pieces)}.")
@@ -117,6 +121,9 @@ def solution(ex: str, name: str | None, diff: bool, lesson: bool, like: str | No
             solutions.show(theirs[each] + "\n", plain)
     if diff and not like:
         solutions.show_others(entry, plain)
+    if diff and not (like or name):
+        click.echo()
+        idioms.show(entry, entry.stub, plain)
 
 
 def agreed(question: str) -> bool:

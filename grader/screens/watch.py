@@ -156,8 +156,10 @@ class Screen:
         self.report.learned(entry, result)
         if self._keys:
             name = f", {following.label} {following.title}" if following is not None else ""
-            beside = "d shows yours beside the reference's, " if entry.solution.exists() else ""
-            self.out.line(f"  {beside}n goes on to the next exercise{name}.")
+            beside = (
+                "shows yours beside the reference's" if entry.solution.exists() else "says what is idiomatic in yours"
+            )
+            self.out.line(f"  d {beside}, n goes on to the next exercise{name}.")
 
     def _todo(self, entry: Entry, result: ExerciseResult) -> None:
         path = shown(str(self.exercises / entry.stub.name))

@@ -189,6 +189,12 @@ def test_after_a_pass_there_are_other_right_solutions_to_compare_with(copy: Copy
     for path in folder.glob("*.py"):
         says, good_for = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")
         assert f"  {path.stem}\n    {' '.join(says.split())}\n    {' '.join(good_for.split())}\n" in shown
+    praised = shown.partition("Idiomatic in yours:\n")[2]
+    stub = re.escape(str(Path("exercises", find(["01"])[0].stub.name)))
+    assert re.match(rf"  {stub}:\d+\n    np.max\(.*keepdims=True\)\n    The axis", praised)
+    assert "Idiomatic" not in copy.run("solution", "01", "softmax", "--diff", "--plain").stdout, (
+        "one piece was asked for"
+    )
     other = copy.run("solution", "01", "cross_entropy", "--like", "one_hot", "--plain").stdout
     assert "def cross_entropy(" in other
     assert other.strip() in (folder / "one_hot.py").read_text()

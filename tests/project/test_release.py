@@ -263,6 +263,13 @@ def test_a_solution_is_shown_where_it_was_released(run: Run):
     assert "holds no solutions" in refused.stderr
 
 
+def test_after_a_pass_it_is_said_what_is_idiomatic_without_a_solution_too(clone: Path, run: Run):
+    refused = run("solution", "ex01", "--diff")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    solve(clone, "ex01")
+    assert run("solution", "ex01", "--diff", "--plain").stdout.startswith("Idiomatic in yours:\n")
+
+
 @pytest.mark.parametrize("command", [["train"], ["train", "--reference"], ["demo"]])
 def test_what_needs_later_exercises_says_so(run: Run, command: list[str]):
     done = run(*command, module="lab")

@@ -258,7 +258,7 @@ def test_every_key(folder: Folder, terminal: Callable[..., Terminal], tmp_path: 
     screen.press("h", "Hint 1 of 3", "softmax", BAR)
     screen.press("h", "Hint 2 of 3", BAR)
     screen.press("h", "Hint 3 of 3", "That was the last one", BAR)
-    screen.press("d", "once ex01 passes")
+    screen.press("d", "says what is idiomatic in yours, once ex01 passes")
     screen.press("l", "ex01", "you are here", "ex02", "not graded in this watch", BAR)
 
     screen.press("o")
@@ -276,7 +276,7 @@ def test_every_key(folder: Folder, terminal: Callable[..., Terminal], tmp_path: 
     folder.solve("01")
     screen.expect("ex01 Softmax and cross-entropy: passes", "Softmax turns any scores", "ex02 Tokenizers", BAR)
     screen.press("i", "a check that fails")
-    screen.press("d", "softmax: yours and the reference are the same code", BAR)
+    screen.press("d", "softmax: yours and the reference are the same code", "Idiomatic in yours", "keepdims", BAR)
     screen.press("s", "def softmax", BAR)
     screen.press("p", "Drawing what your ex01 does", "one row of scores at five temperatures", "ex01_softmax.png", BAR)
     screen.press("n", "ex02 Tokenizers: characters and byte pairs: to do", BAR)

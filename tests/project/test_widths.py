@@ -15,6 +15,7 @@ from grader.content.syllabus import find, load
 from grader.files import ROOT
 from grader.judging.judge import Judge
 from grader.judging.reference import Code
+from grader.learning import idioms
 from grader.misconceptions.catalogue import catalogue
 from grader.probing.assembly import Assembly, read_folder
 from grader.progress.standing import Standing
@@ -121,6 +122,22 @@ def test_a_verdict_of_a_watch_fits_on_one_screen(width: int, monkeypatch: pytest
             lines = each.splitlines()
             assert len(lines) < ROWS, each
             assert max(map(len, lines)) <= width, each
+
+
+@pytest.mark.parametrize("variant", ["einsum", "guards_and_lists", "lowest_number"])
+def test_what_is_idiomatic_is_broken_between_words(
+    variant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (entry,) = find(["ex05"])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    said = {}
+    for width in (BOUNDLESS, *WIDTHS):
+        monkeypatch.setenv("COLUMNS", str(width))
+        idioms.show(entry, ROOT / "tests" / "variants" / entry.stem / f"{variant}.py")
+        said[width] = ESCAPE.sub("", capsys.readouterr().out)
+        assert said[width].split() == said[BOUNDLESS].split() != [], width
+        assert all(len(line) <= width or len(line.split()) == 1 for line in said[width].splitlines()), width
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -15,6 +15,7 @@ from grader.content.stubs import FOLDER
 from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
 from grader.files import shown
+from grader.learning import idioms
 from grader.learning.watch import editor
 from grader.learning.watch.events import (
     Begin,
@@ -341,16 +342,20 @@ class Watch:
     def _diff(self) -> None:
         entry = self._entry()
         if not self._earned():
-            self.screen.say(f"d shows yours beside the reference's once {entry.label} passes.")
+            beside = "shows yours beside the reference's, and " if entry.solution.exists() else ""
+            self.screen.say(f"d {beside}says what is idiomatic in yours, once {entry.label} passes.")
             return
         path = self.exercises / entry.stub.name
         try:
             mine = pieces(Source.read(path, "learner").text)
         except (OSError, SyntaxError) as error:
             raise GraderError(f"{path} can't be compared: {error}") from None
-        for name, code in solutions.reference(entry).items():
-            solutions.show_difference(name, mine.get(name), code, self.plain)
-        solutions.show_others(entry, self.plain)
+        if entry.solution.exists():
+            for name, code in solutions.reference(entry).items():
+                solutions.show_difference(name, mine.get(name), code, self.plain)
+            solutions.show_others(entry, self.plain)
+        self.screen.say("")
+        idioms.show(entry, path, self.plain)
         self.screen.bar()
 
     def _picture(self) -> None:
