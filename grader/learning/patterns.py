@@ -309,7 +309,7 @@ def _dotted(node: ast.AST, imports: Mapping[str, str]) -> str:
 
 
 def _imports(tree: ast.Module) -> dict[str, str]:
-    """What each imported name is, where nothing else in the file bears that name."""
+    """Return what each imported name is, where nothing else in the file bears that name."""
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -330,7 +330,7 @@ def _imports(tree: ast.Module) -> dict[str, str]:
 
 
 def _pieces_of(tree: ast.Module) -> Iterator[ast.AST]:
-    """What of a file can be told to be given: whole statements, and what stands in the head of a definition."""
+    """All of a file that can be told to be given: whole statements, and what stands in the head of a definition."""
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt | ast.arguments):
             yield node
