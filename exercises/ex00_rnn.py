@@ -55,7 +55,8 @@ The mathematics
 
     h_t = tanh(x_t W_xh + h_{t-1} W_hh + b)          t = 1 ... T
 
-(The network is Elman's, 1990. He used another S-shaped curve, from 0 to 1; the tanh is today's.)
+(Vectors are rows here, so a matrix stands on their right. The network is Elman's, 1990; his
+S-shaped curve went from 0 to 1.)
 
 *Why the same weights at every step?* So that the network can read any length, and a word means the
 same wherever it stands. What differs from step to step is the state.
@@ -69,7 +70,7 @@ unchanged; far out its slope is almost 0.
 a little. Then h_t changes by W_hh times as much, times the slope of the tanh, which is at most 1.
 After n steps, at most |W_hh|^n of the change is left. For a state of many numbers W_hh is a matrix,
 and the part of |W_hh| is played by its *spectral norm* ||W_hh||: the largest factor by which the
-matrix can lengthen a vector. (It is the largest singular value.) So::
+matrix can lengthen a vector. (It is the largest singular value; `np.linalg` computes it.) So::
 
     what is left of a small change after n steps  <=  ||W_hh||^n     this is `bottleneck(W_hh, n)`
 

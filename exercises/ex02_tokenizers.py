@@ -73,8 +73,8 @@ rest of the text survives.
 **How large should V be?** A larger vocabulary means fewer tokens for the same text. So the same
 number of tokens reaches further back, and attention, whose cost grows with the square of that
 number (exercise 5), gets cheaper. But the embedding table has V rows (exercise 3), the softmax V
-terms, and each rare token is seen seldom. GPT-2 chose 256 bytes + 50,000 merges + 1 special token.
-For a book or two, a few hundred merges or plain characters do better.
+terms, and each rare token is seen seldom. GPT-2 chose 256 bytes + 50,000 merges + 1 special token,
+which ends a text. For a book or two, a few hundred merges or plain characters do better.
 
 **A trap.** A loss per token (exercise 1) can't be compared between tokenizers: longer tokens are
 harder to guess, and there are fewer of them. Divide the total surprise by something that doesn't

@@ -32,8 +32,7 @@ dimensions. Training moves the points. Tokens that are used alike are pushed ali
 neighbours.
 
 The table is nothing but memory: there is nothing to calculate in the forward pass. All of the
-learning happens in the backward pass, and there only the rows that were read are written to. A
-token that stands in no sentence of a batch gets no gradient from it.
+learning happens in the backward pass, and there only the rows that were read are written to.
 
 The mathematics
 ---------------
@@ -58,17 +57,17 @@ token, in order to copy 768 numbers. Indexing just copies them, and the gradient
 and the chain rule adds the influences. In NumPy, `grad[ids] += grad_out` looks like that sum and is
 not: it reads all the rows, adds, and writes all of them back, so that of several additions to one
 row only the last survives. What it takes is one addition after the other: in a loop, or with the
-method `.at` that NumPy's ufuncs have. Nothing crashes when you get this wrong. The model just
-learns less well, and the most frequent tokens suffer most.
+method `.at` that functions such as `np.add` have. Nothing crashes when you get this wrong. The
+model just learns less well, and the most frequent tokens suffer most.
 
 *Why N(0, 0.02)?* The rows have to differ from the start: as long as they are all the same, the
 layers above read the same sentence everywhere. And they had better be small. A GPT uses the same
 table once more as its output layer (exercise 13): there a row is multiplied with a vector whose D
-entries have variance 1, so a score has standard deviation sqrt(D) times that of the table. For D =
-768 and a table from N(0, 1) that is 28, which is a firm opinion on everything before the first
-lesson; for N(0, 0.02) it is 0.55, and the first guess gives every token about the same probability.
-0.02 is the choice of the first GPT, and GPT-2 kept it. (N(0, 0.02) stands for a standard deviation
-of 0.02 all through these exercises.)
+entries have variance 1, so a score has standard deviation sqrt(D) times that of the table (exercise
+5 says why). For D = 768 and a table from N(0, 1) that is 28, which is a firm opinion on everything
+before the first lesson; for N(0, 0.02) it is 0.55, and the first guess gives every token about the
+same probability. 0.02 is the choice of the first GPT, and GPT-2 kept it. (N(0, 0.02) stands for a
+standard deviation of 0.02 all through these exercises.)
 
 *Why times sqrt(D), sometimes?* The paper on the original transformer does it and gives no reason;
 this is a likely one. A positional encoding is added to the embedding, with entries between -1 and 1
@@ -138,8 +137,10 @@ compared with NumPy: tensors know where they are, they can find their own gradie
 objects.
 
 **A tensor is an array**, and most of what you know works as before: `@`, broadcasting, indexing,
-`.sum(-1)` (an axis is called `dim`). It has a *dtype*, float32 unless you say otherwise, and a
-*device*, the memory in which it lies; a GPU computes only with what is there.
+`.sum(-1)` (an axis is called `dim`). Some names differ: `torch.cat` is `np.concatenate`,
+`x.transpose(a, b)` swaps two axes, `torch.randn(2, 3)` draws from N(0, 1). A tensor has a *dtype*,
+float32 unless you say otherwise, and a *device*, the memory in which it lies; a GPU computes only
+with what is there.
 
 >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 >>> x.shape, x.dtype, x.device
@@ -153,13 +154,13 @@ torch.float64
 (torch.float64, dtype('float32'))
 
 Tensors on two devices can't be added. A sum gets the wider of two dtypes, while `@` refuses to mix
-them. Beginners meet these errors often. So new tensors are best made *like* one that is there,
-`torch.zeros_like(x)` or `torch.zeros(3, device=x.device, dtype=x.dtype)`.
+them. So new tensors are best made *like* one that is there, `torch.zeros_like(x)` or
+`torch.zeros(3, device=x.device, dtype=x.dtype)`.
 
-**Gradients for free.** PyTorch records what is computed from a tensor with `requires_grad`. When
-you call `.backward()` on a single number, it walks that record backwards, by the chain rule, and
-adds to each such tensor's `.grad` how much the number would change with each of its entries. Here
-y = 2 a^2 + b, so dy/da = 4 a = 12, and dy/db = 1:
+**Gradients for free.** PyTorch records what is computed from a tensor with `requires_grad`. (This
+record is called the *graph*.) When you call `.backward()` on a single number, it walks that record
+backwards, by the chain rule, and adds to each such tensor's `.grad` how much the number would
+change with each of its entries. Here y = 2 a^2 + b, so dy/da = 4 a = 12, and dy/db = 1:
 
 >>> a = torch.tensor(3.0, requires_grad=True)
 >>> b = torch.tensor(5.0, requires_grad=True)
@@ -211,7 +212,7 @@ With the table from above, PyTorch finds the gradient that you worked out by han
 
 >>> layer.weight = nn.Parameter(torch.tensor(weight))
 >>> out = layer(torch.tensor([[3, 1, 3]]))
->>> out.backward(torch.tensor(grad_out).unsqueeze(0))  # not one number: give its gradient
+>>> out.backward(torch.tensor(grad_out)[None])  # not one number: give its gradient
 >>> layer.weight.grad.numpy()
 array([[  0.,   0.],
        [ 10.,  10.],
@@ -219,7 +220,8 @@ array([[  0.,   0.],
        [101., 101.]])
 
 **To look inside**, hang a *hook* on a module: a function that is called after each forward. It
-shows the shapes in a model that somebody else wrote, without touching its code:
+shows the shapes in a model that somebody else wrote, without touching its code. Here that model is
+your table and an `nn.Linear`, PyTorch's linear layer x W + b, one after the other:
 
 >>> def look(module, inputs, output):
 ...     print(type(module).__name__, tuple(inputs[0].shape), "->", tuple(output.shape))

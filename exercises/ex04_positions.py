@@ -128,8 +128,8 @@ than 10000 * 2 pi:
 
 And here is the blindness to order. Each token scores every token by a dot product, a softmax makes
 weights of the scores (exercise 1), and the answer is the average with these weights. Read "dog
-bites man" backwards, and the same answers come out backwards; the dog can't tell whether it bites
-or is bitten:
+bites man" backwards (`flip`), and the same answers come out backwards; the dog can't tell whether
+it bites or is bitten:
 
 >>> def averages(x):
 ...     return torch.softmax(x @ x.T, dim=-1) @ x  # (T, T) weights times (T, D) vectors
@@ -213,7 +213,8 @@ def sinusoidal_encoding(length: int, d_model: int, base: float = 10000.0) -> Ten
     Args:
         length: T, how many positions, from 0 to T-1.
         d_model: D, the width of an encoding; even, since a clock takes two numbers.
-        base: how many times as long as the first clock the slowest possible one takes for a turn.
+        base: sets the speeds; the slowest clock takes less than `base` times as long for a turn as
+            the first.
 
     Returns:
         (T, D) float32, with pe[t, 2i] = sin(t / base ** (2i / D)) and pe[t, 2i + 1] the cosine of

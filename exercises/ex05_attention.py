@@ -88,7 +88,7 @@ queries need not come from the same tokens as the keys and values. If they do, i
 The formula is the same.
 
 The dots stand for any number of leading axes: a batch, and from exercise 7 on the heads. They are
-carried along. Everything happens in the last two axes.
+carried along. Everything happens in the last two axes, and K^T swaps these two and no others.
 
 *Why divide by sqrt(D)?* Let the entries of q and k be independent with mean 0 and variance 1. Each
 product q_i k_i has variance 1, so their sum over D entries has variance D, and scores of a typical
@@ -109,7 +109,7 @@ whose scores are `gap` apart, the first weight w changes with its score at the r
 slope of a softmax over two:
 
 >>> for gap in (1, 8):
-...     w = 1 / (1 + np.exp(-gap))
+...     w = 1 / (1 + np.exp(-gap))  # the same as exp(gap) / (exp(gap) + exp(0))
 ...     print(gap, w.round(4), (w * (1 - w)).round(5))
 1 0.7311 0.19661
 8 0.9997 0.00034

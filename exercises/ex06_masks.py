@@ -249,7 +249,8 @@ def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
 
     Args:
         scores: (...) floating point, one score for each entry.
-        mask: boolean, broadcasts to the shape of the scores; True means "may attend".
+        mask: boolean, broadcasts to the shape of the scores, so it may have fewer axes; True means
+            "may attend".
         dim: the axis of the scores over which the weights sum to one.
 
     Returns:

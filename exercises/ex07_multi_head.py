@@ -50,8 +50,8 @@ The mathematics
 *Why one matrix instead of H small ones?* Put the H matrices W_Q[h] of shape (D, d) side by side,
 and you have one of shape (D, D). One large product does the work of H small ones, and is faster.
 The columns h*d to (h+1)*d - 1 of its result are what head h would have computed alone. The heads
-are slices of one matrix. Hence `q_proj` is a plain `nn.Linear(D, D)`, which holds one matrix and
-one bias, and `split_heads` finds the slices.
+are slices of one matrix. Hence `q_proj` is a plain `nn.Linear(D, D)`, which computes x W + b (and
+stores W transposed), and `split_heads` finds the slices.
 
 *Why d = D/H?* Then H heads of width d cost what one head of width D costs. There are four
 projections, each with D^2 weights and D biases: 4 D^2 + 4 D parameters in all, whatever H is. The
@@ -81,9 +81,11 @@ self-attention. In a translation the decoder asks and the encoder's result answe
 heart: in training, numbers are set to zero at random. Here it acts on the attention weights, after
 the softmax. Each weight is set to zero with probability p, and the others are divided by 1 - p, so
 that the average stays the same. So a head can't rely on one single key being there. A row no longer
-sums to one; what is returned for people to look at are the weights as they were before. (The
-paper's section 5.4 speaks of other places: the outputs of the sublayers, in exercise 8, and the
-embeddings. Dropout on the attention weights came with the code of the time and has stayed.)
+sums to one; what is returned for people to look at are the weights as they were before. An
+`nn.Dropout` does all this in *training mode*, in which every module begins. `module.eval()` puts a
+module with all its parts into *evaluation mode*, in which nothing is dropped, and `module.train()`
+back. (The paper's section 5.4 drops in other places: the outputs of the sublayers, exercise 8, and
+the embeddings.)
 
 By hand
 -------

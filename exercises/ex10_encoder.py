@@ -75,9 +75,10 @@ know how deep the stack was, so one norm at the end sets the scale. Hence `norm`
 *A norm for each frame.* Its weight and bias are learned to suit the sublayer that it serves, and
 the two sublayers weight features differently.
 
-*Layers of their own.* Each layer does a different job, on what the ones below have prepared, so
-each has its own parameters. There is a trap in Python: `[layer] * 6` is a list with six references
-to *one* layer. The shapes are right, training runs, and you have a sixth of the parameters.
+*Layers of their own.* Each layer does a different job, so each has its own parameters. An
+`nn.ModuleList` keeps them: a module does not look for parameters in a plain list. There is a trap
+in Python: `[layer] * 6` is a list with six references to *one* layer. The shapes are right,
+training runs, and you have a sixth of the parameters.
 
 *Where is the order?* Nowhere in here. Permute the tokens, and the same vectors come out, permuted.
 All that the encoder knows about order is in its input (exercise 4).

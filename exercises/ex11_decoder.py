@@ -26,7 +26,8 @@ the source; they need not be equal::
         |
         out (B, T, D)             in pre-norm each norm moves to the front of its sublayer
 
-The two attentions have weights and masks of different shapes. Rows ask, columns are looked at::
+The two attentions have weights and masks of different shapes. Rows ask, columns are looked at, and
+`<s>` marks the beginning::
 
         self_attention (T, T)                     cross_attention (T, S)
 

@@ -208,7 +208,8 @@ What to build
 1. `Block`: norm, attention, add; norm, feed-forward, add. Causal, for any length up to the
    context's.
 2. `GPT`: the embeddings, the blocks, the last norm and the tied head (`__init__`, with the initial
-   weights); the logits and the loss (`forward`); the count (`num_parameters`).
+   weights, which `nn.init.normal_` and `nn.init.zeros_` write in place); the logits and the loss
+   (`forward`); the count (`num_parameters`).
 3. `load_gpt2_weights`: pour the published weights of GPT-2 into your model. If it then writes as
    GPT-2 does, each of your pieces is right. (`make gpt2`, which comes with exercise 16, downloads
    the weights and tries it.)

@@ -109,8 +109,8 @@ one with small gradients would decay at full speed. Decoupled, all shrink at the
 here the decay is multiplied by lr. The paper multiplies it by the schedule alone, so that its decay
 does not change when somebody tries another max_lr.
 
-What decays? The matrices. They can grow to make the model sharper than the data warrants, and
-decay counteracts that. A bias or the gain of a layer norm has no such power, and a gain's natural
+What decays? The matrices. They can grow to make the model sharper than the data warrants, and decay
+counteracts that. A bias or a norm's gain (its `weight`) has no such power, and a gain's natural
 value is one, not zero: decay would only do harm. The number of dimensions tells them apart: tensors
 of 2 and more decay, the rest do not.
 
@@ -119,8 +119,10 @@ moves every weight by the whole lr whatever its gradient. So lr climbs from zero
 until the averages can be trusted.
 
 *Cosine decay.* Late in training a large step jumps around the bottom of the valley; a small one
-settles into it. Half a cosine leaves max_lr gently, falls fastest in the middle and arrives
-gently at min_lr. (Other falling curves do nearly as well; that it falls is what matters.)
+settles into it. Half a cosine leaves max_lr gently, falls fastest in the middle and arrives gently
+at min_lr::
+
+    lr = min_lr + (max_lr - min_lr) (1 + cos(pi p)) / 2      p: from 0, warm-up over, to 1, the end
 
 *Clipping.* Now and then one batch gives a gradient ten times the usual one, and Adam would
 carry it along in m and v for many steps. Take all gradients as one long vector; if it is longer
@@ -128,14 +130,14 @@ than max_norm, scale it to that length. One factor for all keeps the direction o
 clipping tensors one by one would distort.
 
 *Evaluation* draws batches from the held-out text, in evaluation mode (dropout would make the model
-look worse than it is) and without a graph, the record that `backward` walks (nobody will call
-backward, so time and memory are saved). More evaluations (`make train ARGS="--eval-every 100"`)
-show more and take time from the training. Afterwards the model goes back to the mode that it was
-in, or the rest of training would run without dropout.
+look worse than it is) and without a graph (nobody will call `backward`, so time and memory are
+saved). Afterwards the model goes back to the mode that it was in, or the rest of training would run
+without dropout.
 
 *Stop and go on.* Long runs get interrupted. Weights alone are not enough to go on as if nothing had
 happened: AdamW needs its averages and step counts, the data needs its place in the stream of random
-numbers, the schedule needs the step. `TrainState` holds them, and `train` takes it from there.
+numbers (a `torch.Generator`, which `manual_seed` starts), the schedule needs the step. `TrainState`
+holds them, and `train` takes it from there.
 
 Going further
 ~~~~~~~~~~~~~
@@ -145,7 +147,7 @@ puts each of them around your model, and your loop stays as it is.
 *Gradient accumulation* (`make train ARGS="--accumulate 4"`). A batch may be too large for the
 memory. Cut it into k equal pieces, call `(loss / k).backward()` on each, and only then take one
 step. `backward` adds to `.grad`, and a mean over the batch is the mean of the means over its
-pieces, so the step is the same. What is a bug when you forget `zero_grad` is a feature here.
+pieces, so the step is the same. What is a bug when you forget to clear `.grad` is a feature here.
 
 *Mixed precision* (`--dtype bfloat16`). GPUs multiply matrices several times faster in bfloat16, a
 16-bit float with the range of float32 and only 8 significant bits, about two and a half decimal
@@ -188,7 +190,7 @@ to 0.6, and each step covers a fifth of what is left:
 >>> w = torch.nn.Parameter(torch.tensor(0.0))
 >>> optimizer, path = SGD([w], lr=0.1), []
 >>> for _ in range(4):
-...     optimizer.zero_grad()
+...     optimizer.zero_grad()  # clears every .grad
 ...     ((w - 3) ** 2).backward()
 ...     optimizer.step()
 ...     path.append(round(w.item(), 3))

@@ -148,10 +148,10 @@ What to build
    dropout that is still on, a graph that grows with every token, and a model that comes back in
    another mode than it went in.
 
-`torch.multinomial(probs, 1, generator=generator)` draws one index from each row of probabilities.
-Off limits is what was off limits before; beyond that, nothing. Every step runs the model on the
-whole window again, although only one token is new: a cache of keys and values (exercise 17) fixes
-that.
+`torch.multinomial(probs, 1, generator=generator)` draws one index from each row of probabilities;
+`sort` and `topk` return values and the places where they stood. Off limits is what was off limits
+before; beyond that, nothing. Every step runs the model on the whole window again, although only one
+token is new: a cache of keys and values (exercise 17) fixes that.
 
 See it again
 ------------

@@ -85,10 +85,10 @@ thumb for the whole training::
 
     C  =  6 N D_tokens                  floating-point operations, for D_tokens = steps * B * T
 
-(Kaplan et al. 2020, section 2.1; they leave the embeddings out of N.) The rule leaves out the
-attention itself: for each token and layer, comparing a query with T keys and averaging T values
-takes 4 T D operations on the way forward, against 24 D^2 for the matrices. At T = D that is 17 % on
-top; the two are equal at T = 6 D.
+(Kaplan et al. 2020, section 2.1, whose letters N and C these are; they leave the embeddings out of
+N.) The rule leaves out the attention itself: for each token and layer, comparing a query with T
+keys and averaging T values takes 4 T D operations on the way forward, against 24 D^2 for the
+matrices. At T = D that is 17 % on top; the two are equal at T = 6 D.
 
 For a given budget C, is it better to train a big model for a short time or a small one for a long
 time? Hoffmann et al. 2022 measured it: about 20 tokens for each parameter.

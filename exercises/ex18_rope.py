@@ -53,7 +53,8 @@ Take one pair (a, b) and turn it counter-clockwise by the angle p::
     R(p) [ a ]  =  [ cos p   -sin p ] [ a ]          pair i at position t turns by
          [ b ]     [ sin p    cos p ] [ b ]          p = t * w_i,   w_i = base ** (-2i / d)
 
-Turning keeps lengths, turning back is the transpose, and angles add up::
+(In exercise 4 the sine came first, so there the signs change places.) Turning keeps lengths,
+turning back is the transpose, and angles add up::
 
     R(t w) q . R(s w) k  =  q . R(t w)^T R(s w) k  =  q . R((s - t) w) k
 
@@ -116,8 +117,7 @@ pairs, a0 b0 a1 b1 a2 b2, as 0, 0.5, 1, 1.5, 2, 2.5:
 >>> halves_from_interleaved(torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 2.5]), n_heads=1).tolist()
 [0.0, 1.0, 2.0, 0.5, 1.5, 2.5]
 
-What it buys. All positions moved by 1000: a layer with rotary positions gives the same answer to
-four digits, and nobody has trained it to.
+What it buys. All positions moved by 1000: an untrained layer gives the same answer to four digits:
 
 >>> _ = torch.manual_seed(0)
 >>> layer, x = RotaryAttention(32, 4), torch.randn(1, 6, 32)
@@ -203,7 +203,8 @@ def rotate(x: Tensor, positions: Tensor, base: float = 10000.0) -> Tensor:
     Args:
         x: (..., T, d) vectors, d even; left as it is.
         positions: (T,) the position of each of the T vectors (int64), in any order; left as it is.
-        base: how many times as long as pair 0 the slowest possible pair takes for a turn.
+        base: sets the speeds; the slowest pair takes less than `base` times as long for a turn as
+            pair 0.
 
     Returns:
         (..., T, d) in the dtype and on the device of x; gradients reach x. The angles are computed in

@@ -88,9 +88,8 @@ is the finished probability, for any tile, without a second look at the others. 
 3.1)
 
 *Backward.* dO is the gradient of the output. Through `O = P V` it passes as through any product of
-matrices. In the softmax each probability of a row depends on all its scores: the slope of P_il with
-respect to S_ij is P_il (1 - P_ij) if l = j, and -P_il P_ij if not. The sum over l of dP_il times
-this slope is dS_ij::
+matrices. In the softmax each probability P_il of a row depends on all its scores S_ij: the slope is
+P_il (1 - P_ij) if l = j, and -P_il P_ij if not. The sum over l of dP_il times this slope is dS_ij::
 
     dV    =  P^T dO
     dP    =  dO V^T
