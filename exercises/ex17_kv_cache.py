@@ -23,9 +23,9 @@ And what happens in one layer when the fourth letter comes through::
           |-- k_proj --> k (B, H, 1, d) --.
           |-- v_proj --> v (B, H, 1, d) --|--.
                                           |  |
-       the cache        h   e   l        <'  |       append: now 4 columns
-       keys   (B,H,3,d) #   #   #   #        |
-       values (B,H,3,d) #   #   #   #    <---'
+       the cache        h   e   l   l     |  |       append: now 4 columns
+       keys   (B,H,4,d) #   #   #   #  <--'  |
+       values (B,H,4,d) #   #   #   #  <-----'
           |
           v
        softmax(q keys^T / sqrt(d)) values            one row of 4 weights
