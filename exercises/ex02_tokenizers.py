@@ -33,7 +33,7 @@ Which pieces should a text be cut into?
   price: the sequences are longer still.
 - *Merges* pay that price back. What is frequent becomes one token; what is rare stays in pieces,
   down to its bytes if need be. Common words get an id of their own, and the ending of "lowest" may
-  be shared with that of "newest". GPT-2 and most models since are built on this.
+  be shared with that of "newest". GPT-2 and many models since are built on this.
 
 The vocabulary is learned once, from a training text, and then never changes: the model that is
 trained on its ids knows no others.

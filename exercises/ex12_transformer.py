@@ -125,7 +125,7 @@ sequence counts less the more padding its batch happens to have.
               warmup
 
 - *Why the line?* Post-norm starts with large gradients in the layers next to the loss (exercise
-  10). And the optimizer divides each gradient by a running average of its size; in the first steps
+  8). And the optimizer divides each gradient by a running average of its size; in the first steps
   that average rests on almost no data, and the steps are large and ill-informed. Small steps do
   little harm while both settle.
 - *Why the root?* Later, only details are left to learn, and each batch points in a slightly

@@ -100,10 +100,11 @@ The square that float16 can't hold:
 >>> (large[0] ** 2).item(), RMSNorm(2)(large).tolist()
 (inf, [1.0, 1.0])
 
-SiLU at 1 is the logistic function at 1, 0.731. Far to the left it is 0, not NaN:
+SiLU at 1 is the logistic function at 1, 0.731. The picture's row; and far to the left it is 0, not
+NaN:
 
->>> [round(value, 3) for value in silu(torch.tensor([-5.0, -1.0, 0.0, 1.0, 5.0])).tolist()]
-[-0.033, -0.269, 0.0, 0.731, 4.967]
+>>> [round(value, 3) for value in silu(torch.tensor([-5.0, -3, -2, -1, 0, 1, 2, 3, 5])).tolist()]
+[-0.033, -0.142, -0.238, -0.269, 0.0, 0.731, 1.762, 2.858, 4.967]
 >>> silu(torch.tensor([-1000.0, 1000.0])).tolist()
 [-0.0, 1000.0]
 

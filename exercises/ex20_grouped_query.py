@@ -65,8 +65,8 @@ So it is turned once, when it comes, and kept turned. The new tokens' positions 
 of tokens held in the layer. A window may even slide now: what counts is the distance between query
 and key, and it stays.
 
-*What it costs in parameters.* Keys and values shrink from 2 D^2 to 2 D^2 H_kv / H. Models spend
-what they save on a wider feed-forward network.
+*What it costs in parameters.* Keys and values shrink from 2 D^2 to 2 D^2 H_kv / H. Some models
+spend what they save on a wider feed-forward network.
 
 By hand
 -------

@@ -41,7 +41,7 @@ computes on what lies close to it, in a small and fast memory; everything else h
 from a large and slow one. The table is too large for the fast one, so it is written out and read
 back for the mask, for the softmax, for the product with the values, and again on the way back. On a
 GPU, ordinary attention spends most of its time waiting for those trips, not multiplying (Dao et al.
-2022, section 2.1). A tile fits into the fast memory. It is made there, used there, and forgotten
+2022, section 2.2). A tile fits into the fast memory. It is made there, used there, and forgotten
 there.
 
 *Is that possible?* For the scores, yes: a tile of scores needs a block of queries and a block of
@@ -279,7 +279,7 @@ See it again
 - The Illustrated Transformer (Jay Alammar), "Matrix Calculation of Self-Attention": the table that
   is never made here
 - FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness (Dao et al. 2022),
-  sections 2.1 and 3.1, algorithm 1; appendix B for the backward pass
+  sections 2.2 and 3.1, algorithm 1; appendix B for the backward pass
 - FlashAttention-2 (Dao 2023), section 3.1: what we build here, L included
 - Online normalizer calculation for softmax (Milakov & Gimelshein 2018), section 3
 - Self-attention Does Not Need O(n^2) Memory (Rabe & Staats 2021)

@@ -31,7 +31,7 @@ The intuition
 -------------
 *The stream.* Think of a notebook for each position, passed down the page. The embeddings write the
 first entry: which token, at which place. Each sublayer reads the notebook (through a norm), works
-something out and *adds* it; nothing is ever erased. So a later layer can use what any earlier layer
+something out and *adds* it; nothing is overwritten. So a later layer can use what any earlier layer
 wrote, and the gradient of the loss reaches every layer by the same straight line. Attention carries
 notes from earlier positions to later ones; the feed-forward network processes one position's notes
 on their own.

@@ -61,8 +61,8 @@ With ids x_0 .. x_{T-1} and the token table E (V, D)::
 D F in its feed-forward network and 2 D in its norms. There is no bias and no position table.
 
 *Tied or not?* Small models tie the head to the table, as GPT-2 does: with V = 49152 and D = 576 the
-table has 28 million numbers, a fifth of a model of 135 million. Large models have a head of their
-own. There it costs little, and what is read and what is predicted need not be the same.
+table has 28 million numbers, a fifth of a model of 135 million. Most large models have a head of
+their own. There it costs little, and what is read and what is predicted need not be the same.
 
 *Initial weights* are those of exercise 13: N(0, 0.02), and N(0, 0.02 / sqrt(2 L)) for the two
 matrices of a block that write to the stream. An untied head starts as N(0, 0.02) too.
@@ -159,10 +159,10 @@ name. The sizes have other names there, too::
     n_heads              num_attention_heads             norm_eps         rms_norm_eps
     n_kv_heads           num_key_value_heads             tied             tie_word_embeddings
 
-The tensors are those in the table of `load_llama_weights`. `nn.Linear` is the module that these
-models were trained with, so nothing has to be transposed, and the pairs of the published files are
-halves, as in exercise 18, so nothing has to be reordered. (In files for other programs the pairs
-may be neighbours: that is what `halves_from_interleaved` is for.)
+The tensors are those in the table of `load_llama_weights`. The files keep each matrix as
+`nn.Linear` does, (out, in), so nothing has to be transposed, and their pairs are halves, as in
+exercise 18, so nothing has to be reordered. (In files for other programs the pairs may be
+neighbours: that is what `halves_from_interleaved` is for.)
 
 `make chat` puts all of it together. It reads a published chat model of 135 million parameters into
 *your* `Llama`, writes with *your* cache and *your* sampling, and talks to you in the terminal. What
