@@ -101,7 +101,7 @@ two heads:
 
 What it buys. The cache of one text of 8192 tokens in gigabytes, two bytes for each number: with as
 many heads of keys and values as of queries, with as many as the model really has, and with one.
-(The sizes are those of the papers; GPT-3 could only read 2048 tokens.)
+(The sizes are those of the papers; of these models, only Llama 3 reads so long a text.)
 
 >>> models = {"GPT-3 175B": (96, 96, 96, 128), "PaLM 540B": (118, 48, 1, 256),
 ...           "Llama 2 7B": (32, 32, 32, 128), "Llama 2 70B": (80, 64, 8, 128),
