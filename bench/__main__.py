@@ -24,6 +24,7 @@ BENCHMARKS = {  # by name: the module that measures it, which is imported when i
     "cold-test": "cold_test",
     "watch-latency": "watch_latency",
     "grade-throughput": "grade_throughput",
+    "large-text": "large_text",
     "map": "map_page",
     "nbgrader-throughput": "nbgrader_throughput",
 }

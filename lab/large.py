@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import warnings
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,7 +135,7 @@ def scan(name: str, source: str, files: Sequence[Path], screen: Screen) -> Large
     Raises:
         LabError: it is no UTF-8 text, or empty.
     """
-    alphabet: set[str] = set()
+    occurs = np.zeros(sys.maxunicode + 1, dtype=bool)  # by code point
     digest, count, beginning, done = hashlib.sha256(), 0, "", 0
     size = sum(path.stat().st_size for path in files)
     last = 0
@@ -143,10 +145,11 @@ def scan(name: str, source: str, files: Sequence[Path], screen: Screen) -> Large
             last = block.file
             if len(beginning) < BEGINNING:
                 beginning += block.text
-            alphabet.update(block.text)
+            occurs[np.frombuffer(block.text.encode("utf-32-le"), dtype="<u4")] = True
             count += len(block.text)
             done += len(block.raw)
             gauge.show(done)
+    alphabet = {chr(point) for point in np.flatnonzero(occurs)}
     if not alphabet - set(" \n\t"):
         raise LabError(
             f"--text {source}: there is nothing in it; a text to train on needs some thousands of characters"
@@ -255,10 +258,10 @@ def _make(corpus: LargeCorpus, tokenizer: Any, split: Any, fraction: float, note
                 found = np.concatenate([part.numpy() for part in parts])
                 known["border"] = known["tokens"] + len(parts[0])
             else:
-                found = np.array(tokenizer.encode(block.text), dtype=np.int64)
+                found = np.frombuffer(array("q", tokenizer.encode(block.text)), dtype=np.int64)
                 if before > SHORTEST:  # if it is in this block, it is at its end
                     known["border"] = known["tokens"] + len(found)
-            opened.write(found.tobytes())
+            opened.write(memoryview(found).cast("B"))
             known |= {"file": block.file, "after": block.after, "through": known["through"] + len(block.raw)}
             known["characters"] += len(block.text)
             known["tokens"] += len(found)
