@@ -28,7 +28,7 @@ check: $(VENV)/.dev ## | the project's own tests
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m grader stubs --check --leaks
-	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/project -n 3 -q --changed --durations=12
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/project -n 3 --dist loadfile --no-loadscope-reorder -q --changed --durations=12
 	$(RUN) -m grader test --exercises solutions --plain
 	$(RUN) -m grader mutants --changed --plain
 	$(RUN) -m grader seeds --first 1 --seeds 2 --plain

@@ -99,21 +99,23 @@ def record(
         traces: what is recorded already, by the mistake's id; the rest is added one by one, in case of an interruption.
 
     Returns:
-        `singles`: what fails, packed, by the mistake's id; `pairs`, none yet; and `rivals`: pairs of mistakes that
-        change the same piece of code.
+        `singles`: what fails, packed, by the mistake's id; `statuses`, of the quick checks, likewise;
+        `pairs`, none yet; and `rivals`: pairs of mistakes that change the same piece of code.
     """
     mistakes = catalogue(entry)
     traces = {} if traces is None else traces
     for each in mistakes:
         if each.id not in traces:
-            traces[each.id] = traces_of(entry, reference, [each], quick_checks(entry), runner)
+            seen = traces_of(entry, reference, [each], quick_checks(entry), runner)
+            traces[each.id] = None if seen is None else [seen, dict(runner.statuses)]
     rivals = [
         [one.id, other.id]
         for one, other in combinations(mistakes, 2)
         if mistaken(reference[entry.stem], [one, other]) is None
     ]
-    singles = {each.id: traces[each.id] for each in mistakes if traces[each.id] is not None}
-    return {"singles": singles, "pairs": [], "rivals": rivals}
+    possible = {each.id: traces[each.id] for each in mistakes if traces[each.id] is not None}
+    singles, statuses = ({id: both[index] for id, both in possible.items()} for index in (0, 1))
+    return {"singles": singles, "statuses": statuses, "pairs": [], "rivals": rivals}
 
 
 def _add_pairs(

@@ -20,7 +20,7 @@ from grader.judging.rules import Look, Rules
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Source
 from grader.probing.stopwatch import generous
-from grader.results import Evidence, Isolation
+from grader.results import Evidence, Isolation, Status
 from grader.workers.autopsy import autopsy
 from grader.workers.libraries import SPOKEN
 from grader.workers.process import Worker, WorkerDied, WorkerProcess
@@ -48,7 +48,7 @@ class Runner:
         self._opened: tuple[Entry, dict[str, Source]] | None = None
         self._timeouts = 0  # in the exercise that is open
         self._used = False  # whether the worker has run a check since it opened the exercise
-        self._passed: set[str] = set()  # its checks that pass
+        self.statuses: dict[str, Status] = {}  # of its checks
         self.seen: dict[str, Any] = {}  # its failures, packed: they outlive the worker that saw them
 
     def __enter__(self) -> Self:
@@ -89,7 +89,7 @@ class Runner:
         opened = (entry, dict(sources))
         if opened != self._opened:
             self._timeouts = 0
-            self._passed, self.seen = set(), {}
+            self.statuses, self.seen = {}, {}
         self._opened = opened
         self._used = False
         try:
@@ -137,8 +137,7 @@ class Runner:
                 if verdict.status != "timeout" and fresh < TRIES:
                     continue
             self._timeouts += verdict.status == "timeout"
-            if verdict.status == "pass":
-                self._passed.add(info.name)
+            self.statuses[info.name] = verdict.status
             return verdict
 
     def diagnose(self, known: Path) -> dict[str, Diagnosis]:
@@ -154,7 +153,7 @@ class Runner:
             "suite": str(self.entry.suite),
             "seed": self.seed,
             "known": str(known),
-            "passed": sorted(self._passed),
+            "passed": sorted(name for name, status in self.statuses.items() if status == "pass"),
             "seen": self.seen,
         }
         for _ in range(TRIES):
@@ -162,6 +161,11 @@ class Runner:
                 found = self._ask(request, PATIENCE).get("found", {})
                 return {name: Diagnosis(kind, tuple(ids)) for name, (kind, ids) in found.items()}
         return {}
+
+    def recall(self, entry: Entry, statuses: Mapping[str, Status], seen: Mapping[str, Any]) -> None:
+        """Take up what was seen of an exercise before, as if it had just been run: for a diagnosis."""
+        self._opened = entry, {}
+        self.statuses, self.seen = dict(statuses), dict(seen)
 
     def close(self) -> None:
         """End the worker."""

@@ -22,6 +22,30 @@ from tests.project.long_halves import (  # noqa: F401 - hooks of pytest
     pytest_runtest_setup,
 )
 
+HERE = Path(__file__).parent
+LONGEST = (  # first, so that no worker is left with one of them when the others are done (`--dist loadfile`)
+    "test_unrelated_breakages.py",
+    "lab/test_cli.py",
+    "test_batch.py",
+    "test_clauses.py",
+    "test_misconceptions.py",
+    "nbgrader/test_judge.py",
+    "test_grading.py",
+    "test_look.py",
+    "sandbox/test_isolated.py",
+    "claims/test_ex23.py",
+    "test_imports.py",
+    "claims/test_ex16.py",
+    "claims/test_ex12.py",
+    "nbgrader/test_round_trip.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest begin first; all others keep their order."""
+    order = {HERE / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
 
 @pytest.fixture(scope="session")
 def reference() -> Iterator[Callable[[str], Exercise]]:

@@ -418,6 +418,26 @@ def test_known_mistakes_are_named_before_what_comes_after_them_is_written(ex: st
     assert {trial.candidate.name for trial in shown if not trial.names(trial.candidate.name)} == set()
 
 
+@pytest.mark.parametrize("ex", ["03", "08"])
+def test_a_trial_by_what_was_recorded_is_the_trial_by_a_run(ex: str):
+    candidates = mistakes(find([ex]), REFERENCE)
+    with Bench() as bench:
+        run, recalled = (
+            {(trial.candidate.name, trial.candidate.unfinished): trial for trial in trials}
+            for trials in (
+                list(bench.run(candidates, diagnose=True)),
+                list(bench.run(candidates, diagnose=True, recorded=True)),
+            )
+        )
+    assert run.keys() == recalled.keys()
+    for key, trial in run.items():
+        assert recalled[key].statuses == trial.statuses, key
+        assert recalled[key].named == trial.named, key
+        assert recalled[key].rejected_by == trial.rejected_by
+        for name in trial.rejected_by:
+            assert recalled[key].messages[name] == trial.messages[name], key
+
+
 # ---- the diagnosis of real code -------------------------------------------------------------------------------------
 
 

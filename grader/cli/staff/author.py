@@ -53,7 +53,9 @@ def stubs(check: bool, leaks: bool, force: bool, exercises: Path) -> None:
 @click.option("--jobs", type=click.IntRange(1), help="How many workers.  [default: one for each core]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all inputs are drawn from.")
 @click.option("--messages", is_flag=True, help="Show what the first check says of each mistake.")
-@click.option("--changed", is_flag=True, help="Only exercises where something has changed since all was right.")
+@click.option(
+    "--changed", is_flag=True, help="Only where something has changed since all was right; no mistake is run twice."
+)
 @plain_option
 def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, changed: bool, plain: bool) -> None:
     """Try the suite: every known mistake must be rejected and named, every variant must get all points.
@@ -75,7 +77,7 @@ def mutants(ex: tuple[str, ...], jobs: int | None, seed: int, messages: bool, ch
     with Bench(seed, jobs) as bench:
         counted = [Counted(Counts(*whole), Counts(*begun), right) for whole, begun, right in known.values()]
         report = MutantsReport(entries, messages, plain, counted)
-        for trial in bench.run(mistakes(entries, bench.reference), diagnose=True):
+        for trial in bench.run(mistakes(entries, bench.reference), diagnose=True, recorded=changed):
             report.mistake(trial)
         for trial in bench.run(variants(entries), thorough=True):
             report.variant(trial)

@@ -19,9 +19,10 @@ from grader.diagnosis.diagnose import Diagnosis
 from grader.errors import GraderError
 from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
-from grader.misconceptions.recordings import known_file
+from grader.misconceptions.recordings import known_file, quick_checks
 from grader.probing.assembly import Source, read_folder
 from grader.results import Status
+from grader.store import read_document
 from grader.workers.runner import Runner
 
 VARIANTS = ROOT / "tests" / "variants"
@@ -139,6 +140,7 @@ class Bench:
         diagnose: bool = False,
         thorough: bool = False,
         briefly: bool = False,
+        recorded: bool = False,
     ) -> Iterator[Trial]:
         """Yield a trial for each candidate, in the order in which they are done.
 
@@ -147,12 +149,15 @@ class Bench:
             diagnose: whether to ask for a diagnosis, too.
             thorough: run the slow checks in any case, not only when no quick one has rejected the candidate.
             briefly: stop at the first check that rejects the candidate.
+            recorded: a mistake with every function written has just been run to record its traces; where these reject
+                it, take them for the trial, and do not run it a second time. Implies that there is a diagnosis.
         """
         with ThreadPoolExecutor(self.jobs) as pool:
             if diagnose:
                 entries = dict.fromkeys(candidate.entry for candidate in candidates)
                 list(pool.map(lambda entry: known_file(entry, self.seed, self.reference), entries))
-            tries = [pool.submit(self._try, candidate, diagnose, thorough, briefly) for candidate in candidates]
+            one = self._recalled if recorded else self._try
+            tries = [pool.submit(one, candidate, diagnose, thorough, briefly) for candidate in candidates]
             try:
                 for done in as_completed(tries):
                     yield done.result()
@@ -187,6 +192,27 @@ class Bench:
         if diagnose and _rejected(statuses):
             known = known_file(entry, runner.seed, self.reference)
             named = runner.diagnose(known) if known is not None else {}
+        return Trial(candidate, statuses, messages, time.perf_counter() - started, named)
+
+    def _recalled(self, candidate: Candidate, diagnose: bool, thorough: bool, briefly: bool) -> Trial:
+        """Return the trial of a mistake by what was recorded of it; by running it, where that does not reject it."""
+        started = time.perf_counter()
+        entry, runner = candidate.entry, self._runner()
+        path = None if candidate.unfinished else known_file(entry, self.seed, self.reference)
+        known = {} if path is None else read_document(path)
+        statuses: dict[str, Status] = {}
+        for info in quick_checks(entry):
+            status = known.get("statuses", {}).get(candidate.name, {}).get(info.name, "pass")
+            waits = info.after is not None and statuses.get(info.after, "pass") not in ("pass", "todo")
+            statuses[info.name] = "blocked" if waits else status
+        if not _rejected(statuses):
+            return self._try(candidate, diagnose, thorough, briefly)
+        seen = {name: each for name, each in known["singles"][candidate.name].items() if statuses[name] != "blocked"}
+        messages = {name: seen[name]["message"] if name in seen else status for name, status in statuses.items()}
+        runner.seed = self.seed
+        runner.recall(entry, statuses, seen)
+        assert path is not None
+        named = runner.diagnose(path)
         return Trial(candidate, statuses, messages, time.perf_counter() - started, named)
 
     def _runner(self) -> Runner:
