@@ -261,7 +261,7 @@ def _make(corpus: LargeCorpus, tokenizer: Any, split: Any, fraction: float, note
                 found = np.frombuffer(array("q", tokenizer.encode(block.text)), dtype=np.int64)
                 if before > SHORTEST:  # if it is in this block, it is at its end
                     known["border"] = known["tokens"] + len(found)
-            opened.write(memoryview(found).cast("B"))
+            opened.write(found.data)
             known |= {"file": block.file, "after": block.after, "through": known["through"] + len(block.raw)}
             known["characters"] += len(block.text)
             known["tokens"] += len(found)
