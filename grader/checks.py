@@ -28,6 +28,7 @@ __all__ = [
     "Exercise",
     "Raised",
     "Random",
+    "ShapesDiffer",
     "census",
     "check",
     "close",
@@ -129,9 +130,28 @@ def check(
     return decorate
 
 
+class ShapesDiffer(ValueError):
+    """Raised by `close` for two values that can't be compared: the message is the verdict on them."""
+
+
 def close(a: Any, b: Any, tolerance: float = 1e-5) -> bool:
-    """Return whether all numbers of `a` and `b` agree within the tolerance, absolute or relative (for `explain`)."""
+    """Return whether all numbers of `a` and `b` agree within the tolerance, absolute or relative (for `explain`).
+
+    Raises:
+        ShapesDiffer: they have shapes that do not fit together.
+    """
+    try:
+        np.broadcast_shapes(np.shape(a), np.shape(b))
+    except ValueError:
+        raise ShapesDiffer(f"What should be alike has {_shape(a)} here and {_shape(b)} there.") from None
     return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
+
+
+def _shape(value: Any) -> str:
+    try:
+        return f"the shape {np.shape(value)}"
+    except ValueError:
+        return "rows of several lengths"
 
 
 def not_normal(name: str, values: np.ndarray, deviation: float) -> Iterator[str]:

@@ -114,12 +114,13 @@ def _(got, want):
             yield f"y[{row}, {column}] is not the token that follows x[{row}, {column}] in the corpus."
 
 
-@check("AdamW: each step follows the averages of the gradient and of its square", points=1, tolerance=1e-9)  # eps shows
+@check("AdamW: each step follows the averages of the gradient and of its square", points=1)
 def test_adam(ex: Exercise, rng: Random):
     w = weight(rng, *rng.sizes(2))
     start = w.detach().clone()
     gradients = [{"w": like(rng, w)} for _ in range(5)]
-    after = steps(ex.AdamW([w], lr=0.1, weight_decay=0.0), {"w": w}, gradients)
+    options = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-4, "weight_decay": 0.0}  # an eps that shows
+    after = steps(ex.AdamW([w], **options), {"w": w}, gradients)
     return {"start": start, "gradient": gradients[0]["w"], "after": after}
 
 
@@ -128,18 +129,19 @@ def _(got, want):
     start, mine, theirs = want["start"], [row["w"] for row in got["after"]], [row["w"] for row in want["after"]]
     ratios, error = (mine[0] - start) / (theirs[0] - start), np.abs(mine[0] - theirs[0])
     size = np.abs(want["gradient"])
+    clear = ratios[size >= np.median(size)]  # where eps hardly shows
     if close(mine[0], start):
         yield "after a step with a gradient the parameter is where it was: is it changed in place?"
     elif close(ratios, -1.0, 1e-3):
         yield "the first step goes up the gradient instead of down."
-    elif close(ratios, ratios.flat[0], 1e-3) and not close(ratios, 1.0, 1e-3):
+    elif close(clear, np.median(clear), 0.02) and not close(clear, 1.0, 0.02):
         yield (
-            f"the first step should have size lr for every weight, whatever its gradient; yours is "
-            f"{ratios.flat[0]:.3g} times as long. The averages start at zero: what has a first step to make up for?"
+            "the first step should have about the size lr for every weight, whatever its gradient; yours is about "
+            f"{np.median(clear):.3g} times as long. The averages start at zero: what has a first step to make up for?"
         )
-    elif close(ratios, 1.0, 1e-2) and not close(error, 0.0, 1e-9) and error.flat[size.argmin()] == error.max():
+    elif close(ratios, 1.0, 0.1) and not close(error, 0.0, 1e-7) and error.flat[size.argmin()] == error.max():
         yield "the first step is off by a little, most where the gradient is least: where exactly does eps come in?"
-    elif close(mine[0], theirs[0], 1e-9) and not close(mine[1], theirs[1], 1e-9):
+    elif close(mine[0], theirs[0], 1e-7) and not close(mine[1], theirs[1], 1e-7):
         yield (
             "the first step is right, the second is not. From the second on, both averages remember the step before, "
             "and the correction depends on how many steps there were: which of these does not hold?"
@@ -174,13 +176,13 @@ def _(got, want):
             "row 0 has gradients of zero, and the decay moves all its weights by lr, the large ones no further "
             "than the small. Does it pass through the averages and the division?"
         )
-    elif not close(shares, 0.05, 1e-9):
+    elif not close(shares, 0.05, 1e-6):
         even = close(shares, shares[0], 1e-6)
         yield (
             "row 0 has gradients of zero; with lr = 0.1 and weight_decay = 0.5 its weights should lose 0.05 of "
             f"themselves in a step; yours lose {f'{shares[0]:.3g}' if even else 'no fixed share'}."
         )
-    elif not close(plain - decayed, 0.05 * start, 1e-9):
+    elif not close(plain - decayed, 0.05 * start, 1e-6):
         yield "weights with zero gradients decay as they should, others don't: is it the weight before the step?"
 
 
@@ -468,7 +470,7 @@ def _(got, want, reference):
 
 ### BEGIN HIDDEN TESTS
 @check(
-    "get_batch: every window of the corpus can be drawn, from the first to the last",
+    "get_batch: every window of the corpus can be drawn, from the first to the last, and each on its own",
     points=1,
     compare="structure",
     exact=("length", "n_starts"),
@@ -477,7 +479,9 @@ def test_batch_starts(ex: Exercise, rng: Random):
     length = rng.integers(3, 6)
     n_starts = rng.integers(2 * length + 2, 15)
     x, y = ex.get_batch(torch.arange(length + n_starts), 1200, length, rng.generator())
-    return {"x": x, "y": y, "length": length, "n_starts": n_starts}
+    generator = rng.generator()
+    pairs = [ex.get_batch(torch.arange(length + 4), 2, length, generator)[0][:, 0] for _ in range(300)]
+    return {"x": x, "y": y, "length": length, "n_starts": n_starts, "pairs": torch.stack(pairs)}
 
 
 @test_batch_starts.explain
@@ -497,6 +501,12 @@ def _(got, want):
         yield "the last window that fits is never drawn: how many starts are there in a corpus of T + 1 tokens?"
     elif counts.min() < 0.4 * len(starts) / n_starts:
         yield "some windows are drawn far more seldom than others; all should be equally likely."
+    twice = int((got["pairs"][:, 0] == got["pairs"][:, 1]).sum())
+    if not 30 <= twice <= 120:  # 75, give or take six standard deviations
+        yield (
+            f"of 300 batches of two windows, from a corpus that has 4, {twice} hold one window twice; about 75 do if "
+            "each start is drawn on its own. What does the first start of a batch decide about the second?"
+        )
 
 
 @check(
@@ -571,7 +581,11 @@ def _(got, want):
         yield "with a corpus of int32, some rows of y are not the rows of x one token later."
 
 
-@check("AdamW: groups have options of their own, which may change between steps", points=1, after=test_adam)
+@check(
+    "AdamW: groups have options of their own, which may change between steps; there are defaults",
+    points=1,
+    after=test_adam,
+)
 def test_adam_options(ex: Exercise, rng: Random):
     named = {"scalar": weight(rng), "cube": weight(rng, *rng.sizes(3)), "vector": weight(rng, 4)}
     own = {"params": [named["cube"]], "lr": 0.02, "betas": (0.5, 0.7), "eps": 0.3, "weight_decay": 0.4}
@@ -581,7 +595,10 @@ def test_adam_options(ex: Exercise, rng: Random):
     first = steps(optimizer, named, gradients[:3])
     for group in optimizer.param_groups:
         group["lr"] *= 3.0
-    return {"first steps": first, "after a new lr": steps(optimizer, named, gradients[3:])}
+    after = steps(optimizer, named, gradients[3:])
+    w = weight(rng, 4)
+    small = [{"w": like(rng, w, scale=1e-7)} for _ in range(3)]  # where an eps of 1e-8 shows
+    return {"first steps": first, "after a new lr": after, "by default": steps(ex.AdamW([w]), {"w": w}, small)}
 
 
 @test_adam_options.explain
@@ -594,6 +611,9 @@ def _(got, want):
         mine, theirs = got["after a new lr"][0]["vector"], want["after a new lr"][0]["vector"]
         if not close(mine, theirs, 1e-8):
             yield "all is well until a group's lr is changed between two steps: is it read from the group in each step?"
+    last = got["after a new lr"][-1]
+    if all(close(last[name], theirs, 1e-8) for name, theirs in want["after a new lr"][-1].items()):
+        yield "with options all steps are right, with those by default they are not: what does the signature say?"
 
 
 def travelled(got, start, limit: float) -> bool:
@@ -896,6 +916,8 @@ def _(got, want):
     ratios = (mine[0] - start) / (theirs[0] - start)
     tables = [seen["after"][0]["table"] for seen in (got, want)]
     decay = 0.5 * 0.6 / 3
+    shrunk = (1 - decay) * want["start"]["table"]
+    still = np.abs(tables[1] - shrunk) < 1e-9  # the rows of tokens that do not occur
     if close(mine[0], start):
         yield "the first step changes no weight: does it find a gradient, and is its lr that of step 1?"
     elif close(mine[0], theirs[0] - decay * start, 1e-4):
@@ -905,9 +927,12 @@ def _(got, want):
             f"the first step is {ratios[0]:.3g} times as long as it should be: "
             "at which learning rate does step 1 run, of the 3 of warm-up?"
         )
-    elif close(mine[0], theirs[0], 1e-4) and not close(tables[0], tables[1], 1e-4):
-        yield "after the first step the biases are right and the matrix is not: does it decay as configured?"
-    elif close(mine[0], theirs[0], 1e-4) and not close(mine[1], theirs[1], 1e-4):
+    elif close(mine[0], theirs[0], 1e-4) and not close(tables[0][still], shrunk[still], 1e-4):
+        yield (
+            "after the first step the biases are right; of the matrix, the weights without a gradient are not. "
+            "Does it decay as configured?"
+        )
+    elif close([mine[0], *tables[0]], [theirs[0], *tables[1]], 1e-4) and not close(mine[1], theirs[1], 1e-4):
         yield (
             "the first step is right, the second is not. What of the first does the second have to know, what must it "
             "not know, and how long may a gradient be?"

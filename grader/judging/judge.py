@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from grader.checks import ATTRIBUTES, Check
+from grader.checks import ATTRIBUTES, Check, ShapesDiffer
 from grader.content.hints import hints_of
 from grader.content.stubs import attributes, generated
 from grader.content.syllabus import Entry, load
@@ -167,14 +167,13 @@ class Judge:
             found = comparison.outline(got, want)
             if found is not None and check.compare != "nothing":
                 return found
-            said = self._explain(check, got, want)
-            if found is not None and said is not None and said.startswith(UNJUDGED):
-                said = None
+            said = self._explain(check, got, want, found is not None)
             if found is None and said is None:
                 found = comparison.alike(got, want) or comparison.exact(got, want, check.exact)
         return found if said is None else Mismatch(said, None, None if found is None else found.difference)
 
-    def _explain(self, check: Check, got: Any, want: Any) -> str | None:
+    def _explain(self, check: Check, got: Any, want: Any, misshapen: bool = False) -> str | None:
+        """What an explanation says; where it breaks, that, unless the comparison has something to say (`misshapen`)."""
         if check.explanation is None:
             return None
         arguments: list[Any] = [thaw(got), thaw(want)]
@@ -193,9 +192,9 @@ class Judge:
         except TimeoutError:
             raise  # it is about all of the comparison
         except Exception as error:
-            if check.compare == "values":
-                return None  # the comparison of values has the last word
-            return f"{what}: {type(error).__name__}: {error}"
+            if check.compare == "values" or misshapen:
+                return None  # the comparison has the last word
+            return str(error) if isinstance(error, ShapesDiffer) else f"{what}: {type(error).__name__}: {error}"
 
     def _evidence(self, check: Check, calls: Calls, failure: Failure | None, mismatch: Mismatch | None) -> Evidence:
         more = calls.count - CALLS_KEPT

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grader.checks import Check, check
+from grader.checks import Check, check, close
 from grader.content.suite import CheckInfo, checks_of
 from grader.content.syllabus import Entry, load
 from grader.judging.comparison import Comparison, Mismatch
@@ -87,6 +87,23 @@ def test_what_an_explanation_raises_is_an_answer(error: type[Exception], code: C
         raise error(f"{got} for {want}")
 
     assert Judge("", code.assembly, code, 0).compare(made, 0.4, 0.5)
+
+
+@pytest.mark.parametrize(("mine", "shape"), [([1.0, 2.0], "the shape (2,)"), ([[1.0], [1.0, 2.0]], "rows of several")])
+def test_shapes_that_do_not_fit_together_are_told_as_that(mine: Any, shape: str, code: Code):
+    made = check("all are one", compare="nothing", free=("some",))(lambda ex, rng: ex.some(rng))
+
+    @made.explain
+    def _(got, want):
+        if not close(got["some"], want["some"]):
+            yield "they are not one."
+
+    judge = Judge("", code.assembly, code, 0)
+    said = judge.compare(made, {"some": mine, "n": 3}, {"some": [1.0, 1.0, 1.0], "n": 3})
+    assert said is not None and shape in said and "the shape (3,)" in said
+    assert "judged" not in said and "Error" not in said
+    said = judge.compare(made, {"some": mine}, {"some": [1.0, 1.0, 1.0], "n": 3})
+    assert said is not None and "no entry 'n'" in said  # what the comparison itself can tell comes first
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")

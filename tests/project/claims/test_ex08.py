@@ -31,6 +31,12 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
             near(abs(got - want).max(), gap, 0.6) and 1e-9 < float(gap) < 1e-3
         ),
     },
+    "test_norm_low_variance": {
+        r"your results are those of an eps of (\S+): which": lambda got, want, eps: near(
+            got["usual"] * np.sqrt(want["x"].var(-1, keepdims=True) + float(eps)),
+            want["x"] - want["x"].mean(-1, keepdims=True),
+        ),
+    },
     "test_norm_statistics": {
         r"do not have mean 0": lambda got, want: abs(got["out"].mean(-1)).max() > 1e-6,
         r"the variance is 1 only if one divides by D - 1": lambda got, want: (
@@ -118,6 +124,7 @@ def by_hand(line: str, shape: str, p: str = "self.dropout.p") -> tuple[str, str]
 TURNS = {
     "bfloat16 is rough": [(SCALED, "return (1.2 if x.dtype == torch.bfloat16 else 1) * centred * torch.rsqrt(variance + self.eps)")],
     "made anywhere": [(SCALED, "return centred * torch.rsqrt(variance + torch.tensor([self.eps], dtype=x.dtype))")],
+    "another default": [("eps: float = 1e-5", "eps: float = 1e-6")],
     "a little too much": [(PRE, "return 1.01 * (x + self.dropout(sublayer(self.norm(x))))")],
     "always doubled": [(PRE, "return x + 2 * self.dropout(sublayer(self.norm(x)))"), (POST, "return 2 * self.norm(x + self.dropout(sublayer(x)))")],
     "too much": [by_hand(PRE, "h.shape", "0.4"), by_hand(POST, "h.shape", "0.4")],
