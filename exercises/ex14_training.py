@@ -344,9 +344,9 @@ def get_batch(
 ) -> tuple[Tensor, Tensor]:
     """Draw random windows of the corpus, and for each the same window one token later.
 
-    Each start is drawn on its own, all equally likely: from 0 to the last for which both windows
-    still fit. A corpus of context_length + 1 tokens has one start, enough for a batch of any
-    size.
+    Each start is drawn on its own, all equally likely, whichever the batch has already: from 0 to
+    the last for which both windows still fit. A corpus of context_length + 1 tokens has one start,
+    enough for a batch of any size.
 
     Args:
         tokens: (N,) the ids of a corpus, on any device.
