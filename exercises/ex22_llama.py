@@ -134,6 +134,14 @@ falls as a cosine. Held-out loss for three seeds::
     GPT            106048       2.339     2.296     2.339
     Llama          102528       2.085     2.037     2.316
 
+(With the 61 characters of that text:)
+
+>>> from ex13_gpt import GPT, GPTConfig
+>>> GPT(GPTConfig(61, 32, d_model=64, n_heads=4, n_layers=2)).num_parameters()
+106048
+>>> size(vocab_size=61, context_length=32, d_model=64, n_kv_heads=2, n_layers=2, d_ff=192)
+102528
+
 Lower each time, though one seed of three gains little: a single run proves nothing. At half the
 rate it was 2.421 against 2.161 on seed 0, at twice the rate 2.258 against 2.185. Which part does
 it? Not RMSNorm and SwiGLU: alone, from so small a start in so narrow a model, they were behind

@@ -142,10 +142,10 @@ vanishes.
 The race
 --------
 The rival to begin with is the well-known recipe for a laptop: the GPT of exercise 13 with 4 layers
-of width 128, AdamW at 1e-3 with a cosine, batches of 12 windows of 64 characters, 2000 steps. On Tiny
-Shakespeare it ends with a loss of about 1.905 over the whole held-out tenth. Here is what came of
-changing it. We chose on the last tenth of the training part, one seed for each try, and judged on
-the held-out tenth, with seeds that we had not used.
+of width 128, AdamW at 1e-3 with a cosine, batches of 12 windows of 64 characters, 2000 steps. On
+Tiny Shakespeare it ends with a loss of about 1.905 over the whole held-out tenth. Here is what came
+of changing it. We chose on the last tenth of the training part, one seed for each try, and judged
+on the held-out tenth, with seeds that we had not used.
 
 Our recipe, on three such seeds: 111,000 parameters, 240 steps of 16 windows; 1.877, 1.857 and 1.875
 in about 9 CPU seconds of training on a busy core.
@@ -182,8 +182,8 @@ Read it as a list of changes, each with its reason:
   thing that any attention learns. Here it comes for free, and every pair of letters has a vector
   from the first step on.
 - *Normalized queries and keys* keep the scores in bounds at any learning rate (Henry et al. 2020).
-  At this size, and with this one seed, they buy nothing that could be told from chance; neither do the
-  zeros.
+  At this size, and with this one seed, they buy nothing that could be told from chance; neither do
+  the zeros.
 - *Zeros where a block writes to the stream, and in the head.* The model begins by passing its input
   on, and grows.
 - *Squared ReLU* instead of GELU (So et al. 2021), and a head of its own instead of the tied table.
