@@ -97,7 +97,7 @@ update: $(VENV)/.core ## | new lessons and checks; what you wrote stays
 	@$(RUN) -m grader update $(foreach ex,$(KEEP),--keep $(ex)) $(ARGS)
 
 # It has to run on a machine where nothing else does, so it sets nothing up.
-doctor: ## | what this machine lacks, and how to mend it
+doctor: ## | what this machine lacks, and how to fix it
 	@$(if $(wildcard $(RUN)*),$(RUN),$(SYSTEM)) -m grader.learning.doctor $(RESULT)
 
 clean:

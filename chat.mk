@@ -10,7 +10,7 @@ $(VENV)/.chat: $(VENV)/.core lab/chat/requirements.txt
 	@$(RUN) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r lab/chat/requirements.txt
 	@touch $@
 
-##@ With a model of today
+##@ With a present-day model
 
 chat: $(VENV)/.chat ## [PROMPT="..."] | talk with a published model that runs in your Llama;  ARGS=--look: its rivals
 	@$(RUN) -m lab chat $(if $(PROMPT),--prompt "$$PROMPT") $(ARGS)

@@ -69,8 +69,8 @@ unchanged; far out its slope is almost 0.
 *How much of the first word reaches the end?* Take a state of a single number, and change h_{t-1} by
 a little. Then h_t changes by W_hh times as much, times the slope of the tanh, which is at most 1.
 After n steps, at most |W_hh|^n of the change is left. For a state of many numbers W_hh is a matrix,
-and the part of |W_hh| is played by its *spectral norm* ||W_hh||: the largest factor by which the
-matrix can lengthen a vector. (It is the largest singular value; `np.linalg` computes it.) So::
+and |W_hh| is replaced by its *spectral norm* ||W_hh||: the largest factor by which the matrix can
+lengthen a vector. (It is the largest singular value; `np.linalg` computes it.) So::
 
     what is left of a small change after n steps  <=  ||W_hh||^n     this is `bottleneck(W_hh, n)`
 
@@ -124,7 +124,7 @@ What to build
 -------------
 1. `rnn_step`: one line, for a whole batch at once.
 2. `rnn_forward`: a loop over time that keeps every state. It works for T = 0, too.
-3. `bottleneck`: how much can be left after so many steps?
+3. `bottleneck`: how much can be left after a given number of steps?
 
 NumPy only. Off limits: PyTorch (it has an `nn.RNN`) in this exercise, and `scipy.special` from here
 on.
@@ -309,7 +309,7 @@ def rnn_forward(xs: NDArray, h0: NDArray, W_xh: NDArray, W_hh: NDArray, b: NDArr
 
 
 def bottleneck(W_hh: NDArray, steps: int) -> float:
-    """Bound the share of a small change of the state that can be left after so many steps.
+    """Bound the fraction of a small change of the state that can be left after that many steps.
 
     Args:
         W_hh: (D_h, D_h) the weights of the state, finite floating-point numbers.

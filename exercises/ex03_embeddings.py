@@ -28,8 +28,8 @@ The intuition
 An id is a name, not a quantity. Token 7 is not a bit more than token 6, and the average of tokens
 2 and 4 is not token 3; a network that calculated with the ids themselves would start from such
 nonsense. So each token gets a vector of its own, its *embedding*: a point in a space of D
-dimensions. Training moves the points. Tokens that are used alike are pushed alike, and end up as
-neighbours.
+dimensions. Training moves the points. Tokens that are used alike are pushed the same way, and end
+up as neighbours.
 
 The table is nothing but memory: there is nothing to calculate in the forward pass. All of the
 learning happens in the backward pass, and there only the rows that were read are written to.
@@ -62,7 +62,7 @@ model just learns less well, and the most frequent tokens suffer most.
 
 *Why N(0, 0.02)?* The rows have to differ from the start: as long as they are all the same, the
 layers above read the same sentence everywhere. And they had better be small. A GPT uses the same
-table once more as its output layer (exercise 13): there a row is multiplied with a vector whose D
+table once more as its output layer (exercise 13): there a row is multiplied by a vector whose D
 entries have variance 1, so a score has standard deviation sqrt(D) times that of the table (exercise
 5 says why). For D = 768 and a table from N(0, 1) that is 28, which is a firm opinion on everything
 before the first lesson; for N(0, 0.02) it is 0.55, and the first guess gives every token about the
@@ -182,7 +182,7 @@ piece of code that should not be recorded stands under `torch.no_grad()`.
 True
 
 Recording forbids one thing: writing into a tensor whose gradient you asked for (hence `no_grad`
-above), or one whose old values the way back still needs. `x = x + 1` is always safe; `x += 1`
+above), or one whose old values the backward pass still needs. `x = x + 1` is always safe; `x += 1`
 changes a tensor that others may hold.
 
 **A layer is an object** of a class with two methods::
@@ -317,9 +317,9 @@ class TokenEmbedding(nn.Module):
         scale: whether to multiply what is read by sqrt(D), as the original transformer does.
 
     Attributes:
-        weight: (V, D) the table, an `nn.Parameter`. Each entry of a new one is drawn by itself from
-            a normal distribution with mean 0 and standard deviation 0.02, whether `scale` is on or
-            off.
+        weight: (V, D) the table, an `nn.Parameter`. Each entry of a new one is drawn independently
+            from a normal distribution with mean 0 and standard deviation 0.02, whether `scale` is
+            on or off.
 
     Source: Vaswani et al. 2017, section 3.4; Radford et al. 2018, section 4.1, for N(0, 0.02).
     """

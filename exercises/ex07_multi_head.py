@@ -106,7 +106,7 @@ Merging puts the columns back:
 >>> merge_heads(split_heads(x, 3)).tolist()
 [[[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]]
 
-Why one average is not enough. A head that looks at two tokens in equal shares can't tell the
+Why one average is not enough. A head that looks at two tokens with equal weights can't tell the
 values 10 and 20 from 15 and 15. Two heads that look at one token each can:
 
 >>> one = torch.tensor([[0.5, 0.5]])
@@ -200,7 +200,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class MultiHeadAttention(nn.Module):
-    """Attend with several heads at once, each in a slice of its own of the projections.
+    """Attend with several heads at once, each in its own slice of the projections.
 
     Attributes:
         q_proj, k_proj, v_proj, out_proj: `nn.Linear` from D to D. How their weights start is up to you;
@@ -210,12 +210,12 @@ class MultiHeadAttention(nn.Module):
         d_model: D, the width of what comes in and goes out.
         n_heads: H, the number of heads; each is D / H wide.
         bias: whether the four projections have a bias.
-        dropout: the probability with which each attention weight, by itself, is set to zero in
-            training; those that are kept are divided by 1 - dropout.
+        dropout: the probability with which each attention weight, independently of the others, is
+            set to zero in training; those that are kept are divided by 1 - dropout.
 
     Raises:
         ValueError: `d_model` is not divisible by `n_heads`, or `dropout` is not between 0 and 1;
-            the message holds the value that came.
+            the message names the value.
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """

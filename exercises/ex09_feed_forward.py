@@ -14,8 +14,8 @@ Each position goes through the same small network, alone. Widen, bend, narrow::
 
       no line leads from one token to another: that was the work of attention
 
-And the bend, GELU, beside the older ReLU. Both are near 0 on the left and near x on the right; ReLU
-has a corner at 0, GELU dips below 0 before it rises::
+And the activation, GELU, beside the older ReLU. Both are near 0 on the left and near x on the
+right; ReLU has a corner at 0, GELU dips below 0 before it rises::
 
          x     -3      -2      -1     -0.75    -0.5     0       0.5     1       2       3
       ReLU(x)   0       0       0       0       0       0       0.5     1       2       3
@@ -50,9 +50,9 @@ The mathematics
 *Why bend at all?* Without an activation, x W_up W_down is x times one (D, D) matrix. Two matrices
 would do the work of one, and F would buy nothing.
 
-*Why widen?* The bend throws information away: whatever is negative comes out of a ReLU as zero. In
-a wide space enough is left, and F sets how many patterns can be known. The paper took F = 4 D, and
-many models since have done the same. It makes this network the larger part of a block (one
+*Why widen?* The activation throws information away: whatever is negative comes out of a ReLU as
+zero. In a wide space, enough is left, and F sets how many patterns can be known. The paper took F =
+4 D, and many models since have done the same. It makes this network the larger part of a block (one
 attention and one feed-forward network): 2 D F = 8 D^2 parameters, against 4 D^2 in the four
 projections of attention. Two thirds of a block are here.
 
@@ -126,7 +126,7 @@ Two thirds of a block, counted for D = 768 (GPT-2 small), biases left out:
 What to build
 -------------
 1. `gelu`: both forms.
-2. `FeedForward`: two `nn.Linear`, called `up` and `down`, and a bend between them.
+2. `FeedForward`: two `nn.Linear`, called `up` and `down`, and an activation between them.
 
 Off limits: `nn.GELU` and `F.gelu`. `torch.erf`, `torch.tanh`, `torch.sigmoid` and `torch.relu` are
 yours. Where dropout acts, on the hidden layer or on the result, is up to you.
@@ -163,7 +163,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
         A tensor of the shape, dtype and device of x, which is left as it is; gradients flow through.
 
     Raises:
-        ValueError: for any other `approximate`; the message holds what came.
+        ValueError: for any other `approximate`; the message names it.
 
     Source: Hendrycks & Gimpel 2016, section 2.
     """
@@ -186,7 +186,8 @@ class FeedForward(nn.Module):
         up, down: `nn.Linear` from D to F and back.
 
     Raises:
-        ValueError: for another `activation`, or a `dropout` outside 0..1; the message holds what came.
+        ValueError: for another `activation`, or a `dropout` outside 0..1; the message names the
+            value.
 
     Source: Vaswani et al. 2017, section 3.3.
     """

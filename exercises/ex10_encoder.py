@@ -63,8 +63,8 @@ The mathematics
                 and after the last layer: memory = norm(out)
 
 *Post-norm* puts the norm on the residual path. Whatever a layer does, its output is normalized, so
-a norm after the last layer would have nothing left to do. The price stands in exercise 8, and is
-why the learning rate has to begin near zero and climb slowly (`noam_lr` of exercise 12).
+a norm after the last layer would have nothing left to do. Exercise 8 describes the price: it is why
+the learning rate has to begin near zero and climb slowly (`noam_lr` of exercise 12).
 
 *Pre-norm* puts the norm on the branch, before the sublayer, and training works with little warm-up
 or none. But each of the 2 N sublayers adds to the stream, and nothing on the path normalizes it:

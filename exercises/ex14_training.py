@@ -78,7 +78,7 @@ the noise cancels and the common direction stays, as a ball rolling downhill ign
 
     m = beta1 m + (1 - beta1) g            which way, lately
 
-This is a running average: each step keeps the share beta1 of what it knew. With beta1 = 0.9 it
+This is a running average: each step keeps a fraction beta1 of what it knew. With beta1 = 0.9 it
 looks back over about 1 / (1 - 0.9) = 10 steps.
 
 *Adam* keeps such an average m of the gradient, and a second one, v, of its square. Both start at
@@ -98,7 +98,7 @@ Without it the first step would be 0.1 / sqrt(0.001) = 3.2 times too long.
 Why is eps outside the root? It only keeps the quotient finite where v is zero. Inside the root,
 eps = 1e-8 would act like 1e-4 and damp every weight whose gradients are smaller than that.
 
-*Decoupled weight decay* (the W) shrinks the weights towards zero, apart from the gradient::
+*Decoupled weight decay* (the W) shrinks the weights towards zero, separately from the gradient::
 
     w = w - lr weight_decay w              first, from the weight as it was; then the Adam step
 
@@ -134,10 +134,10 @@ look worse than it is) and without a graph (nobody will call `backward`, so time
 saved). Afterwards the model goes back to the mode that it was in, or the rest of training would run
 without dropout.
 
-*Stop and go on.* Long runs get interrupted. Weights alone are not enough to go on as if nothing had
-happened: AdamW needs its averages and step counts, the data needs its place in the stream of random
-numbers (a `torch.Generator`, which `manual_seed` starts), the schedule needs the step. `TrainState`
-holds them, and `train` takes it from there.
+*Stop and resume.* Long runs get interrupted. Weights alone are not enough to go on as if nothing
+had happened: AdamW needs its averages and step counts, the data needs its place in the stream of
+random numbers (a `torch.Generator`, which `manual_seed` starts), the schedule needs the step.
+`TrainState` holds them, and `train` takes it from there.
 
 Going further
 ~~~~~~~~~~~~~
@@ -370,21 +370,21 @@ def get_batch(
 class AdamW(torch.optim.Optimizer):
     """Adam with decoupled weight decay.
 
-    The options of a parameter group (`self.param_groups`) win over the ones given here, and may
-    change between steps. Keep what has to last from step to step in `self.state[parameter]`, a dict
-    for each parameter: `state_dict` and `load_state_dict` save and restore just that, and the
-    groups' options.
+    The options of a parameter group (`self.param_groups`) take precedence over the ones given here,
+    and may change between steps. Keep what has to last from step to step in
+    `self.state[parameter]`, a dict for each parameter: `state_dict` and `load_state_dict` save and
+    restore just that, and the groups' options.
 
     Args:
         params: parameters, or groups of them: dicts with "params" and options of their own.
         lr: about how far a weight moves in a step.
         betas: how much of the averages of the gradient and of its square is kept in each step.
         eps: keeps the quotient finite where the gradients are zero.
-        weight_decay: the share of a weight that is taken off per step is lr * weight_decay.
+        weight_decay: the fraction of a weight that is taken off per step is lr * weight_decay.
 
     Raises:
         ValueError: lr, eps or weight_decay is negative, or one of the betas is outside [0, 1); the
-            message says which value came.
+            message names the value.
 
     Source: Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
     """
@@ -422,7 +422,7 @@ def cosine_lr(step: int, max_lr: float, min_lr: float, warmup_steps: int, total_
     """The learning rate of a step: a straight line up, then half a cosine down.
 
     Args:
-        step: which one; 0 is before the first.
+        step: the number of the step; 0 is before the first.
         max_lr: what the warm-up reaches, at step warmup_steps.
         min_lr: what the cosine reaches at step total_steps; it stays there from then on.
         warmup_steps: how long the straight line is; 0 for none.
@@ -493,7 +493,7 @@ def evaluate(
 
     Returns:
         The mean of the batches' losses, in nats per token, as a Python float. The model is left in
-        the mode that it came in.
+        the mode that it was in.
     """
     # Your code here. (The reference needs 11 lines.)
     raise NotImplementedError("not written yet")
@@ -501,11 +501,11 @@ def evaluate(
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. The defaults suit a GPT of some 200,000 parameters on a laptop's CPU."""
+    """How to train. The defaults suit a GPT of about 200,000 parameters on a laptop's CPU."""
 
     steps: int = 2500
     batch_size: int = 8  # windows in a batch, in training and in evaluation
-    max_lr: float = 6e-3  # small models bear more than large ones: GPT-3 used 6e-5
+    max_lr: float = 6e-3  # small models tolerate more than large ones: GPT-3 used 6e-5
     min_lr: float = 6e-5  # a hundredth of max_lr
     warmup_steps: int = 100
     weight_decay: float = 0.3
@@ -518,9 +518,9 @@ class TrainConfig:
 
 @dataclass
 class TrainState:
-    """Where a training stands: all that `train` has to know to go on, besides the model itself.
+    """Where a training stands: all that `train` has to know to resume, besides the model itself.
 
-    A new one is empty. `train` fills it, and goes on from one that was filled before.
+    A new one is empty. `train` fills it, and resumes from one that was filled before.
     """
 
     step: int = 0  # how many steps are done
@@ -537,7 +537,7 @@ def train(
     on_step: Callable[[int, float], object] | None = None,
     state: TrainState | None = None,
 ) -> list[dict[str, Any]]:
-    """Train a model, in place, out of the pieces above, and write down how it went.
+    """Train a model, in place, with the pieces above, and record how it went.
 
     Steps count from 1 to config.steps; step s runs at the learning rate cosine_lr(s, ...), whose
     total_steps is config.steps. The context length is `model.config.context_length`. The
@@ -561,9 +561,9 @@ def train(
         config: see `TrainConfig`.
         on_step: called as on_step(step, loss) after every step, with the loss of that step's batch
             as a Python float.
-        state: an empty `TrainState`, which is filled, or one that was filled before, which is gone
-            on from; a new one is made if None. Whenever `on_step` is called it is up to date, with
-            the number of that step in `step`.
+        state: an empty `TrainState`, which is filled, or one that was filled before, from which
+            training resumes; a new one is made if None. Whenever `on_step` is called it is up to
+            date, with the number of that step in `step`.
 
     Returns:
         The history: one row after every eval_every steps, and one after the last step (one, not

@@ -61,8 +61,8 @@ whether all the parts fit together.
 The mathematics
 ---------------
 *Where the loss starts.* A fresh model has tiny weights, so its logits are all nearly 0, every token
-gets a chance of 1/V, and the loss is -ln(1/V) = ln V. A loss that starts far above that is a sign
-of weights that are too large. One that starts far below it is a sign of targets that were not
+gets a probability of 1/V, and the loss is -ln(1/V) = ln V. A loss that starts far above that is a
+sign of weights that are too large. One that starts far below it is a sign of targets that were not
 shifted: the head is the embedding table, so a fresh model gives its own input the best score. (A
 mask that lets the answers through shows later, when the loss falls to almost nothing.)
 
@@ -79,15 +79,15 @@ few::
 
     N  =  12 L D^2 + (V + T) D          parameters, for L layers
 
-For each token, each parameter takes part in one multiplication and one addition on the way forward,
-and in two of each on the way back (the gradient of its input, and its own). That is the rule of
-thumb for the whole training::
+For each token, each parameter takes part in one multiplication and one addition in the forward
+pass, and in two of each in the backward pass (the gradient of its input, and its own). That is the
+rule of thumb for the whole training::
 
     C  =  6 N D_tokens                  floating-point operations, for D_tokens = steps * B * T
 
 (Kaplan et al. 2020, section 2.1, whose letters N and C these are; they leave the embeddings out of
 N.) The rule leaves out the attention itself: for each token and layer, comparing a query with T
-keys and averaging T values takes 4 T D operations on the way forward, against 24 D^2 for the
+keys and averaging T values takes 4 T D operations in the forward pass, against 24 D^2 for the
 matrices. At T = D that is 17 % on top; the two are equal at T = 6 D.
 
 For a given budget C, is it better to train a big model for a short time or a small one for a long
@@ -117,7 +117,7 @@ The default recipe passes 1.905 between its steps 1500 and 1750, and ends at 1.8
 with a step of the laptop recipe, one of its steps is 3.2 times as fast, so it gets there 3.6 times
 as fast. Three things changed. *A smaller model*: its steps are cheaper, so there can be more of
 them, and a text that is seen so few times can't fill a large one. *A higher rate*: six times that
-of the laptop recipe, with more weight decay; small models bear it. *A rate that falls to almost
+of the laptop recipe, with more weight decay; small models tolerate it. *A rate that falls to almost
 nothing* by the last step. (The trials were judged on a part cut from the first nine tenths. Had
 they been judged on the last tenth, choosing the best would have been a kind of training on it.)
 
@@ -223,7 +223,7 @@ What to build
 3. `train_language_model`: from a text to a model that has learned it.
 4. `complete`: from a prompt to a text.
 
-All parts are yours, from exercises 2, 13, 14 and 15. Off limits is what was off limits on the way.
+All parts are yours, from exercises 2, 13, 14 and 15. What was off limits so far still is.
 
 Then train it on something you like (`make train`), and read what it writes (`make sample`). At each
 evaluation you see a line that it writes, always from the same beginning, and `make map` keeps these
@@ -342,7 +342,7 @@ def split_corpus(
         their order; none is lost, and none is in both.
 
     Raises:
-        ValueError: `val_fraction` lies outside 0..1 (the message says which came), or `text` is so
+        ValueError: `val_fraction` lies outside 0..1 (the message names the value), or `text` is so
             short that one of the parts would have fewer than two tokens (one to see and one to
             guess).
     """
@@ -370,7 +370,7 @@ def build_model(
         d_model: D, the width of the residual stream.
         n_heads: how many heads share it in each layer.
         n_layers: how many layers.
-        dropout: the share of activations dropped while training.
+        dropout: the fraction of activations dropped while training.
 
     Returns:
         A GPT of exercise 13, on the CPU, its weights drawn from PyTorch's global generator.
@@ -417,7 +417,7 @@ def complete(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> str:
-    """Let the model go on from a prompt.
+    """Let the model continue a prompt.
 
     Args:
         model: a GPT, on any device, in any mode; both stay as they are.
@@ -430,7 +430,7 @@ def complete(
         The prompt and what follows.
 
     Raises:
-        ValueError: the `prompt` is empty (a GPT needs a token to go on from), or holds a character
+        ValueError: the `prompt` is empty (a GPT needs a token to start from), or holds a character
             that the tokenizer does not know; the message says which.
     """
     # Your code here. (The reference needs 6 lines.)

@@ -194,8 +194,8 @@ rest: attention reads all these rows anyway. Faster caches reserve room for the 
 write into it. Then mind what you have handed out: a view into a buffer changes when the buffer
 does.
 
-*The same numbers?* Up to rounding. A matrix product of one row may add up its terms in another
-order than that of 200 rows. Logits differ in the last digits, and where two tokens are all but
+*The same numbers?* Up to rounding. A matrix product of one row may add up its terms in a different
+order from that of 200 rows. Logits differ in the last digits, and where two tokens are all but
 equally likely, a greedy text can take another turn.
 
 What to build
@@ -280,8 +280,8 @@ class KVCache:
 
         Returns:
             the keys (B, H, n, d) and the values (B, H, n, d_v) of all n tokens of this layer, in
-            the order in which they came, with the dtype and the device that they came with. Tensors
-            that were returned earlier do not change.
+            the order they came, with the dtype and the device that they came with. Tensors that
+            were returned earlier do not change.
         """
         # Your code here. (The reference needs 6 lines.)
         raise NotImplementedError("not written yet")
@@ -306,7 +306,7 @@ def forward_with_cache(model: GPT, ids: Tensor, cache: KVCache) -> Tensor:
 
     Raises:
         ValueError: if the tokens held and the T new ones are more than `context_length`. The
-            message names how many they are together; the cache is left as it was.
+            message names their total; the cache is left as it was.
 
     Source: Shazeer 2019, section 2.4.
     """

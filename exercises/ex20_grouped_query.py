@@ -38,7 +38,7 @@ What could be saved? The heads differ in what they look for: that is the queries
 views of what there is to find, too? Picture readers in a library. Eight readers have eight
 questions, but they need not have eight catalogues: two readers can share one, each looking up
 something else in it. If all eight share one, the catalogue has to be written so that it serves
-every question, and that is felt. Two to a catalogue are hardly noticed.
+every question, and that costs something. Two readers to a catalogue hardly notice.
 
 So the queries keep their H heads, and keys and values get fewer, H_kv. The heads are split into
 H_kv groups of neighbours; each group shares one head of keys and one of values. With H_kv = H this
@@ -57,8 +57,8 @@ With d = D / H and times = H / H_kv, query head h reads the head g = h // times 
 other one; but published checkpoints agree on this order, and with another one all their weights are
 read wrongly without an error message.
 
-*What is kept?* The H_kv heads as they are, before they are repeated. To repeat first and keep the
-result gives the same output, and saves nothing.
+*What is kept?* The H_kv heads as they are, before they are repeated. Repeating first and keeping
+the result gives the same output, and saves nothing.
 
 *Rotated or not?* A key is turned by its own position, which does not change any more (exercise 18).
 So it is turned once, when it comes, and kept turned. The new tokens' positions begin at the number

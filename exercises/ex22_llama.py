@@ -1,4 +1,4 @@
-"""Exercise 22: Llama, the model of today, out of the parts that you have built.
+"""Exercise 22: Llama, today's model, made of the parts that you have built.
 
 The picture
 -----------
@@ -44,7 +44,7 @@ each block with the number of the layer, and the attention of exercise 20 does t
 rotary positions this is simple: a key is turned when it is made, by its own position, and never
 touched again.
 
-*Why does a model of today load into your classes?* Because a checkpoint is nothing but named
+*Why do today's models load into your classes?* Because a checkpoint is nothing but named
 tensors. If your parts compute what the published ones compute, all that is left is to say which
 name means which part.
 
@@ -191,7 +191,7 @@ queries and keys with `rotate` of exercise 18. Nothing new is off limits.
 
 Going deeper
 ------------
-*What is still different in the models of your year?* Mixtures of experts replace the feed-forward
+*What else do the latest models do differently?* Mixtures of experts replace the feed-forward
 network by many, of which each token uses a few. Some models normalize queries and keys, or put a
 second norm behind each sublayer; some let only every sixth layer see everything and give the others
 a window; some have biases on queries, keys and values. Read a `config.json`, and you will know most
@@ -286,7 +286,7 @@ class LlamaBlock(nn.Module):
             x: (B, T, D) the residual stream; left as it is.
             cache: where keys and values of earlier tokens are kept; those of x are added. None if
                 there are no earlier tokens.
-            layer: under which number the cache keeps them.
+            layer: the number under which the cache keeps them.
 
         Returns:
             (B, T, D) the stream after both additions, on the device of x. Each token depends on
@@ -297,7 +297,7 @@ class LlamaBlock(nn.Module):
 
 
 class Llama(nn.Module):
-    """A language model with the parts of today: at every position, logits for the token that comes next.
+    """A language model with today's parts: at every position, logits for the token that comes next.
 
     Weight matrices and the token table start as N(0, 0.02), standard deviation 0.02, an untied head
     too; those of `attention.out_proj` and `feed_forward.down`, which write to the residual stream, as
@@ -335,8 +335,8 @@ class Llama(nn.Module):
                 block i uses layer i of it. None if nothing comes before them.
 
         Returns:
-            logits (B, T, V), and the loss: the mean cross-entropy over all B * T targets, a tensor
-            without axes, or None when no targets are given. Both have the dtype of the weights.
+            logits (B, T, V), and the loss: the mean cross-entropy over all B * T targets, a scalar
+            tensor, or None when no targets are given. Both have the dtype of the weights.
 
         Raises:
             ValueError: if there are more than C tokens in all, those in the cache included. The
@@ -372,8 +372,8 @@ def load_llama_weights(model: Llama, state: Mapping[str, Tensor]) -> None:
             so is `lm_head.weight` if the head is tied.
 
     Raises:
-        ValueError: if entries are missing or have another shape than the model needs. The message
-            names them all, and no parameter of the model has changed.
+        ValueError: if entries are missing or do not have the shape that the model needs. The
+            message names them all, and no parameter of the model has changed.
 
     Source: the naming of Llama checkpoints on model hubs.
     """

@@ -30,8 +30,8 @@ The intuition
 -------------
 *What is wrong with AdamW?* Nothing; it is a good optimizer for any pile of numbers. It gives each
 number a step size of its own, and knows nothing of the others. But the numbers of a weight matrix
-are no pile: they make one linear map, and what it does to its input is seen in its singular values,
-not in its entries.
+are not a pile: they make one linear map, and what it does to its input is seen in its singular
+values, not in its entries.
 
 The gradient of such a map is a sum over all tokens of the batch, each of which adds one outer
 product of two vectors. What all tokens have in common (a mean, a frequent letter) adds up and gives
@@ -39,14 +39,14 @@ a few huge singular values. What only some of them need stays small. A step alon
 nearly all of the first kind: it improves what was improved in the step before, again, and the rare
 directions hardly move.
 
-*Muon* (momentum, orthogonalised by Newton and Schulz; Jordan et al. 2024) takes the momentum of
+*Muon* (momentum, orthogonalized by Newton and Schulz; Jordan et al. 2024) takes the momentum of
 exercise 14 and sets all its singular values to about one. So a rare direction moves as far as a
 frequent one. Among all steps of the same length, it is the one that, by the gradient, improves the
 loss the most, if by the length of a matrix you mean the most that it can stretch a vector.
 
 *Only for matrices inside the blocks.* A row of an embedding table is a vector for one token; that
-row is looked up, the others are not there. To mix the rows would make no sense, and so AdamW keeps
-the tables, the head, and all that is a vector: biases, gains.
+row is looked up, and the others play no part. Mixing the rows would make no sense, and so AdamW
+keeps the tables, the head, and all that is a vector: biases, gains.
 
 The mathematics
 ---------------
@@ -113,7 +113,7 @@ One direction a hundred times as strong as the other, and after five steps both 
 tensor([[0.6965, 0.0000, 0.0000],
         [0.0000, 0.6989, 0.0000]])
 
-A matrix of a single number is orthogonalised to its sign, or nearly: 0.6964. With lr = 0.1 that is
+A matrix of a single number is orthogonalized to its sign, or nearly: 0.6964. With lr = 0.1 that is
 how far each step goes, whatever the gradient. momentum = 0.5 and gradients 1, 1, -4; the buffer is
 1, 1.5, -3.25:
 
@@ -129,7 +129,7 @@ how far each step goes, whatever the gradient. momentum = 0.5 and gradients 1, 1
 
 The work. For an (m, n) matrix with m <= n, one iteration multiplies (m, n) by (n, m), (m, m) by
 itself and (m, m) by (m, n). Beside the training step on 1024 tokens, which takes three products of
-1024 m n multiplications each, the five iterations come to this share for m = n = 64:
+1024 m n multiplications each, the five iterations come to this fraction for m = n = 64:
 
 >>> m = n = 64
 >>> five = 5 * (2 * m * m * n + m**3)
@@ -173,8 +173,8 @@ loss of the part that we chose on. (One seed each; two seeds of the same recipe 
 Read it as a list of changes, each with its reason:
 
 - *A small model that takes few, large steps.* A step of 2 layers of width 64 costs a fraction of
-  one of 4 x 128. Small models bear large learning rates, and most of what there is to learn in a
-  few hundred steps fits into them.
+  one of 4 x 128. Small models tolerate large learning rates, and most of what there is to learn in
+  a few hundred steps fits into them.
 - *Muon on the matrices.* The same steps with AdamW come out far behind.
 - *Rotary positions* (exercise 18) with a base of 30, so that even the slowest pair turns by two and
   a half radians within 64 characters. Learned positions have to be learned first.
@@ -257,7 +257,7 @@ def newton_schulz(matrix: Tensor, steps: int = 5) -> Tensor:
 
     Args:
         matrix: (m, n), of any scale; left as it is. A matrix of zeros gives zeros.
-        steps: how often.
+        steps: how many iterations.
 
     Returns:
         (m, n) in the dtype and on the device of the matrix. The transpose of a matrix gives the
@@ -270,7 +270,7 @@ def newton_schulz(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose direction is orthogonalised: for the matrices of a model, beside AdamW for the rest.
+    """Momentum whose direction is orthogonalized: for the matrices of a model, beside AdamW for the rest.
 
     For each parameter with a gradient, in place::
 
@@ -279,8 +279,9 @@ class Muon(torch.optim.Optimizer):
         w          =  w - lr * weight_decay * w
         w          =  w - lr * sqrt(max(1, m / n)) * newton_schulz(direction, steps)
 
-    The options of a parameter group win over the ones given here, and may change between steps. What
-    lasts from step to step is in `self.state[parameter]`, so that `state_dict` saves it.
+    The options of a parameter group take precedence over the ones given here, and may change
+    between steps. What lasts from step to step is in `self.state[parameter]`, so that `state_dict`
+    saves it.
 
     Args:
         params: matrices, or groups of them: dicts with "params" and options of their own.
@@ -288,7 +289,7 @@ class Muon(torch.optim.Optimizer):
         momentum: how much of the buffer is kept.
         nesterov: whether the direction looks one step of momentum ahead.
         steps: those of `newton_schulz`.
-        weight_decay: the share of a weight that is taken off per step is lr * weight_decay.
+        weight_decay: the fraction of a weight that is taken off per step is lr * weight_decay.
 
     Raises:
         ValueError: a parameter does not have exactly two dimensions; the message says that it

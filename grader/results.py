@@ -161,7 +161,7 @@ class Result:
             GraderError: it is no result document of this version.
         """
         if document.get("schema") != SCHEMA_VERSION:
-            raise GraderError(f"This is no result document of version {SCHEMA_VERSION} (`schema` says which it is).")
+            raise GraderError(f"This is not a result document of version {SCHEMA_VERSION} (`schema` says which it is).")
         try:
             exercises = [_exercise(each) for each in document["exercises"]]
             return cls(document["seed"], exercises, document["isolation"])

@@ -107,7 +107,7 @@ device_option = click.option(
     "--device", type=DEVICES, default="auto", show_default=True, help="auto: CUDA, then MPS, then CPU."
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Where all chance comes from."
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="The seed of all random numbers."
 )
 CHOICE = [
     click.option(
@@ -123,7 +123,7 @@ CHOICE = [
         "--top-p",
         type=click.FloatRange(0, 1),
         callback=finite,
-        help="Choose among the likeliest tokens that make up this share.",
+        help="Choose among the likeliest tokens that together have this probability.",
     ),
 ]
 
@@ -172,7 +172,7 @@ runs_option = click.option(
     type=TASKS,
     default=first_task,
     show_default="text, once exercise 16 is there",
-    help="text: a GPT (exercise 16) learns to go on with a text. reverse: the original transformer (exercise 12) "
+    help="text: a GPT (exercise 16) learns to continue a text. reverse: the original transformer (exercise 12) "
     "learns to write words backwards.",
 )
 @click.option(
@@ -203,8 +203,8 @@ runs_option = click.option(
     type=click.Choice(list(PRESETS)),
     default="laptop",
     show_default=True,
-    help="Options that belong together; those that you give as well win. laptop: your own defaults. gpu: six layers of "
-    "384 numbers, for a data-centre GPU. tiny: seconds, to see that everything works.",
+    help="Options that belong together; those that you give yourself take precedence. laptop: your own defaults. "
+    "gpu: six layers of 384 numbers, for a data-centre GPU. tiny: seconds, to see that everything works.",
 )
 @knob("--steps", click.IntRange(1, 10_000_000), "How many batches to learn from.")
 @knob("--batch-size", click.IntRange(1, 65_536), "Windows of text in a batch.")
@@ -214,7 +214,7 @@ runs_option = click.option(
 @knob("--layers", click.IntRange(1, 1_000), "Blocks on top of each other.")
 @knob("--heads", click.IntRange(1, 1_000), "Attention heads in each block.")
 @knob("--width", click.IntRange(1, 65_536), "Numbers per token (d_model), a multiple of the heads.")
-@knob("--dropout", click.FloatRange(0, 1, max_open=True), "The share of activations dropped while training.")
+@knob("--dropout", click.FloatRange(0, 1, max_open=True), "The fraction of activations dropped while training.")
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "bfloat16"]),
@@ -228,7 +228,7 @@ runs_option = click.option(
     type=click.IntRange(1, 65_536),
     default=1,
     show_default=True,
-    help="Cut each batch into so many pieces, one in memory at a time.",
+    help="Cut each batch into this many pieces, one in memory at a time.",
 )
 @seed_option
 @click.option("--name", metavar="RUN", help="What to call the run.  [default: a number and what it learns]")

@@ -101,7 +101,7 @@ def from_file(path: Path) -> Corpus:
     except OSError as error:
         raise LabError(f"--text {path}: can't be read ({error.strerror})") from error
     if (zero := content.find(0)) >= 0:
-        raise LabError(f"--text {path}: byte {zero:,} is zero, so this is no UTF-8 text; name a plain text file")
+        raise LabError(f"--text {path}: byte {zero:,} is zero, so this is not UTF-8 text; name a plain text file")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -110,7 +110,7 @@ def from_file(path: Path) -> Corpus:
         raise not_utf8(path, at, content[at]) from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
-        raise LabError(f"--text {path}: the file is empty; a text to train on needs some thousands of characters")
+        raise LabError(f"--text {path}: the file is empty; a text to train on needs a few thousand characters")
     return Corpus(path.stem, str(path), text)
 
 

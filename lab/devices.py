@@ -71,6 +71,6 @@ def require_memory(needed: int, device: torch.device) -> None:
         return
     if device.type == "cpu" and needed > there:
         raise LabError(
-            f"training this model takes at least {needed / 2**30:,.0f} GiB of memory; here are {there / 2**30:,.0f}: "
-            "choose a smaller --width, --layers, --context or --batch-size"
+            f"training this model takes at least {needed / 2**30:,.0f} GiB of memory; "
+            f"this machine has {there / 2**30:,.0f}: choose a smaller --width, --layers, --context or --batch-size"
         )

@@ -104,7 +104,7 @@ def blocks(files: Sequence[Path], file: int = 0, start: int = 0) -> Iterator[Blo
                     raw = raw[: _cut(raw)]
                 if (zero := raw.find(0)) >= 0:
                     raise LabError(
-                        f"--text {path}: byte {at + zero:,} is zero, so this is no UTF-8 text; name a plain text file"
+                        f"--text {path}: byte {at + zero:,} is zero, so this is not UTF-8 text; name a plain text file"
                     )
                 try:
                     text = raw.decode("utf-8")
@@ -151,9 +151,7 @@ def scan(name: str, source: str, files: Sequence[Path], screen: Screen) -> Large
             gauge.show(done)
     alphabet = {chr(point) for point in np.flatnonzero(occurs)}
     if not alphabet - set(" \n\t"):
-        raise LabError(
-            f"--text {source}: there is nothing in it; a text to train on needs some thousands of characters"
-        )
+        raise LabError(f"--text {source}: there is nothing in it; a text to train on needs a few thousand characters")
     beginning = beginning[:BEGINNING]
     text = beginning + "".join(sorted(alphabet - set(beginning)))
     return LargeCorpus(name, source, text, NOTE, tuple(files), size, count, digest.hexdigest(), screen)

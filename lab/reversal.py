@@ -119,7 +119,7 @@ class ReverseOutcome(Outcome):
     def results(self) -> dict[str, Any]:
         """The same, exactly."""
         return {
-            "unit": "share of the held-out words",
+            "unit": "fraction of the held-out words",
             "exact": self.exact,
             "held_out": self.total,
             "loss": self.loss,

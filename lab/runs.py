@@ -12,7 +12,7 @@ from typing import Any
 from lab.errors import LabError
 from lab.files import write_atomically, write_json
 
-DAMAGED = "{} is damaged: it was cut short or changed, or is no checkpoint of a training. Train a new run"
+DAMAGED = "{} is damaged: it was cut short or changed, or is not a checkpoint of a training. Train a new run"
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "runs"
 MODELS = {"gpt": "GPT", "llama": "Llama"}  # that can learn a text: by --model, and as they are spoken of

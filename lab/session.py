@@ -188,7 +188,7 @@ def _train(screen: Screen, run: Run, task: Task[Result], training: Training) -> 
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
         screen.say(
-            f"Broken off. The last checkpoint is in {runs.shown(run.folder)}: make train RESUME=1 goes on from there."
+            f"Interrupted. The last checkpoint is in {runs.shown(run.folder)}: make train RESUME=1 goes on from there."
         )
         raise
     if not team.leads:

@@ -3,7 +3,7 @@
 The picture
 -----------
 A language model reads some tokens (pieces of text, each one of V in its *vocabulary*) and guesses
-the next one; here N guesses are made at once. For each, it puts out a row of *logits*: one score
+the next one; here N guesses are made at once. For each, it outputs a row of *logits*: one score
 for each token of the vocabulary, any real number. The softmax turns a row of scores into
 probabilities. The *loss* asks only one thing of them: what probability did the *target* get, the
 token that really came next? ::
@@ -186,8 +186,8 @@ def softmax(x: NDArray, axis: int = -1) -> NDArray:
     """Turn scores into probabilities that are positive and sum to one along `axis`.
 
     Args:
-        x: scores of any shape, finite or -inf (which gets a probability of exactly 0). What a row
-            gives that is -inf throughout is left open.
+        x: scores of any shape, finite or -inf (which gets a probability of exactly 0). The result
+            for a row that is -inf throughout is left open.
         axis: the axis along which the probabilities sum to one.
 
     Returns:
@@ -223,7 +223,7 @@ def log_softmax(x: NDArray, axis: int = -1) -> NDArray:
 
 
 def cross_entropy(logits: NDArray, targets: NDArray, ignore_index: int | None = None) -> float:
-    """The mean surprise, in nats, of a model that gave these logits at what really came.
+    """The mean surprise, in nats, at the tokens that really came, given the model's logits.
 
     Args:
         logits: (N, V) one row of scores for each prediction.
@@ -257,7 +257,7 @@ def cross_entropy(logits: NDArray, targets: NDArray, ignore_index: int | None = 
 
 
 def perplexity(logits: NDArray, targets: NDArray, ignore_index: int | None = None) -> float:
-    """Among how many equally likely tokens the model might as well have chosen.
+    """The number of equally likely tokens among which the model might as well have chosen.
 
     Args:
         logits: (N, V), as for `cross_entropy`.

@@ -149,10 +149,10 @@ What to build
    merges, is given.
 3. `BPETokenizer.encode` and `decode`.
 
-Pure Python and its standard library. Lists of ids and plain loops will do, and counting all pairs
-anew for each merge is fast enough for 100 KB of text. (`pairwise` and `Counter`, imported below,
-may help; mind what they do with "aaa".) If you want to make it faster: a merge changes counts only
-next to where it happens.
+Pure Python and its standard library. Lists of ids and plain loops will do, and recounting all pairs
+for each merge is fast enough for 100 KB of text. (`pairwise` and `Counter`, imported below, may
+help; mind what they do with "aaa".) If you want to make it faster: a merge changes counts only next
+to where it happens.
 
 Off limits: NumPy, PyTorch, and ready-made tokenizers (`tokenizers`, `tiktoken`, `sentencepiece`,
 `transformers`).
@@ -243,8 +243,7 @@ class BPETokenizer:
     """Bytes, and pairs of neighbours merged into longer tokens. Made by `BPETokenizer.train`.
 
     Args:
-        merges: the pairs of byte strings that become one token, in the order in which they were
-            learned.
+        merges: the pairs of byte strings that become one token, in the order they were learned.
 
     Attributes:
         merges: as given.

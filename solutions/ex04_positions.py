@@ -11,8 +11,8 @@ same in each of the B sequences that are read side by side (a *batch*)::
                            =          =          =
       out (B, T, D)     dog at 0  bites at 1  man at 2
 
-The vector of position t shows the same time on D/2 clocks, of which each runs slower than the one
-before. A clock is one hand, and its reading two numbers, the sine and the cosine of its angle::
+The vector of position t shows the same time on D/2 clocks, each slower than the one before. A clock
+has one hand, and its reading is two numbers, the sine and the cosine of its angle::
 
       pe[t]  =  [ sin cos | sin cos | sin cos | ... ]   (D,)
                  clock 0   clock 1   clock 2
@@ -83,7 +83,7 @@ instead of one per token, and training fills it in. It may find something better
 has no row for position max_len, and rows that are seldom reached in training are learned badly.
 Vaswani et al. tried both and found nearly identical results (table 3, row E); they kept the sines,
 which can be computed for any position. GPT-2 learns its 1024 positions, and so will your GPT. We
-draw them from N(0, 0.02), as the tokens; GPT-2's published code starts them from N(0, 0.01).
+draw them from N(0, 0.02), like the tokens; GPT-2's published code starts them from N(0, 0.01).
 
 By hand
 -------
@@ -161,7 +161,7 @@ Nothing new is off limits; `nn.Embedding` and `F.embedding` still are.
 Going deeper
 ------------
 *The blindness, proved.* Let P be a permutation matrix, which shuffles the rows of X (T, D). The
-softmax works row by row, so it does not mind in which order rows and columns come::
+softmax works row by row, so the order of the rows and columns does not matter to it::
 
     softmax(P X (P X)^T) P X  =  softmax(P X X^T P^T) P X  =  P softmax(X X^T) P^T P X
                               =  P softmax(X X^T) X                   (since P^T P = I)
@@ -173,7 +173,7 @@ symmetry, and a model can pick up something about order from it alone. GPT-2 doe
 chance.)
 
 *What came after: turn, don't add.* If "k further on" is a rotation, why not turn the tokens
-themselves? Most models of today leave x alone. Where two tokens, at positions t and s, are compared
+themselves? Most models today leave x alone. Where two tokens, at positions t and s, are compared
 by a dot product, they first turn each vector's pairs of numbers by the clocks' angles at its
 position. Turning both by the same angle changes no dot product, so only the difference t - s is
 left. Here are two vectors at positions 3 and 5, and then at 90 and 92:
@@ -218,7 +218,7 @@ def sinusoidal_encoding(length: int, d_model: int, base: float = 10000.0) -> Ten
 
     Returns:
         (T, D) float32, with pe[t, 2i] = sin(t / base ** (2i / D)) and pe[t, 2i + 1] the cosine of
-        the same angle. Computing in float32 throughout is exact enough.
+        the same angle. Computing in float32 throughout is accurate enough.
 
     Raises:
         ValueError: if `d_model` is odd. The message names its value.
@@ -306,7 +306,7 @@ class LearnedPositions(nn.Module):
 
     Attributes:
         weight: (max_len, D) an `nn.Parameter` with one row per position. Each entry of a new one is
-            drawn by itself from a normal distribution with mean 0 and standard deviation 0.02.
+            drawn independently from a normal distribution with mean 0 and standard deviation 0.02.
 
     Source: Vaswani et al. 2017, table 3, row E; Radford et al. 2018, section 4.1.
     """

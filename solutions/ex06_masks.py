@@ -2,7 +2,7 @@
 
 The picture
 -----------
-A mask says of each pair of a query and a key whether the one may look at the other. Rows are
+For each pair of a query and a key, a mask says whether the one may look at the other. Rows are
 queries, columns are keys, `x` is True ("may attend") and `.` is False::
 
           causal (T, T)            padding (B, T)            combined (B, 1, T, T)
@@ -53,7 +53,7 @@ With M the set of keys that a query may attend to::
              = 0                                           if not
 
 The same, written with an addition, is softmax(s + m) with m = 0 for what may be seen and -inf for
-the rest. exp(-inf) is exactly 0: the hidden key has no share, no part in the sum below, and no
+the rest. exp(-inf) is exactly 0: the hidden key has no weight, no part in the sum below, and no
 gradient. Three other ideas come to mind, and each of them fails:
 
 - *Multiply the scores by 0.* exp(0) is 1, not nothing. A hidden key then counts like any other key
@@ -68,12 +68,13 @@ gradient. Three other ideas come to mind, and each of them fails:
   that may be seen loses against a hidden one, whose score is now about -1e9. (The lowest number of
   the dtype is such a guess, too: a visible score can be that low.)
 
-*The row that may see nothing.* With M empty there is no such thing as "shares that add up to one".
+*The row that may see nothing.* With M empty there is no such thing as "weights that add up to one".
 It does happen: a source sentence of length 0, sequences padded on the left (where the first queries
 have nothing but padding before them), a batch filled up with empty rows. The formula with -inf then
 computes -inf minus the maximum of the row, -inf - (-inf), which is NaN ("not a number"). With -1e9
 it is worse, for nothing looks wrong: the hidden keys share the whole 1 among themselves, and the
-query reads what it was not to see. We want zeros: who may look at nothing receives nothing.
+query reads what it was not meant to see. We want zeros: a query that may look at nothing receives
+nothing.
 
 *A side note, for when your gradients are NaN.* A clean result is not enough. Suppose you let the
 NaN arise and put a 0 in its place afterwards, with `torch.where` or `nan_to_num`. That repairs the
@@ -210,11 +211,11 @@ def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor
 
 
 def padding_mask(lengths: Tensor, max_len: int) -> Tensor:
-    """Tell the tokens of each sequence from what it was filled up with at its end.
+    """Tell the real tokens of each sequence from the padding at its end.
 
     Args:
         lengths: (B,) integers from 0 to max_len: how many real tokens each sequence has.
-        max_len: T, the length that all of them were filled up to.
+        max_len: T, the length that all of them were padded to.
 
     Returns:
         Boolean (B, T), on the device of `lengths`: entry [b, j] is True where position j of
@@ -232,7 +233,7 @@ def combine_masks(causal: Tensor, padding: Tensor) -> Tensor:
     Padded keys are hidden. Padded queries are left alone: what they attend to does not matter.
 
     Args:
-        causal: boolean (T, T), as from `causal_mask`; any other pattern is treated alike.
+        causal: boolean (T, T), as from `causal_mask`; any other pattern is treated the same way.
         padding: boolean (B, T), as from `padding_mask`; the real tokens may stand anywhere.
 
     Returns:
@@ -249,7 +250,7 @@ def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
     """Take the softmax over the entries that may be attended to, and give the others exactly zero.
 
     A row (all entries along `dim`) with nothing to attend to becomes zeros, and the gradient of its
-    scores is zero too. Scores may be finite numbers of any size, those that are hidden as well.
+    scores is zero too. Scores may be finite numbers of any size, including those that are hidden.
 
     Args:
         scores: (...) floating point, one score for each entry.

@@ -144,7 +144,7 @@ What to build
 -------------
 1. `DecoderLayer`: six parts; three frames call three sublayers. Before you write `forward`, say for
    each attention who asks, who answers, and which mask belongs to it.
-2. `Decoder`: as `Encoder`, but every layer gets the memory and both masks.
+2. `Decoder`: like `Encoder`, but every layer gets the memory and both masks.
 
 Off limits: `nn.Transformer` and its layers.
 
@@ -224,8 +224,8 @@ class DecoderLayer(nn.Module):
 
         Args:
             x: (B, T, D) the target's stream; left as it is.
-            memory: (B, S, D) what the encoder returned; it has had its norm, is used as it is and
-                left as it is.
+            memory: (B, S, D) what the encoder returned, already normalized; it is used as it is,
+                and left as it is.
             self_mask: boolean, broadcasts to (B, H, T, T), True means "may attend": which positions
                 of the target each position of the target may look at. None hides nothing.
             memory_mask: boolean, broadcasts to (B, H, T, S): which positions of the memory they may

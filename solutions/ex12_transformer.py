@@ -78,7 +78,7 @@ with one right answer, greedy will do.
 *Padding.* The sequences in a batch have different lengths; the short ones are filled up with
 `pad_id` at the end. In the source, padding has to be hidden wherever the source is read: by the
 encoder itself and by the cross-attention. In the target it needs no mask: it comes last, so real
-positions can't see it anyway, and what its own positions predict the loss leaves out
+positions can't see it anyway, and the loss leaves out what its own positions predict
 (`ignore_index`).
 
 The mathematics
@@ -96,7 +96,7 @@ vocabularies of their own, and nothing is tied: three matrices. Tying returns in
 *Label smoothing* (Szegedy et al. 2016, section 7). The plain cross-entropy asks for all of the
 probability on the right token, and once that token is ahead, it is never content: doubling all
 logits brings the loss closer to 0, however large they are. Label smoothing by s asks for a target
-distribution that reserves a share s for all V tokens alike, the right one included::
+distribution that spreads a probability of s evenly over all V tokens, the right one included::
 
     q(right) = 1 - s + s/V            q(any other) = s/V
 
@@ -228,7 +228,7 @@ Four steps. Each has checks and hints of its own, and needs nothing of the later
 4. `greedy_decode`: how the trained model writes.
 
 The last check then trains your model on short strings, with PyTorch's optimizer and everything else
-of yours, and lets it reverse strings that it has never seen.
+yours, and lets it reverse strings that it has never seen.
 
 Off limits: `F.cross_entropy` and `nn.CrossEntropyLoss` (this once: from exercise 13 on they are
 yours, since you have built them twice), and `nn.Transformer` with all its parts, as before.
@@ -253,7 +253,7 @@ See it again
   Label Smoothing Help? (Müller et al. 2019)
 - On Layer Normalization in the Transformer Architecture (Xiong et al. 2020): why post-norm needs
   its warm-up; On the Variance of the Adaptive Learning Rate and Beyond (Liu et al. 2020): the
-  optimizer's share in it
+  optimizer's part in it
 - Scheduled Sampling (Bengio et al. 2015), section 1: the trouble with teacher forcing
 """
 
@@ -296,7 +296,7 @@ def label_smoothed_cross_entropy(
     Args:
         logits: (B, T, V) scores of any size.
         targets: (B, T) the right tokens, int64 from 0 to V-1; left as they are.
-        smoothing: s, the share of the target distribution that is spread over all V tokens alike; 0
+        smoothing: s, the probability that is spread evenly over all V tokens; 0
             gives the plain cross-entropy. A token that is ignored as a target still gets its part.
         ignore_index: a token (or a number outside the vocabulary, such as -100) whose places do not
             count; None counts all. What comes out when nothing is kept is left open.
@@ -414,8 +414,8 @@ class Transformer(nn.Module):
             src: (B, S) token ids, filled up with `pad_id` at the end, up to `max_len` long.
 
         Returns:
-            The memory (B, S, D). No position has looked at padding; what stands at padded positions
-            itself does not matter, since nobody looks at it.
+            The memory (B, S, D). No position has looked at padding; what the memory holds at padded
+            positions does not matter, since nobody looks at it.
 
         Raises:
             ValueError: S is beyond `max_len`, or an id outside 0..src_vocab-1; the message names
@@ -437,8 +437,8 @@ class Transformer(nn.Module):
 
         Returns:
             Logits (B, T, tgt_vocab), finite even for a source of nothing but padding. Those of
-            position t depend on columns 0 to t of `tgt_in` and on the memory where the source is no
-            padding, and on nothing else. They are on the device of the tokens.
+            position t depend on columns 0 to t of `tgt_in` and on the memory where the source is
+            not padding, and on nothing else. They are on the device of the tokens.
 
         Raises:
             ValueError: T is beyond `max_len`, or an id outside 0..tgt_vocab-1; the message names
@@ -470,9 +470,9 @@ def greedy_decode(model: nn.Module, src: Tensor, bos_id: int, eos_id: int, max_l
     """Write the target token by token, each time the most probable one, until EOS.
 
     Args:
-        model: a `Transformer`; what is asked of it are `encode` and `decode` (or a call, which is
-            slower) and its `pad_id`. It runs in evaluation mode and without building a graph, and
-            is left in the mode it was found in.
+        model: a `Transformer`; only its `encode` and `decode` (or a call, which is slower) and its
+            `pad_id` are used. It runs in evaluation mode and without building a graph, and is left
+            in the mode it was found in.
         src: (B, S) the sources, filled up with `model.pad_id`; left as they are.
         bos_id: the token to begin with.
         eos_id: the token that ends a sequence.

@@ -111,8 +111,8 @@ code published with GPT-2 draws the position table from N(0, 0.01). Here both ta
 *Why smaller still where a sublayer writes to the stream?* There are 2L such places. If each adds a
 vector of independent entries of variance s^2, the stream's variance grows by 2L s^2: with the
 depth. Drawing `attention.out_proj` and `feed_forward.down` with 0.02 / sqrt(2L) makes the sum of
-all the writings as large as one of them would have been, however deep the model is (Radford et al.
-2019, section 2.3).
+all these additions as large as one of them would have been, however deep the model is (Radford et
+al. 2019, section 2.3).
 
 By hand
 -------
@@ -149,7 +149,7 @@ vocabulary of 65 characters (as in exercise 16) of ln 65:
 >>> round(math.log(3), 2), round(math.log(65), 2)
 (1.1, 4.17)
 
-Next the residual projections of GPT-2 small, L = 12: 24 writings of variance (0.02 / sqrt(24))^2
+Next the residual projections of GPT-2 small, L = 12: 24 additions of variance (0.02 / sqrt(24))^2
 add up to the variance of one with 0.02:
 
 >>> round(0.02 / math.sqrt(2 * 12), 5), round(24 * (0.02 / math.sqrt(24)) ** 2, 6) == 0.02**2
@@ -176,7 +176,7 @@ must come to the same; on the meta device it has shapes and takes no memory:
 124439808
 
 The same formula gives the other sizes of GPT-2, and GPT-3 (Brown et al. 2020, table 2.1) with
-D = 12288, L = 96 and twice the context. (Every other layer of GPT-3 has a sparse attention; that
+D = 12288, L = 96 and twice the context. (Every other layer of GPT-3 uses sparse attention; that
 changes no parameter.) In billions:
 
 >>> def gpt(D, L, C=1024, V=50257):
@@ -271,7 +271,7 @@ class GPTConfig:
             none is. GPT-2 drops from the sum of the embeddings, from the attention weights and from
             what each sublayer adds to the stream. Where you drop is up to you.
         bias: whether the linear layers of the blocks add a bias, as GPT-2's do. The head never has
-            one; the layer norms are not concerned.
+            one; the layer norms are not affected.
     """
 
     vocab_size: int
@@ -377,8 +377,8 @@ class GPT(nn.Module):
                 slices of a longer tensor (which `view` can't flatten) and are left as they are.
 
         Returns:
-            logits (B, T, V), and the loss: the mean cross-entropy over all B * T targets, a tensor
-            without axes, or None when no targets are given. Both have the dtype of the weights.
+            logits (B, T, V), and the loss: the mean cross-entropy over all B * T targets, a scalar
+            tensor, or None when no targets are given. Both have the dtype of the weights.
 
         Raises:
             ValueError: if T is larger than C. The message names T.
@@ -403,7 +403,7 @@ class GPT(nn.Module):
             trainable_only: whether to leave out parameters that are frozen (`requires_grad=False`).
 
         Returns:
-            how many numbers the parameters hold together. A tied table counts once.
+            how many numbers the parameters hold in total. A tied table counts once.
         """
         ### BEGIN SOLUTION
         return sum(p.numel() for p in self.parameters() if p.requires_grad or not trainable_only)
@@ -441,8 +441,8 @@ def load_gpt2_weights(model: GPT, state: Mapping[str, Tensor]) -> None:
             are ignored. The tensors are left as they are.
 
     Raises:
-        ValueError: if entries are missing or have another shape than the model needs. The message
-            names them all, and no parameter of the model has changed.
+        ValueError: if entries are missing or do not have the shape that the model needs. The
+            message names them all, and no parameter of the model has changed.
 
     Source: Radford et al. 2019 and the code that was published with it.
     """

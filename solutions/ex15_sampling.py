@@ -145,13 +145,13 @@ What to build
    in four stages, in the order of the picture, and check each against the numbers above.
 2. `generate`: the loop. Five things can go wrong in it, most of them without an error message: the
    text that has grown past the context length (keep its *end*), the row of the logits (the last),
-   dropout that is still on, a graph that grows with every token, and a model that comes back in
-   another mode than it went in.
+   dropout that is still on, a graph that grows with every token, and a model that is not put back
+   into the mode that it was in.
 
 `torch.multinomial(probs, 1, generator=generator)` draws one index from each row of probabilities;
-`sort` and `topk` return values and the places where they stood. Off limits is what was off limits
-before; beyond that, nothing. Every step runs the model on the whole window again, although only one
-token is new: a cache of keys and values (exercise 17) fixes that.
+`sort` and `topk` return values and the places where they stood. What was off limits before still
+is; nothing new is. Every step runs the model on the whole window again, although only one token is
+new: a cache of keys and values (exercise 17) fixes that.
 
 See it again
 ------------
@@ -187,7 +187,7 @@ def next_token_probs(
         temperature: what the logits are divided by; 0 puts everything on the most likely token.
         top_k: keep the k most likely tokens only; None, and a k beyond V, keep them all. If several
             tokens tie for place k, it is left open which of them stay.
-        top_p: of what top-k has left, renormalised, keep the smallest set of most likely tokens
+        top_p: of what top-k has left, renormalized, keep the smallest set of most likely tokens
             that reaches this probability. The token that crosses it stays, and the most likely one
             always. None keeps all.
 
@@ -197,7 +197,7 @@ def next_token_probs(
 
     Raises:
         ValueError: `temperature` is negative, `top_k` below 1 or `top_p` outside 0..1; the message
-            says which value came.
+            names the value.
 
     Source: Holtzman et al. 2020, section 3 (nucleus, top-k and temperature).
     """

@@ -165,7 +165,7 @@ Beyond it come distances that nobody has seen, and the loss rises, as in the mea
 though less than with learned positions (Press et al. 2022, section 2, measured the same for rotary
 ones). One remedy is to squeeze: give `positions` half as large as they are, and a text of twice the
 length uses angles that are all known (position interpolation, Chen et al. 2023). The neighbours are
-then nearer than they used to be, so a short further training is needed.
+then nearer than they used to be, so a little more training is needed.
 
 *Stretch.* Evaluate the trained model of the notebook's experiment with positions squeezed by 2 and
 by 4 (they are no longer whole numbers; `rotate` has to take them all the same). Then train it for

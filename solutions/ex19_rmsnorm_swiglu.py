@@ -35,13 +35,13 @@ and Sennrich (2019) left it alone, and found that models train as well. What is 
 statistic instead of two, no bias, fewer passes over the memory.
 
 *The gate.* A unit of the plain feed-forward network asks one question, "does the token show my
-pattern?", and answers with a fixed vector, more or less loudly. In a gated network each hidden
+pattern?", and answers with a fixed vector, more or less strongly. In a gated network each hidden
 number is the product of two: one, the *gate*, says how much may pass; the other, computed from the
 same token, is what passes. "If this is a question, pass on *how long it is*": that takes a product
-of two things that are both seen in the token. Sums and a bend can only approximate it.
+of two things that are both seen in the token. Sums and a nonlinearity can only approximate it.
 
-The name is a recipe: SiLU (also called Swish) as the bend, in a GLU, a gated linear unit. SiLU is
-near 0 on the left, near x on the right, and smooth between, much like GELU::
+The name is a recipe: SiLU (also called Swish) as the activation, in a GLU, a gated linear unit.
+SiLU is near 0 on the left, near x on the right, and smooth between, much like GELU::
 
          x     -5      -3      -2      -1      0       1       2       3       5
       SiLU(x) -0.033  -0.142  -0.238  -0.269   0      0.731   1.762   2.858   4.967
@@ -137,7 +137,7 @@ Held-out loss, the mean of three seeds::
     SwiGLU, 8 D / 3        2.387        2.375
 
 The norm makes no difference, which is the point: it does the same with less. The gate gains 0.02 to
-0.03 with a percent fewer parameters. That is little: single runs of one kind lay 0.02 to 0.05
+0.03 with a percent fewer parameters. That is little: single runs of one kind were 0.02 to 0.05
 apart. In Shazeer's table 1 a far larger model gains about 0.04; at that size it pays.
 
 Mind how it starts. The feed-forward matrices above are as `nn.Linear` draws them. Drawn from N(0,
@@ -148,7 +148,7 @@ run of 600 steps at width 64 that cost the model with both parts a quarter of a 
 What to build
 -------------
 1. `RMSNorm`: exercise 8 without the mean and the bias, and with float32 inside.
-2. `silu` and `SwiGLU`: a bend, and three `nn.Linear` called `gate`, `up` and `down`.
+2. `silu` and `SwiGLU`: an activation, and three `nn.Linear` called `gate`, `up` and `down`.
 3. `swiglu_width`: whole numbers only, rounded up.
 
 Off limits from here on: `F.silu`, `nn.SiLU`, `F.glu`, `nn.GLU`, and still `nn.RMSNorm` and

@@ -39,10 +39,10 @@ this many bytes of scores in one layer, at two bytes each, for one single text:
 That is 26 GB, of which the answer needs no number twice. Nor is it only the space. A processor
 computes on what lies close to it, in a small and fast memory; everything else has to be fetched
 from a large and slow one. The table is too large for the fast one, so it is written out and read
-back for the mask, for the softmax, for the product with the values, and again on the way back. On a
-GPU, ordinary attention spends most of its time waiting for those trips, not multiplying (Dao et al.
-2022, section 2.2). A tile fits into the fast memory. It is made there, used there, and forgotten
-there.
+back for the mask, for the softmax, for the product with the values, and again in the backward pass.
+On a GPU, ordinary attention spends most of its time waiting for those trips, not multiplying (Dao
+et al. 2022, section 2.2). A tile fits into the fast memory. It is made there, used there, and
+forgotten there.
 
 *Is that possible?* For the scores, yes: a tile of scores needs a block of queries and a block of
 keys, nothing else. The softmax is the obstacle. A weight is exp(score) over the sum of *all* exps
@@ -106,7 +106,7 @@ After that each tile stands alone: make P from q, k and L; add to the rows of dV
 to its keys, and to those of dQ that belong to its queries; forget it.
 
 *The mask.* With `causal`, query i sees the keys j <= i + T_k - T_q: the last query sees all keys,
-also when there are more keys than queries (as with a cache, where the earlier tokens have keys and
+even when there are more keys than queries (as with a cache, where the earlier tokens have keys and
 no queries). A tile is then of one of three kinds: seen in full (no mask needed), not at all (skip
 it: half of the work), or cut by the diagonal. Only these last ones need a mask, and theirs has b x
 b entries, too.
@@ -193,7 +193,7 @@ example, x^3 times a number:
 
 What it buys
 ------------
-*Memory.* PyTorch says what it keeps for the backward pass to whoever asks. Here is the number of
+*Memory.* PyTorch can tell you what it keeps for the backward pass. Here is the number of
 bytes for one head of width 64, with exercise 5's function and a causal mask, and with yours:
 
 >>> from ex05_attention import scaled_dot_product_attention
@@ -243,8 +243,9 @@ writing them out, and different blocks can run on different parts of the chip (D
 3.2).
 
 *How large a block?* Large enough that a product of matrices is worth its call, small enough that
-the tile stays in the fast memory. On a GPU that is some 64 to 128 rows and is counted in bytes of
-shared memory. Here it is the cache of the CPU, and you can try it: `block_size` is yours to choose.
+the tile stays in the fast memory. On a GPU that is some 64 to 128 rows, and the limit is in bytes
+of shared memory. Here it is the cache of the CPU, and you can try it: `block_size` is yours to
+choose.
 
 *Other masks.* Since tiles that are hidden in full are skipped, a mask with a structure makes
 attention cheaper. With a sliding window, where a token sees the last w tokens, the tiles that
@@ -269,7 +270,7 @@ What to build
 4. The backward pass, in a `torch.autograd.Function`. Before that, autograd gives the right
    gradients and keeps too much.
 
-A loop over tiles in Python is meant. Helpers and classes are yours to name.
+A loop over tiles in Python is what we expect. Helpers and classes are yours to name.
 
 Off limits: still `F.scaled_dot_product_attention`, `nn.MultiheadAttention` and
 `torch.nn.attention`.
@@ -382,8 +383,8 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, block
 
     Whatever has a place for every pair of a query and a key (scores, probabilities, their gradients,
     masks) comes in tensors of at most block_size**2 entries for each leading index, forward and
-    backward. What is as large as q, k, v or the output is free. What is kept for the backward pass grows
-    as T, not as T^2.
+    backward. Tensors as large as q, k, v or the output are not limited. What is kept for the
+    backward pass grows as T, not as T^2.
 
     Args:
         q: (..., T_q, d) queries. The arguments need not be contiguous (`split_heads` returns such

@@ -264,7 +264,7 @@ def test_ignored_rows_hold_anything(ex: Exercise, rng: Random):
 @test_ignored_rows_hold_anything.explain
 def _(got, want):
     if np.isnan(got["in those rows alone"]) and close(got["without those rows"], want["without those rows"]):
-        yield "rows that are ignored make the loss NaN; without them it is right. Need they be looked at at all?"
+        yield "rows that are ignored make the loss NaN; without them it is right. Do you need to look at them at all?"
 
 
 @check("with no row that counts the loss is 0.0", points=1)

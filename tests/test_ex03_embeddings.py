@@ -181,7 +181,7 @@ def oddities(table, name):
     """Sentences on what keeps a table from being N(0, 0.02): each bound is more than seven standard errors wide."""
     spread, far = table.std(), (np.abs(table) > 0.04).mean()
     if len(np.unique(table)) < 0.9 * table.size or len(np.unique(table, axis=0)) < len(table):
-        yield f"many entries of {name} are the same: is each of them drawn by itself?"
+        yield f"many entries of {name} are the same: is each of them drawn independently?"
     elif not 0.019 < spread < 0.021:
         yield f"the entries of {name} have a standard deviation of {spread:.3g}; expected 0.02. {reason(table, spread)}"
     elif abs(table.mean()) > 0.001:

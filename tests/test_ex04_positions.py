@@ -216,7 +216,7 @@ def test_device(ex: Exercise, rng: Random):
 def _(got, want):
     if got["strays"]:
         yield (
-            "on another device than the CPU, a tensor is not on the device of x: is there one that is no parameter, no "
+            "on a device other than the CPU, a tensor is not on the device of x: is there one that is no parameter, no "
             "buffer and not made there?"
         )
 
@@ -257,7 +257,7 @@ def told_of_changes(got, want):
     if not close(got["x"], want["x"], 1e-9):
         yield "after the call the caller's x is another: do you add to it, or make a new tensor?"
     elif not close(got["first call"], got["second call"], 1e-9):
-        yield "a second call with the same x gives something else than the first: what does a call change?"
+        yield "a second call with the same x gives something other than the first: what does a call change?"
 
 
 @check(
@@ -330,7 +330,7 @@ def oddities(table):
     if not table.any():
         yield "a new table is zero everywhere: which distribution are its entries to be drawn from?"
     elif len(np.unique(table)) < 0.9 * table.size or len(np.unique(table, axis=0)) < len(table):
-        yield "many entries of a new table are the same: is each of them drawn by itself?"
+        yield "many entries of a new table are the same: is each of them drawn independently?"
     elif not 0.019 < spread < 0.021:
         yield (
             f"the entries of a new table have a standard deviation of {spread:.3g}; expected 0.02. "

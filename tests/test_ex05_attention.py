@@ -27,7 +27,7 @@ def _(got, want):
     mine, plain = got["answer"], want["values"].mean(0)
     total = mine @ plain / (plain @ plain)
     if not close(mine, plain) and close(mine, total * plain):
-        yield f"all keys are the same here, and so are your shares, but they add up to {total:.3g} instead of 1."
+        yield f"all keys are the same here, and so are your weights, but they add up to {total:.3g} instead of 1."
     elif not close(mine, plain):
         yield "all keys are the same here, and yet the values do not count the same in your answer."
 
@@ -48,7 +48,7 @@ def test_attention_values(ex: Exercise, rng: Random):
 def _(got, want):
     sums, columns = got["weights"].sum(-1), got["weights"].sum(-2)
     if close(columns, 1.0) and not close(sums, 1.0):
-        yield "the weights of each key sum to 1 over the queries: it is each query that shares out its attention."
+        yield "the weights of each key sum to 1 over the queries: it is each query that divides its attention."
         return
     due = np.log(want["weights"][..., :1]) - np.log(want["weights"])  # by how much a key's score lies below key 0's
     mine = np.log(got["weights"][..., :1]) - np.log(got["weights"])
@@ -155,7 +155,7 @@ def test_leading_dimensions(ex: Exercise, rng: Random):
 
 
 @check(
-    "the scale follows the width of the keys, also when it is large",
+    "the scale follows the width of the keys, even when it is large",
     points=1,
     tolerance=1e-4,
     after=test_attention_values,

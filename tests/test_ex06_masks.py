@@ -118,7 +118,7 @@ def test_nothing_to_attend_to(ex: Exercise, rng: Random):
 def _(got, want):
     row = got["weights"][0, 1]
     if close(row.sum(), 1.0) and (row >= 0).all():
-        yield f"a query that may see nothing still shares out a whole 1, its first key gets {row[0]:.2f}."
+        yield f"a query that may see nothing still has weights that sum to 1; its first key gets {row[0]:.2f}."
 
 
 ### BEGIN HIDDEN TESTS
@@ -154,7 +154,7 @@ def test_padding_mask_extremes(ex: Exercise, rng: Random):
 
 
 @check(
-    "any pattern is combined with any padding, also when both have the same sizes", points=1, after=test_combine_masks
+    "any pattern is combined with any padding, even when both have the same sizes", points=1, after=test_combine_masks
 )
 def test_combine_any_patterns(ex: Exercise, rng: Random):
     batch, length = rng.sizes(2, 3)

@@ -249,7 +249,7 @@ def _(got, want):
     else:
         for axis, what in enumerate(("sequences", "heads", "queries", "keys")):
             if (kept == kept.take([0], axis)).all():
-                yield f"dropout does the same to all {what}: each weight should be drawn by itself."
+                yield f"dropout does the same to all {what}: each weight should be drawn independently."
 
 
 @check("in evaluation mode nothing is dropped", points=1, after=test_self_attention)
@@ -263,7 +263,7 @@ def test_evaluation_mode(ex: Exercise, rng: Random):
 @test_evaluation_mode.explain
 def _(got, want):
     if not close(got["0.5"][0], got["0.0"][0]):
-        yield "in evaluation mode a layer with dropout=0.5 gives another output than the same layer with dropout=0."
+        yield "in evaluation mode a layer with dropout=0.5 gives a different output from the same layer with dropout=0."
 
 
 @check("a dropout outside 0..1 is refused, 0 and 1 are not", points=1)

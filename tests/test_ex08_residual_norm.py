@@ -229,7 +229,7 @@ def test_sublayer_called_once(ex: Exercise, rng: Random):
 
 
 @check(
-    "pre-norm: in training dropout acts on the sublayer's output, never on the path of x; in evaluation it rests",
+    "pre-norm: in training dropout acts on the sublayer's output, never on the path of x; in evaluation it is off",
     points=1,
     compare="structure",
     after=test_pre_norm,
@@ -247,7 +247,7 @@ def _(got, want):
     kept = added > 0.5
     strange = (abs(added) > 1e-4) & (abs(added - 4 / 3) > 1e-4)
     if not close(*evaluated):
-        yield "in evaluation mode pre-norm with dropout=0.25 gives another output than with dropout=0."
+        yield "in evaluation mode pre-norm with dropout=0.25 gives a different output from with dropout=0."
     elif not close(evaluated[0], want["x"] + 1, 1e-4):
         yield "in evaluation mode the sublayer returns ones, and what comes out is not x + 1."
     elif close(added, 1.0, 1e-4):
@@ -266,7 +266,7 @@ def _(got, want):
 
 
 @check(
-    "post-norm: in training dropout acts on the sublayer's output, not on the sum or its norm; in evaluation it rests",
+    "post-norm: in training dropout acts on the sublayer's output, not on the sum or its norm; in evaluation it is off",
     points=1,
     compare="structure",
     after=test_post_norm,
@@ -286,7 +286,7 @@ def _(got, want):
     low = np.repeat(np.stack([part.min(-1) for part in np.split(out, 2, axis=-1)], -1), x.shape[-1] // 2, axis=-1)
     kept = out - low > 0.1
     if not close(*evaluated):
-        yield "in evaluation mode post-norm with dropout=0.25 gives another output than with dropout=0."
+        yield "in evaluation mode post-norm with dropout=0.25 gives a different output from with dropout=0."
     elif not close(evaluated[0], _normed(x + 1), 1e-3):
         yield "in evaluation mode the sublayer returns ones, and what comes out is not the norm of x + 1."
     elif close(out, _normed(x), 1e-3):

@@ -21,7 +21,7 @@ def test_gelu_values(ex: Exercise, rng: Random):
 def _(got, want):
     out, x, due = got["out"], want["x"], want["out"]
     if close(out, _through_tanh(x), 1e-6):
-        yield "this is the approximation through tanh; without `approximate` the exact form is due."
+        yield "this is the approximation through tanh; without `approximate` the exact form is expected."
     elif close(out, 2 * due, 1e-6):
         yield "all values are twice what they should be: between which numbers does 1 + erf(...) lie?"
     elif close(out * x, due, 1e-6):
@@ -43,7 +43,7 @@ def test_gelu_tanh_values(ex: Exercise, rng: Random):
 def _(got, want):
     out, x, due = got["out"], want["x"], want["out"]
     if close(out, x * np.vectorize(_below)(x), 1e-6):
-        yield 'this is the exact form; with approximate="tanh" its approximation through tanh is due.'
+        yield 'this is the exact form; with approximate="tanh" its approximation through tanh is expected.'
     elif close(out, due, 2e-3) and not close(out, due, 1e-6):
         yield f"you are off by {abs(out - due).max():.1g} at most: compare each constant with the lesson's."
 
@@ -52,7 +52,7 @@ def _below(x: float) -> float:
     return (1 + math.erf(x / math.sqrt(2))) / 2
 
 
-@check("with relu the network widens, bends and narrows", points=1, axes={"out": "batch position feature"})
+@check("with relu the network widens, activates and narrows", points=1, axes={"out": "batch position feature"})
 def test_relu_network(ex: Exercise, rng: Random):
     batch, length, d_model, d_ff = rng.sizes(4)
     network = filled(ex.FeedForward(d_model, d_ff, activation="relu"), rng, dtype=torch.float64)
@@ -65,11 +65,11 @@ def test_relu_network(ex: Exercise, rng: Random):
 def _(got, want):
     (up, up_bias), (down, down_bias) = want["up"], want["down"]
     if close(got["out"], (want["x"] @ up.T + up_bias) @ down.T + down_bias, 1e-9):
-        yield "nothing bends between `up` and `down`: your network is one linear map."
+        yield "there is no activation between `up` and `down`: your network is one linear map."
 
 
 @check(
-    "the network widens, bends with GELU and narrows",
+    "the network widens, activates with GELU and narrows",
     points=1,
     axes={"": "batch position feature"},
     after=test_gelu_values,
@@ -96,12 +96,14 @@ def test_default_width(ex: Exercise, rng: Random):
 
 
 ### BEGIN HIDDEN TESTS
-@check("another approximation is a ValueError that says what came", points=1)
+@check("another approximation is a ValueError that names it", points=1)
 def test_unknown_approximation(ex: Exercise, rng: Random):
     return raised(lambda: ex.gelu(rng.tensor(3), approximate="sigmoid"), mentions=["sigmoid"])
 
 
-@check("another activation, or a dropout outside 0..1, is a ValueError that says what came; 0 and 1 are fine", points=1)
+@check(
+    "another activation, or a dropout outside 0..1, is a ValueError that names the value; 0 and 1 are fine", points=1
+)
 def test_wrong_arguments(ex: Exercise, rng: Random):
     (d_model,) = rng.sizes(1)
     return {
@@ -169,7 +171,7 @@ def test_position_wise(ex: Exercise, rng: Random):
 @test_position_wise.explain
 def _(got, want):
     if not close(got["together"], got["alone"], 1e-9):
-        yield "a position computed by itself gives another result than in its sequence: what mixes the positions?"
+        yield "a position computed by itself gives a different result than in its sequence: what mixes the positions?"
 
 
 @check("bias=False leaves both biases out", points=1)
@@ -207,7 +209,7 @@ def _(got, want):
     # Where dropout acts is open: on the hidden layer or on the result, on both, or with half of it on each.
     due = [each for each in (4 / 3, (4 / 3) ** 2, (8 / 7) ** 2) if close(times, each, 1e-4)]
     if not close(*got["evaluated"]):
-        yield "in evaluation mode a network with dropout=0.5 gives another result than the same one with dropout=0."
+        yield "in evaluation mode a network with dropout=0.5 gives a different result from the same one with dropout=0."
     elif close(one, 1.0):
         yield "with dropout=0.25 nothing is dropped in training."
     elif not kept.any():

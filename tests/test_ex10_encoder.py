@@ -193,7 +193,7 @@ def _(got, want):
     if frames != list(SUBLAYERS.values()) and set(frames) == set(SUBLAYERS.values()):
         yield f"your layer calls its frames in the order {', '.join(frames)}; expected {', '.join(SUBLAYERS.values())}."
     if not close(got["attention alone"], want["attention alone"], 1e-4):
-        yield "`self_attention`, called by itself, gives something else than a `MultiHeadAttention` with biases."
+        yield "`self_attention`, called by itself, gives something other than a `MultiHeadAttention` with biases."
 
 
 @check("post-norm unless told otherwise; norm_first=True makes both frames pre-norm", after=test_order)
@@ -254,7 +254,7 @@ def _(got, want):
         elif mask is not None and same_mask(call["mask"], ~mask):
             yield "the attention gets the mask the wrong way round: True means `may attend`."
         elif mask is not None and not same_mask(call["mask"], mask):
-            yield "the attention gets another mask than the layer was given."
+            yield "the attention gets a mask other than the one that the layer was given."
 
 
 @check("the activation of the feed-forward network is relu", points=1, tolerance=1e-6, after=test_attention)
@@ -390,7 +390,7 @@ def _(got, want):
         elif same_mask(call["mask"], ~want["mask"]):
             yield f"layer {i} gets the mask the wrong way round: True means `may attend`."
         elif not same_mask(call["mask"], want["mask"]):
-            yield f"layer {i} gets another mask than the stack was given."
+            yield f"layer {i} gets a mask other than the one that the stack was given."
 
 
 @check(
@@ -483,7 +483,7 @@ def _(got, want):
     if not got["post, no norm"]:
         yield "a post-norm stack has a `norm`, although each of its layers ends with one: expected None."
     elif not close(got["post"], got["post, last layer"], 1e-9):
-        yield "a post-norm stack returns something else than its last layer. Is there one norm too many?"
+        yield "a post-norm stack returns something other than its last layer. Is there one norm too many?"
     if close(got["pre"], want["x"], 1e-9):
         yield "in pre-norm the stack returns the bare stream: the final norm is missing."
     out = want["x"]
@@ -564,7 +564,7 @@ test_dropout_everywhere.explain(judge_dropping)
 
 
 @check(
-    "the frames drop as large a share as they were told",
+    "the frames drop as large a fraction as they were told",
     points=1,
     compare="structure",
     after=test_norm_first,
@@ -582,7 +582,7 @@ def _(got, want):
         added = got["out"][frame] - x
         dropped = np.abs(added) < 1e-9
         if abs(dropped.mean() - 0.25) > 0.05:
-            yield f"with `dropout=0.25`, `{frame}` drops a share of {dropped.mean():.2f}."
+            yield f"with `dropout=0.25`, `{frame}` drops a fraction of {dropped.mean():.2f}."
         elif not close(added[~dropped], 1 / 0.75, 1e-6):
             yield f"with `dropout=0.25`, what `{frame}` keeps of a 1 should be 1 / 0.75."
 
@@ -605,7 +605,7 @@ def _(got, want):
     if not close(got["first"], got["second"]):
         yield "in evaluation mode the same input gives two outputs. Which dropout does not know of the mode?"
     elif not close(got["first"], got["without dropout"]):
-        yield "in evaluation mode a stack with `dropout=0.5` gives something else than one without dropout."
+        yield "in evaluation mode a stack with `dropout=0.5` gives something other than one without dropout."
 
 
 @check("one sequence, one position, huge and tiny inputs, nothing to attend to", points=1, after=test_post_norm)

@@ -229,7 +229,7 @@ def _(got, want):
         yield f"your layer calls its frames in the order {', '.join(frames)}; expected {', '.join(SUBLAYERS.values())}."
     for name in ATTENTIONS:
         if not close(got["alone"][name], want["alone"][name], 1e-4):
-            yield f"`{name}`, called by itself, gives something else than a `MultiHeadAttention` with biases."
+            yield f"`{name}`, called by itself, gives something other than a `MultiHeadAttention` with biases."
 
 
 @check(
@@ -278,7 +278,7 @@ def _(got, want):
                 role = "asks" if part == "query" else "looks at itself here"
                 yield f"`{name}` makes its {plural} from the memory; the target {role}, so they come from the target."
             elif same(given[part], want["memory, normed"]):
-                yield f"`{name}` gets a memory that was normed once more. Use it as the encoder has returned it."
+                yield f"`{name}` gets a memory that was normalized once more. Use it as the encoder has returned it."
             elif part != "query" and right is memory and (same(given[part], target) or same(given[part], want["x"])):
                 yield (
                     f"`{name}` makes its {plural} from the target, so it can't learn from them what the source says: "
@@ -287,7 +287,7 @@ def _(got, want):
             else:
                 added = "" if name == "self_attention" else ", to which the self-attention has added"
                 side = "the memory as it is" if right is memory else f"the norm of the target's stream{added}"
-                yield f"`{name}` makes its {plural} from something else than {side}."
+                yield f"`{name}` makes its {plural} from something other than {side}."
 
 
 @check(
@@ -327,7 +327,7 @@ def _(got, want):
         elif same(mask, want[wrong]):
             yield f"`{name}` gets `{wrong}`, which belongs to the other attention: {consequence}."
         elif not same(mask, want[right]):
-            yield f"the mask that `{name}` gets hides something else than `{right}` does."
+            yield f"the mask that `{name}` gets hides something other than `{right}` does."
         elif not same(call["query"], expected["query"]):
             yield f"with masks, the queries of `{name}` are not made from the target's stream as it should be there."
     for call, expected in zip(got["without"], want["without"], strict=True):
@@ -648,7 +648,7 @@ def _(got, want):
     if not got["post, no norm"]:
         yield "a post-norm stack has a `norm`, although each of its layers ends with one: expected None."
     elif not close(got["post"], got["post, last layer"], 1e-9):
-        yield "a post-norm stack returns something else than its last layer. Is there one norm too many?"
+        yield "a post-norm stack returns something other than its last layer. Is there one norm too many?"
     if close(got["pre"], want["x"], 1e-9):
         yield "in pre-norm the stack returns the bare stream: the final norm is missing."
     out = want["x"]
@@ -710,7 +710,7 @@ test_dropout_everywhere.explain(judge_dropping)
 
 
 @check(
-    "the frames drop as large a share as they were told",
+    "the frames drop as large a fraction as they were told",
     points=1,
     compare="structure",
     after=test_norm_first,
@@ -728,7 +728,7 @@ def _(got, want):
         added = got["out"][frame] - x
         dropped = np.abs(added) < 1e-9
         if abs(dropped.mean() - 0.25) > 0.05:
-            yield f"with `dropout=0.25`, `{frame}` drops a share of {dropped.mean():.2f}."
+            yield f"with `dropout=0.25`, `{frame}` drops a fraction of {dropped.mean():.2f}."
         elif not close(added[~dropped], 1 / 0.75, 1e-6):
             yield f"with `dropout=0.25`, what `{frame}` keeps of a 1 should be 1 / 0.75."
 
@@ -750,7 +750,7 @@ def _(got, want):
     if not close(got["first"], got["second"]):
         yield "in evaluation mode the same input gives two outputs. Which dropout does not know of the mode?"
     elif not close(got["first"], got["without dropout"]):
-        yield "in evaluation mode a stack with `dropout=0.5` gives something else than one without dropout."
+        yield "in evaluation mode a stack with `dropout=0.5` gives something other than one without dropout."
 
 
 @check(

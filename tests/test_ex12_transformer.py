@@ -99,7 +99,7 @@ def _(got, want):
         yield f"the shift is right, but column 0 is {shifted[0, 0]} where bos_id is {BOS}."
 
 
-@check("the smoothed loss: a share s for all V tokens alike, the rest for the right one")
+@check("the smoothed loss: s spread evenly over all V tokens, the rest for the right one")
 def test_loss(ex: Exercise, rng: Random):
     batch, length, vocab_size = rng.sizes(3, low=3)
     logits, targets = rng.tensor(batch, length, vocab_size, scale=2.0), rng.ids(vocab_size, batch, length)
@@ -126,7 +126,7 @@ def judge_loss(got, want, smoothing: float):
         elif close(plain, -right, 1e-4):
             yield "without smoothing the sign of your loss is wrong: log-probabilities are negative, losses positive."
         elif close(plain, alike, 1e-4):
-            yield "the two shares have changed places: which of them, s or 1 - s, is spread over all tokens alike?"
+            yield "the two parts have changed places: which of them, s or 1 - s, is spread evenly over all tokens?"
         else:
             yield (
                 f"without smoothing the loss should be {right:.4f}, the mean of -log p(right) (exercise 1); yours is "
@@ -142,7 +142,7 @@ def judge_loss(got, want, smoothing: float):
     elif close(mine, right + s * alike, 1e-4):
         yield "the target distribution sums to 1 + s: what all tokens share has to be taken from the right one."
     elif close(mine, (1 - s) * right + s * alike * vocab_size, 1e-4):
-        yield "each token gets a share of s instead of s/V: sum or mean over the vocabulary?"
+        yield "each token gets s instead of s/V: sum or mean over the vocabulary?"
 
 
 @check("targets that are ignored do not count: not in either term, and not in the number that the mean divides by")
@@ -373,7 +373,7 @@ def judge_padding(got, want, also: str = ""):
         elif name == "cross-attention" and same_mask(mask, past):
             yield f"the cross-attention gets the causal mask of the target as its `{argument}`.{also}"
         elif not hides_padding(mask, real):
-            yield f"the `{argument}` of the {name} hides something else than the padding of the source.{also}"
+            yield f"the `{argument}` of the {name} hides something other than the padding of the source.{also}"
     for stack, part in (("encoder", "x"), ("decoder", "memory")):
         if not close(got["heard"][stack][0][part], want["heard"][stack][0][part], 1e-4):
             yield f"with padding in the source, the {stack} gets another `{part}` than it should."
@@ -532,7 +532,7 @@ def _(got, want):
         yield "with targets on another device, something is left behind on the CPU. On which one is the BOS made?"
 
 
-@check("the smoothed loss in float64, for other shares, and by default for a tenth")
+@check("the smoothed loss in float64, for other values of smoothing, and 0.1 by default")
 def test_loss_float64(ex: Exercise, rng: Random):
     batch, length, vocab_size = rng.sizes(3, low=3)
     logits = rng.tensor(batch, length, vocab_size, dtype=torch.float64)
@@ -800,7 +800,7 @@ def test_dropout(ex: Exercise, rng: Random):
 @test_dropout.explain
 def _(got, want):
     if not close(got["evaluation"], got["calm"], 1e-6):
-        yield "in evaluation mode, a model with dropout gives other logits than one without."
+        yield "in evaluation mode, a model with dropout gives different logits from one without."
     for half, calm in (("encoder", "calm memory"), ("decoder", "calm")):
         if close(got[half], got[calm], 1e-6):
             yield (

@@ -221,7 +221,7 @@ def _(got, want):
     if got["at first"] - want["at first"] == 11 * 12 == got["all"] - want["all"]:
         yield (
             f"you count {got['at first']} parameters, {11 * 12} too many, which is as many as the token table holds. "
-            "How often does a table count that has two names?"
+            "How often does a table that has two names count?"
         )
 
 
@@ -433,7 +433,7 @@ def _(got, want):
     if not close(first, second, 1e-9):
         yield "in evaluation mode the same ids give other logits the second time. Does every dropout know the mode?"
     elif not close(first, got["plain"], 1e-9):
-        yield "in evaluation mode a model with `dropout=0.4` gives other logits than one without dropout."
+        yield "in evaluation mode a model with `dropout=0.4` gives different logits from one without dropout."
     elif not close(got["plain"], want["plain"], 1e-9):
         yield "a model without dropout does not give the logits that it should."
     elif close(one, other, 1e-9):

@@ -148,7 +148,7 @@ def _(got, want):
         )
 
 
-@check("AdamW: weights decay by lr * weight_decay of themselves, apart from the gradient", compare="structure")
+@check("AdamW: weights decay by lr * weight_decay of themselves, separately from the gradient", compare="structure")
 def test_decay(ex: Exercise, rng: Random):
     start = rng.tensor(*rng.sizes(2, low=3), dtype=torch.float64)
     gradient = like(rng, start)
@@ -180,7 +180,7 @@ def _(got, want):
         even = close(shares, shares[0], 1e-6)
         yield (
             "row 0 has gradients of zero; with lr = 0.1 and weight_decay = 0.5 its weights should lose 0.05 of "
-            f"themselves in a step; yours lose {f'{shares[0]:.3g}' if even else 'no fixed share'}."
+            f"themselves in a step; yours lose {f'{shares[0]:.3g}' if even else 'no fixed fraction'}."
         )
     elif not close(plain - decayed, 0.05 * start, 1e-6):
         yield "weights with zero gradients decay as they should, others don't: is it the weight before the step?"
@@ -316,7 +316,7 @@ def _(got, want):
     windows, mine = got["once"]["windows"].astype(int), got["once"]["loss"]
     starts = starts_of(windows, want["tokens"])
     if starts is None or (starts > 25).any():
-        yield "the model is given something else than windows of 4 tokens of the text, each with a token after it."
+        yield "the model is given something other than windows of 4 tokens of the text, each with a token after it."
         return
     each = surprise(want)[windows, want["tokens"][starts[:, None] + np.arange(1, 5)]].mean(-1)  # by window
     if (windows.reshape(5, 3, 4) == windows[:3]).all():
@@ -573,7 +573,7 @@ def test_batch_device(ex: Exercise, rng: Random):
 @test_batch_device.explain
 def _(got, want):
     if got["device"]["strays"]:
-        yield "with the corpus on another device than the CPU, tensors of two devices meet, or come back."
+        yield "with the corpus on a device other than the CPU, tensors of two devices meet, or come back."
     (x, y), order = got["int32"], want["tokens"].tolist()
     if starts_of(x, order) is None or starts_of(y, order[1:]) is None:
         yield "with a corpus of int32, some rows of x or y are not a stretch of the corpus."
@@ -1094,7 +1094,7 @@ def _(got, want):
         numbers = f"{len(looks['every 1'])} and {len(looks['every 5'])}"
         yield f"in two trainings, 5 evaluations and 1 are asked for; yours reads the held-out text {numbers} times."
     elif any(starts_of(look, want["held out"]) is None for name in runs for look in looks[name]):
-        yield "an evaluation reads something else than windows of the held-out text."
+        yield "an evaluation reads something other than windows of the held-out text."
     elif not all(travelled(got[name]["table"], want[name]["start"], 0.8) for name in runs):
         yield "five steps with lr = 0.1 leave the weights where they are, or move one by more than 0.8."
     elif often.shape != seldom.shape or (often != seldom).any():
@@ -1140,7 +1140,7 @@ def _(got, want):
     elif sizes != [3] * 6:
         yield f"batch_size is 3; in your six steps the model reads {sizes} windows with gradients enabled."
     elif any(starts_of(call["ids"], want["texts"][0]) is None for call in trained):
-        yield "the model is trained on something else than windows of the text."
+        yield "the model is trained on something other than windows of the text."
     elif not trained[0]["training"]:
         yield "a model that comes in evaluation mode is trained in it: dropout never acts."
     elif not all(call["training"] for call in trained):

@@ -92,7 +92,7 @@ def test_temperature_zero(ex: Exercise, rng: Random):
     return ex.next_token_probs(rng.tensor(rows, vocab_size), temperature=0.0)
 
 
-@check("top-k keeps the k most likely tokens of each row and shares out the rest", axes={"": "text token"})
+@check("top-k keeps the k most likely tokens of each row and renormalizes them", axes={"": "text token"})
 def test_top_k(ex: Exercise, rng: Random):
     rows, vocab_size = rng.sizes(2, low=5)
     return ex.next_token_probs(rng.tensor(rows, vocab_size, scale=2.0), top_k=3)
@@ -122,7 +122,7 @@ def _(got, want):
         mine, right = got[f"top_p={p}"] > 0, want[f"top_p={p}"] > 0
         for row in np.flatnonzero((mine != right).any(-1)):
             kept = shares[row][mine[row]]
-            said = f"for top_p={p} and the shares {SHARES} in some order, row {row} keeps {len(kept)} of them"
+            said = f"for top_p={p} and the probabilities {SHARES} in some order, row {row} keeps {len(kept)} of them"
             if kept.sum() < p - 1e-4:
                 yield f"{said}, {kept.sum():.2f} in all: top_p is not reached. Does the token that crosses it stay?"
             elif kept.sum() - kept.min() > p + 1e-4:
@@ -153,7 +153,7 @@ def _(got, want):
 
 
 ### BEGIN HIDDEN TESTS
-@check("first the temperature, then top-k, then top-p on what top-k has kept, renormalised", points=2, after=test_top_p)
+@check("first the temperature, then top-k, then top-p on what top-k has kept, renormalized", points=2, after=test_top_p)
 def test_order(ex: Exercise, rng: Random):
     logits = shuffled(SHARES, rng, rng.integers(3, 7))
     return {
@@ -275,7 +275,7 @@ def _(got, want):
             yield f"with {option} a tensor is not on the device of the logits. Is a tensor made without `device=`?"
 
 
-@check("a negative temperature, a top_k below 1 and a top_p outside 0..1 are a ValueError that says what came")
+@check("a negative temperature, a top_k below 1 and a top_p outside 0..1 are a ValueError that names the value")
 def test_wrong_arguments(ex: Exercise, rng: Random):
     logits, ids = rng.tensor(2, 6), rng.ids(6, 2, 3)
     model = Machine(rng, vocab_size=6, context_length=8)

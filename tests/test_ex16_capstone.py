@@ -188,7 +188,7 @@ def test_complete(ex: Exercise, rng: Random):
     }
 
 
-@check("training starts near ln V, and on_step hears of every step", compare="nothing")
+@check("training starts near ln V, and on_step is called for every step", compare="nothing")
 def test_start(ex: Exercise, rng: Random):
     heard: list[list[float]] = []
     model, _, _ = ex.train_language_model(
@@ -444,7 +444,7 @@ def _(got, want, reference):
     count = len(got["text"])
     learned, held_out = got["text"][: count - count // 10 + 1], got["text"][count - count // 10 - 1 :]
     if not all(occurs(row, got["text"]) for row in got["trained on"]):
-        yield "the model is trained on something else than pieces of the text."
+        yield "the model is trained on something other than pieces of the text."
     elif not all(occurs(row, learned) for row in got["trained on"]):
         yield "the model is trained on the last tenth of the text, which should be held out."
     elif not any(occurs(row, held_out) for row in got["evaluated on"]):

@@ -194,7 +194,7 @@ def _(got, want):
     for name in want["rows"]:
         if got["rows"][name] > NEW:
             yield (
-                f"`{name}` is multiplied with {got['rows'][name]} rows where {NEW} tokens are new (3 for each "
+                f"`{name}` is multiplied by {got['rows'][name]} rows where {NEW} tokens are new (3 for each "
                 "of 2 texts). What it makes of the old ones is the same as before."
             )
     yield from too_many(got["multiplications"], want["multiplications"])
@@ -215,7 +215,7 @@ def _(got, want):
     for name in want["rows"]:
         if got["rows"][name] > WRITTEN:
             yield (
-                f"`{name}` is multiplied with {got['rows'][name]} rows for 2 texts of 13 tokens, which are "
+                f"`{name}` is multiplied by {got['rows'][name]} rows for 2 texts of 13 tokens, which are "
                 f"{WRITTEN}. Which tokens does the model get in the second step?"
             )
     yield from too_many(got["multiplications"], want["multiplications"])

@@ -111,7 +111,7 @@ def test_values_stay(ex: Exercise, rng: Random):
 @test_values_stay.explain
 def _(got, want):
     if close(got["0"], want["0"]) and not close(got["9"], got["0"], 1e-3):
-        yield "at position 9 a token that sees only itself gives another result than at position 0: what do you turn?"
+        yield "at position 9 a token that sees only itself gets other values than at position 0: what do you turn?"
 
 
 @check("all positions moved by the same number: the same result", points=1, tolerance=2e-4, after=test_attention)

@@ -88,13 +88,13 @@ def _(got, want):
 
     g, u = x @ gate.T, x @ up.T
     if close(out, (g * silu(u)) @ down.T, 1e-4):
-        yield "`up` goes through the bend and `gate` does not: it should be the other way round."
+        yield "`up` goes through silu and `gate` does not: it should be the other way round."
     elif close(out, (g * u) @ down.T, 1e-4):
-        yield "gate and up are multiplied, and nothing bends."
+        yield "gate and up are multiplied, and there is no nonlinearity."
     elif close(out, (silu(g) + u) @ down.T, 1e-4):
         yield "the two branches are added: how can a gate that is shut keep the other one out?"
     elif close(out, silu(g * u) @ down.T, 1e-4):
-        yield "the bend acts on the product: which of the two should it act on?"
+        yield "silu acts on the product: which of the two should it act on?"
     elif close(out, silu(g) @ down.T, 1e-4):
         yield "what `up` computes has no part in the result."
     elif close(out, (1 / (1 + np.exp(-g)) * u) @ down.T, 1e-4):

@@ -171,7 +171,7 @@ class Enough(Exception):
 MANY = 12  # steps that nobody has asked for
 
 
-@check("speedrun: on_step hears of each step, from 1 to the number that was asked for")
+@check("speedrun: on_step is called for each step, from 1 to the number that was asked for")
 def test_speedrun_steps(ex: Exercise, rng: Random):
     text, heard = chant(rng, 300), {}
     for steps in (2, 3):
@@ -339,7 +339,7 @@ def test_closure(ex: Exercise, rng: Random):
     return {"calls": calls, "returned": returned, "w": w, "without": optimizer.step()}
 
 
-@check("Muon: what is no matrix is a ValueError that speaks of AdamW")
+@check("Muon: what is not a matrix is a ValueError that mentions AdamW")
 def test_no_matrices(ex: Exercise, rng: Random):
     matrix, vector, cube = (nn.Parameter(torch.ones(*shape)) for shape in ((2, 3), (4,), (2, 3, 4)))
     return {

@@ -82,7 +82,7 @@ def reset(ex: str, yes: bool) -> None:
 @click.option("--diff", is_flag=True, help="Show how yours and the reference differ, and what is idiomatic in yours.")
 @click.option("--lesson", is_flag=True, help="Show the whole file, lesson included.")
 @click.option("--like", metavar="STYLE", help="Another right solution; after a pass, --diff lists them.")
-@click.option("--give-up", is_flag=True, help="Show it although the exercise does not pass; this is written down.")
+@click.option("--give-up", is_flag=True, help="Show it although the exercise does not pass; this is recorded.")
 @plain_option
 def solution(ex: str, name: str | None, diff: bool, lesson: bool, like: str | None, give_up: bool, plain: bool) -> None:
     """The reference's solution of an exercise, or of one NAME in it: after a pass, or when you give up."""

@@ -117,6 +117,6 @@ def jupyter(ex: tuple[str, ...], out: Path | None) -> None:
 
     for entry in find(ex):
         path, new = own.write(entry, out or own.FOLDER)
-        again = "" if new else " is there already and was left alone; delete it to have it anew"
+        again = "" if new else " is there already and was left alone; delete it to get a fresh one"
         click.echo(f"{'wrote ' if new else ''}{shown(str(path))}{again}")
     click.echo(f"Open them in VS Code, or: {shown(sys.executable)} -m jupyter lab {shown(str(out or own.FOLDER))}")

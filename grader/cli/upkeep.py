@@ -49,7 +49,7 @@ def progress(ex: tuple[str, ...], merge: Path | None, as_json: bool, plain: bool
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> None:
-    """Show what this machine has and lacks, and how to mend it. Exit code 1 when something is wrong."""
+    """Show what this machine has and lacks, and how to fix it. Exit code 1 when something is wrong."""
     from grader.learning import doctor as examination
 
     if not as_json:

@@ -52,7 +52,7 @@ def manifest(root: Path = ROOT) -> Manifest | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data.pop("format") != FORMAT:
-            raise GraderError(f"{path} is of another format than this version of the project reads.")
+            raise GraderError(f"{path} is in a format that this version of the project does not read.")
         parts = {stem: Part(**part) for stem, part in data.pop("exercises").items()}
         return Manifest(exercises=parts, **data)
     except FileNotFoundError:

@@ -147,7 +147,7 @@ def _one(name: str) -> Entry:
         return hits[0]
     known = ", ".join(entry.label for entry in entries)
     close = difflib.get_close_matches(word.lower(), [entry.stem for entry in entries], n=1, cutoff=0.5)
-    what = f"fits several exercises: {', '.join(e.stem for e in hits)}" if hits else "is no exercise"
+    what = f"fits several exercises: {', '.join(e.stem for e in hits)}" if hits else "is not an exercise"
     also = f" Did you mean {close[0]}?" if close and not hits else ""
     raise GraderError(f"{name!r} {what}.{also} There are {known}.")
 

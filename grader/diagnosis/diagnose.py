@@ -142,7 +142,7 @@ class Case:
                     return None
                 neither = all(together.like(each, place) != "same" for each in at)
                 if neither and len(at) == 1:
-                    return None  # one of them makes of the other something else than what it says
+                    return None  # one of them makes of the other something other than what it says
                 met |= neither
                 if place in together.places:
                     explained.add((name, place))

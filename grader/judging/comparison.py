@@ -488,7 +488,7 @@ def _errors(got: Raised, want: Raised, path: str, secret: bool) -> Iterator[str]
                 missing = "all that it should" if secret else f"`{mention}`"
                 yield (
                     f"{call} raises {got.type} as it should, but its message{text} does not name {missing}: "
-                    "say which argument is wrong, and what came."
+                    "say which argument is wrong, and what it was."
                 )
                 return
 

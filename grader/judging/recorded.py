@@ -44,11 +44,11 @@ class Recorded:
         """
         if seed != self.manifest.seed:
             raise GraderError(
-                f"This copy holds what must come out for seed {self.manifest.seed} alone. Leave --seed out."
+                f"This copy holds the expected results for seed {self.manifest.seed} only. Leave --seed out."
             )
         released, name = self.manifest.exercises.get(entry.stem), entry.suite.name
         if released is None or not self._path(OBSERVATIONS, entry.stem).is_file():
-            raise GraderError(f"What must come out of {entry.label} is missing. Restore it: git checkout -- .")
+            raise GraderError(f"The expected results of {entry.label} are missing. Restore it: git checkout -- .")
         if digest(entry.suite.read_bytes().decode("utf-8", "replace")) != released.checks:
             raise GraderError(
                 f"tests/{name} is not as it was handed out, so that the recorded numbers may not fit it any more. "

@@ -63,7 +63,7 @@ def turned(case: Case) -> str:
     if wrong is None:
         return ""
     return (
-        f"{case.text}: `{wrong.text}` has shape {wrong.shape}, since `.T` turns round all axes. `.transpose(-2, -1)` "
+        f"{case.text}: `{wrong.text}` has shape {wrong.shape}, since `.T` reverses all axes. `.transpose(-2, -1)` "
         "swaps the last two and leaves the others alone."
     )
 
@@ -148,7 +148,7 @@ def parts_of(case: Case) -> str:
     owner = case.operands[0] if case.operands else None
     if owner is None or owner.type != f"a {case.found['kind']} of {owner.type.rpartition(' ')[2]}":
         return ""
-    return f"{case.text}: `{owner.text}` is {owner.type}, and no array. Which part of it is meant? Take it apart first."
+    return f"{case.text}: `{owner.text}` is {owner.type}, not an array. Which part of it is meant? Take it apart first."
 
 
 def gathered(case: Case) -> str:
@@ -234,8 +234,8 @@ def unpacked(case: Case) -> str:
     value = case.operands[0] if case.operands else None
     if value is None:
         return (
-            f"{case.text}: what comes back on the right has another number of parts than there are names on the left "
-            f"({case.found['many']}). An array is taken apart along its first axis."
+            f"{case.text}: what comes back on the right has a different number of parts than there are names on the "
+            f"left ({case.found['many']}). An array is taken apart along its first axis."
         )
     if value.type.startswith("("):
         many = f"{value.type} has {value.type.count(',') + 1} numbers"
@@ -243,7 +243,7 @@ def unpacked(case: Case) -> str:
         many = f"it has shape {value.shape}, so its first axis gives {value.shape[0]} parts"
     else:
         many = f"it is {value.type}"
-    return f"{case.text}: `{value.text}` is taken apart into another number of names than it has parts: {many}."
+    return f"{case.text}: `{value.text}` is taken apart into a different number of names than it has parts: {many}."
 
 
 # ---- types -----------------------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def without_forward(case: Case) -> str:
             f"{case.text}: a {kind} keeps modules and does nothing with them. Call them one by one, each with what the "
             "one before gave."
         )
-    return f"{case.text}: {kind} has no `forward`. Is it spelt otherwise, or indented too far?"
+    return f"{case.text}: {kind} has no `forward`. Is it spelled differently, or indented too far?"
 
 
 def dtypes(case: Case) -> str:
@@ -332,7 +332,7 @@ def undefined(case: Case) -> str:
     """A name that is not there."""
     name = case.found["name"]
     if case.failure.meant.startswith("self."):
-        return f"`{name}` is no variable here, but the object has it: `{case.failure.meant}`."
+        return f"`{name}` is not a variable here, but the object has it: `{case.failure.meant}`."
     if name in MODULES:
         return f"`{name}` is not imported here. At the top of the file: `{MODULES[name]}`."
     return ""
@@ -448,22 +448,22 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
         (
             "RecursionError",
             r"",
-            "More calls stand inside of each other than Python allows, about a thousand. If a function calls itself "
-            "without an end: which call should go to another object, or stop? If it does so once for each step: use a "
+            "Calls are nested more deeply than Python allows, about a thousand levels. If a function calls itself "
+            "endlessly: which call should go to another object, or stop? If it does so once for each step: use a "
             "loop, which may take any number of them.",
         ),
         (
             "UnboundLocalError",
             r"variable '(?P<name>\w+)'",
             lambda case: (
-                f"`{case.found['name']}` is used before it has a value: on some way to here nothing assigns it."
+                f"`{case.found['name']}` is used before it has a value: on some path to here nothing assigns it."
             ),
         ),
         (
             "TypeError",
             r"'(?P<type>Tensor|tuple|torch\.Size|Size|int|numpy\.ndarray)' object is not callable",
             lambda case: (
-                f"{case.text}: what stands before the brackets is no function. Square ones pick a part: `x.shape[0]`."
+                f"{case.text}: what stands before the brackets is not callable. Square ones pick a part: `x.shape[0]`."
             ),
         ),
     )

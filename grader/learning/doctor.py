@@ -191,7 +191,7 @@ def git(root: Path = ROOT) -> Finding:
         return Finding("git", "note", "not installed: make update can't work", "https://git-scm.com/downloads")
     version = _git(root, "--version").removeprefix("git version ")
     if not _git(root, "rev-parse", "--git-dir"):
-        return Finding("git", "note", f"{version}; this folder is no clone", "make update needs one: git clone ...")
+        return Finding("git", "note", f"{version}; this folder is not a clone", "make update needs one: git clone ...")
     remotes = _git(root, "remote").split()
     if not remotes:
         return Finding("git", "note", f"{version}; no remote to update from", "git remote add upstream URL")

@@ -151,7 +151,7 @@ def groups() -> dict[str, Task]:
     for item in read_toml(path).get("recall", []):
         unknown = [stem for stem in item["names"] if stem not in entries]
         if unknown:
-            raise GraderError(f"{path}: the recall {item['name']} names {', '.join(unknown)}, which is no exercise")
+            raise GraderError(f"{path}: the recall {item['name']} names {', '.join(unknown)}, which is not an exercise")
         parts = {entries[stem]: tuple(names) for stem, names in item["names"].items()}
         found[item["name"]] = Task(item["name"], item["title"], parts)
     return found

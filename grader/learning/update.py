@@ -44,7 +44,7 @@ class Update:
         self.root = root
         if not self._try("rev-parse", "--is-inside-work-tree"):
             raise GraderError(
-                f"{root} is no git clone (or git is not installed), so there is nothing to update from. "
+                f"{root} is not a git clone (or git is not installed), so there is nothing to update from. "
                 "Clone the project anew and copy your exercises/ over: make progress goes on where it was."
             )
         remotes = self._git("remote").split()

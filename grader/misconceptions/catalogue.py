@@ -63,7 +63,7 @@ def _read(table: dict[str, Any]) -> Misconception:
     if unknown:
         raise ValueError(f"unknown key {sorted(unknown)[0]!r} in {table.get('id')!r}")
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", table["id"]):
-        raise ValueError(f"{table['id']!r} is no id: use lower case, digits and hyphens")
+        raise ValueError(f"{table['id']!r} is not an id: use lower case, digits and hyphens")
     edits = tuple((edit["find"], edit["replace"]) for edit in table.get("edits", ()))  # a release has none
     return Misconception(
         table["id"], table["says"].strip(), table["nudge"].strip(), tuple(table.get("links", ())), edits

@@ -93,7 +93,7 @@ def _joined(entry: Entry, sources: Sequence[str]) -> Module:
         if _any_defines([text], missing):
             kept.append(text)  # the exercise itself is broken: that is what has to be told
         else:
-            notes.append(f"code cell {number} is no Python that runs: it was left out")
+            notes.append(f"code cell {number} is not Python that runs: it was left out")
     if commands:
         notes.insert(0, "notebook commands (%..., !..., ?) were left out")
     missing = {name for name in missing if not _any_defines(kept, {name})}

@@ -35,7 +35,7 @@ def cells(text: str) -> list[Cell]:
     except (ValueError, RecursionError):
         book = None
     if not isinstance(book, dict) or not ({"cells", "worksheets", "nbformat"} & book.keys()):
-        raise NoNotebook("it is no notebook that can be read. Save it in Jupyter and hand that in")
+        raise NoNotebook("it is not a notebook that can be read. Save it in Jupyter and hand that in")
     return list(_cells(book))
 
 

@@ -117,7 +117,7 @@ def decoded(data: bytes, path: Path | str) -> str:
     except (LookupError, ValueError) as error:  # hex, zlib and the like
         raise SourceUnreadable(f"{path}: {error}. Save the file with the encoding UTF-8 and try again.") from None
     if "\0" in text:
-        raise SourceUnreadable(f"{path}: the file holds NUL bytes, so it is no Python source. Restore it from a copy.")
+        raise SourceUnreadable(f"{path}: the file holds NUL bytes, so it is not Python source. Restore it from a copy.")
     return text
 
 

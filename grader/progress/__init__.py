@@ -57,7 +57,7 @@ def record(
                 new.append(Event("graded", result.stem, data))
         history.add(new)
     except GraderError as error:
-        return [*history.notes, f"Your progress was not written down: {error}"]
+        return [*history.notes, f"Your progress was not saved: {error}"]
     return history.notes
 
 
@@ -67,7 +67,7 @@ def note(what: str, ex: str, **data: Any) -> list[str]:
     try:
         history.add([Event(what, ex, data)])
     except GraderError as error:
-        return [*history.notes, f"Your progress was not written down: {error}"]
+        return [*history.notes, f"Your progress was not saved: {error}"]
     return history.notes
 
 

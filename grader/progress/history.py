@@ -64,9 +64,9 @@ class Event:
             n, id_, what, ex = rest.pop("n"), rest.pop("id"), rest.pop("what"), rest.pop("ex")
             at = datetime.fromisoformat(rest.pop("at"))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{document!r} is no event: {error}") from None
+            raise ValueError(f"{document!r} is not an event: {error}") from None
         if type(n) is not int or not all(isinstance(text, str) for text in (id_, what, ex)):
-            raise ValueError(f"{document!r} is no event")
+            raise ValueError(f"{document!r} is not an event")
         for name, kind in ENTRIES.get(what, {}).items():
             if not isinstance(rest.get(name), kind):
                 raise ValueError(f"{document!r}: {name} is not what it should be")

@@ -89,7 +89,7 @@ class ForkServer:
         try:
             process.wait_until_ready()
         except Gone as gone:
-            raise GraderError(f"The sandbox does not come up: {gone.cause}. {gone.trace}") from None
+            raise GraderError(f"The sandbox did not start: {gone.cause}. {gone.trace}") from None
         return process
 
     def reap(self, pid: int) -> int:
@@ -233,7 +233,7 @@ class Spawner:
         try:
             process.wait_until_ready()
         except Gone as gone:
-            raise GraderError(f"The process for code under test does not come up: {gone.trace}") from None
+            raise GraderError(f"The process for code under test did not start: {gone.trace}") from None
         self._started.append(process)
         return process
 

@@ -96,14 +96,14 @@ class IsolatedRunner(Runner):
         try:
             return self._inspection.imported(stem, text, stems)
         except Ended as ended:
-            raise JudgeDied(f"What looks at sources has ended: {ended}.") from None
+            raise JudgeDied(f"The process that reads the sources has ended: {ended}.") from None
 
     def look(self, stem: str, texts: Mapping[str, str], forbids: Sequence[str], asked: Collection[str]) -> Look:
         """As in `Runner`, in a process with limits."""
         try:
             return self._inspection.look(stem, texts, forbids, asked)
         except Ended as ended:
-            raise JudgeDied(f"What looks at sources has ended: {ended}.") from None
+            raise JudgeDied(f"The process that reads the sources has ended: {ended}.") from None
 
     def close(self) -> None:
         """End the judge, and the process that looks at sources."""

@@ -210,7 +210,7 @@ class FailureScreen:
         self.out.line()
         for status, one, several in (
             ("blocked", "check waits for the above", "checks wait for the above"),
-            ("todo", "check is of what you have not written yet", "checks are of what you have not written yet"),
+            ("todo", "check is about what you have not written yet", "checks are about what you have not written yet"),
         ):
             count = sum(check.status == status for check in result.checks)
             if count:
@@ -229,7 +229,7 @@ class FailureScreen:
         first = next(check for check in result.checks if check.status in FAILING)
         name = name_for(entry, first.evidence.name)
         self.out.line()
-        self.out.show(self._labelled("Mend it, then", self._make(entry)))
+        self.out.show(self._labelled("Fix it, then", self._make(entry)))
         hint = f"make hint EX={entry.label[2:]}" + (f" NAME={name}" if name else "")
         self.out.show(self._labelled("Stuck?", hint, ""))
         if not shown:

@@ -104,7 +104,7 @@ class Report:
                 what = "Everything passes" if everything else "The course is complete"
                 self.out.line(f"{what}. Train what you built: make train")
             elif everything:
-                self.out.line("Everything passes that is released so far.")
+                self.out.line("Everything released so far passes.")
         if open_ones:
             self._next(self.entries[open_ones[0].stem], open_ones[0])
         elif then is not None:

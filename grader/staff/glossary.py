@@ -28,7 +28,7 @@ def terms() -> list[tuple[str, str, Entry]]:
     found = []
     for stem, words in read_toml(SOURCE).items():
         if stem not in entries:
-            raise GraderError(f"{SOURCE}: {stem} is no exercise.")
+            raise GraderError(f"{SOURCE}: {stem} is not an exercise.")
         found += [(word, meaning, entries[stem]) for word, meaning in words.items()]
     return sorted(found, key=lambda term: term[0].lower())
 

@@ -114,7 +114,7 @@ def convert(path: Path) -> tuple[Card, dict[str, Tensor]]:
     def entry(name: str) -> Any:
         field = reader.get_field(name)
         if field is None:
-            raise LabError(f"{path} is not of the layout that is known here: it has no {name}")
+            raise LabError(f"{path} does not have the layout that is known here: it has no {name}")
         return field.contents()
 
     weights = {}

@@ -20,7 +20,7 @@ from lab.session import announce_grading
 from lab.task import Request
 
 EXERCISES = tuple(dict.fromkeys((*with_needs("ex22_llama"), "ex22_llama", *with_needs("ex15_sampling"))))
-HELP = "Write something. Ctrl-C stops an answer; /new begins anew; /bye or Ctrl-D ends."
+HELP = "Write something. Ctrl-C stops an answer; /new starts over; /bye or Ctrl-D ends."
 
 
 def show(exercises: Path | None, request: Request, system: str, look: bool, plain: bool) -> None:

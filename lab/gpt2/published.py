@@ -84,8 +84,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     try:
         state = {name.removeprefix("transformer."): tensor for name, tensor in load_file(path).items()}
     except (SafetensorError, ValueError, KeyError) as error:
-        raise LabError(f"{path} is damaged: it is no safetensors file ({error})") from error
+        raise LabError(f"{path} is damaged: it is not a safetensors file ({error})") from error
     for name in ("wte.weight", "wpe.weight", "h.0.ln_1.weight"):
         if name not in state:
-            raise LabError(f"{path} is no GPT-2 checkpoint: it has no {name}")
+            raise LabError(f"{path} is not a GPT-2 checkpoint: it has no {name}")
     return state

@@ -96,7 +96,7 @@ def refuse_surrogates(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise LabError(f"{what}: character {error.start:,} is {text[error.start]!a}, which is no text") from error
+        raise LabError(f"{what}: character {error.start:,} is {text[error.start]!a}, which is not text") from error
 
 
 def build(pieces: Pieces, state: Mapping[str, Tensor], tokenizer: PublishedTokenizer) -> nn.Module:

@@ -73,7 +73,7 @@ def read_merges(path: Path) -> list[tuple[bytes, bytes]]:
             continue
         pair = line.split(" ")
         if len(pair) != 2 or not set(line) - {" "} <= signs.keys() or not all(pair):
-            raise LabError(f"{path}: line {number} is {line[:40]!r}, which is no merge of GPT-2's")
+            raise LabError(f"{path}: line {number} is {line[:40]!r}, which is not one of GPT-2's merges")
         merges.append((bytes(signs[sign] for sign in pair[0]), bytes(signs[sign] for sign in pair[1])))
     return merges
 
@@ -86,7 +86,7 @@ class PublishedTokenizer:
 
     Args:
         pieces: whose `BPETokenizer` it is.
-        merges: in the order in which they were learned.
+        merges: in the order they were learned.
     """
 
     def __init__(self, pieces: Pieces, merges: Sequence[tuple[bytes, bytes]]) -> None:

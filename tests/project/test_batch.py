@@ -191,7 +191,7 @@ def test_what_is_handed_in_anew_is_graded_again_and_what_is_gone_is_said(tmp_pat
     (folder / "cleo" / SOFTMAX.stub.name).unlink()
     (folder / "cleo").rmdir()
     run = grade(folder, "--out", out, "--resume")
-    assert "Handed in anew, so graded again: ben." in run.stderr
+    assert "Handed in again, so graded again: ben." in run.stderr
     assert "Graded earlier, and not in the folder any more: cleo." in run.stderr
     assert "2 of 3 are graded already" in run.stderr
     assert points(out).keys() == {"anna", "ben", "dora"}

@@ -95,7 +95,7 @@ def test_a_notebook_counts_where_there_is_no_source(tmp_path: Path):
 
 def test_a_broken_notebook_is_named(tmp_path: Path):
     taken = hand_in(tmp_path / "s", {f"{STEM}.ipynb": "{"})
-    assert "no notebook that can be read" in taken.unreadable[STEM]
+    assert "not a notebook that can be read" in taken.unreadable[STEM]
 
 
 def test_an_export_of_a_notebook_runs(tmp_path: Path):

@@ -52,20 +52,20 @@ def test_a_failure_exits_1_and_shows_what_is_wrong(folder: Folder):
     done = run("test", "1", "--exercises", folder.path)
     assert done.returncode == 1
     assert "0 of 1 exercise," in done.stdout
-    assert "Mend it, then: make test EX=01" in done.stdout
+    assert "Fix it, then: make test EX=01" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["test", "99"], "'99' is no exercise"),
+        (["test", "99"], "'99' is not an exercise"),
         (["test", "ex05_atention"], "Did you mean ex05_attention"),
         (["test", "--exercises", "nowhere"], "There is no folder nowhere"),
         (["test", "--exercises", "docs"], "holds none of the exercises"),
         (["test", "--json", "nowhere/r.json", "01"], "there is no folder nowhere"),
         (["test", "--seed", "x"], "not a valid integer"),
         (["test", "--bogus"], "No such option"),
-        (["hint", "77"], "is no exercise"),
+        (["hint", "77"], "is not an exercise"),
         (["hint", "01", "sotfmax"], "has no hint for 'sotfmax'"),
         (["bogus"], "No such command"),
     ],

@@ -230,7 +230,7 @@ def test_a_known_wrong_turn_is_named_with_a_nudge_and_where_to_read():
 
 def test_in_a_watch_the_next_step_is_to_save():
     assert "make test" not in screen(made(), watching=True)
-    assert "Mend it, then: make test" in screen(made())
+    assert "Fix it, then: make test" in screen(made())
 
 
 def test_another_folder_and_seed_are_in_every_command(tmp_path: Path):

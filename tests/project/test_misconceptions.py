@@ -100,7 +100,7 @@ def test_every_file_belongs_to_an_exercise():
     [
         ("misconception = 3", "damaged"),
         ("[[misconception]]\nid = 'a'", "says"),
-        ("[[misconception]]\nid = 'A b'\nsays = 's'\nnudge = 'n'\nedits = []", "no id"),
+        ("[[misconception]]\nid = 'A b'\nsays = 's'\nnudge = 'n'\nedits = []", "not an id"),
         ("[[misconception]]\nid = 'a'\nsays = 's'\nnudge = 'n'\nlinx = []", "linx"),
         ("[[misconception]]\nid = 'a'\nsays = 's'\nnudge = 'n'\nedits = []\n" * 2, "more than once"),
         ("[[misconception", "damaged"),

@@ -101,7 +101,7 @@ def test_a_broken_cell_that_holds_the_exercise_is_told_as_what_it_is():
     with pytest.raises(SyntaxError):
         compile(module.text, "x", "exec")
     assert module_of(ENTRY, notebook(SOFTMAX, "def softmax(x:\n    return x")).notes == (
-        "code cell 2 is no Python that runs: it was left out",
+        "code cell 2 is not Python that runs: it was left out",
     )
 
 
@@ -120,7 +120,7 @@ def test_cells_without_metadata_or_type_and_old_formats_are_read():
 
 @pytest.mark.parametrize("text", ["", "{", "3", "[]", "null", '{"a": 1}', "[" * 100_000])
 def test_what_is_no_notebook_is_named(text: str):
-    with pytest.raises(ValueError, match="no notebook that can be read"):
+    with pytest.raises(ValueError, match="not a notebook that can be read"):
         module_of(ENTRY, text)
 
 

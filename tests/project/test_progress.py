@@ -216,7 +216,7 @@ def test_a_folder_that_can_not_be_written_is_said_and_nothing_fails(tmp_path: Pa
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("STUBFORMER_PROGRESS", str(tmp_path / "file" / "progress.json"))
     (warning,) = progress.note("reset", ONE.stem)
-    assert "not written down" in warning
+    assert "not saved" in warning
     monkeypatch.setenv("STUBFORMER_PROGRESS", str(tmp_path))
     (warning,) = progress.note("reset", ONE.stem)
     assert "Can't read" in warning

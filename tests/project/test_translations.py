@@ -58,7 +58,7 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
     ),
     ".T on three axes": (
         "q, k = torch.ones(2, 5, 8), torch.ones(2, 6, 8)\nq @ k.T",
-        ["`k.T` has shape (8, 6, 2), since `.T` turns round all axes", "`.transpose(-2, -1)` swaps the last two"],
+        ["`k.T` has shape (8, 6, 2), since `.T` reverses all axes", "`.transpose(-2, -1)` swaps the last two"],
         ["k.T  (8, 6, 2) float32"],
     ),
     "heads that do not fit": (
@@ -88,7 +88,7 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
     ),
     "too many names for a shape": (
         "x = torch.ones(2, 3)\nB, T, D = x.shape",
-        ["`x.shape` is taken apart into another number of names", "(2, 3) has 2 numbers"],
+        ["`x.shape` is taken apart into a different number of names", "(2, 3) has 2 numbers"],
         ["x.shape  (2, 3)"],
     ),
     "a function that forgot its return": (
@@ -253,7 +253,7 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
     ),
     "a pair that is indexed as an array": (
         "logits = (torch.ones(2, 3), None)\nlogits[:, -1]",
-        ["`logits` is a tuple of 2, and no array", "Take it apart first"],
+        ["`logits` is a tuple of 2, not an array", "Take it apart first"],
         ["logits  a tuple of 2"],
     ),
     "a loss of logits in batches": (
@@ -268,12 +268,12 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
     ),
     "more pieces than names": (
         "x = torch.ones(2, 12)\na, b = x.chunk(3, dim=-1)",
-        ["`x.chunk(3, dim=-1)` is taken apart into another number of names than it has parts: it is a tuple of 3"],
+        ["`x.chunk(3, dim=-1)` is taken apart into a different number of names than it has parts: it is a tuple of 3"],
         ["x.chunk(3, dim=-1)  a tuple of 3"],
     ),
     "a result that is no pair": (
         "layer = nn.Linear(2, 2)\nx, mask = layer(torch.ones(3, 2))",
-        ["another number of parts than there are names on the left (expected 2)"],
+        ["a different number of parts than there are names on the left (expected 2)"],
         [],
     ),
     "a list of modules that is called": (
@@ -283,7 +283,7 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
     ),
     "a module without forward": (
         "class Norm(nn.Module):\n    def foward(self, x):\n        return x\nNorm()(torch.ones(2))",
-        ["Norm has no `forward`. Is it spelt otherwise"],
+        ["Norm has no `forward`. Is it spelled differently"],
         [],
     ),
     "a module before it is ready": (
@@ -311,7 +311,7 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
         ["NumPy knows no gradients"],
         ["x  (2,) float32"],
     ),
-    "a recursion": ("def f(x):\n    return f(x)\nf(1)", ["calls itself without an end"], []),
+    "a recursion": ("def f(x):\n    return f(x)\nf(1)", ["calls itself endlessly"], []),
     "a variable before its value": (
         "def f(a):\n    if a:\n        b = 1\n    return b\nf(0)",
         ["`b` is used before it has a value"],

@@ -263,7 +263,7 @@ def test_what_can_not_be_updated_says_so(clone: Clone, tmp_path: Path, spoil: st
     remote, says = None, ""
     if spoil == "no clone":
         (tmp_path / "plain").mkdir()
-        clone.root, says = tmp_path / "plain", "no git clone"
+        clone.root, says = tmp_path / "plain", "not a git clone"
     elif spoil == "no remote":
         git(clone.root, "remote", "remove", "origin")
         says = "git remote add"

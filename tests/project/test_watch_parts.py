@@ -534,7 +534,7 @@ def test_a_helper_module_of_the_learners_own_grades_the_exercise_again(watch: Wa
 
 
 def test_what_could_not_be_written_down_is_said_once(watch: Watch, capsys: pytest.CaptureFixture[str]):
-    line = "Your progress was not written down: Can't write progress.json: No space left on device."
+    line = "Your progress was not saved: Can't write progress.json: No space left on device."
     for _ in range(2):
         watch._handle(Graded(EX.stem, None, (line,)))
     assert capsys.readouterr().out.count("No space left") == 1
@@ -583,7 +583,7 @@ def test_editors_are_told_the_line_as_each_wants_it(named: str, words: list[str]
     assert command(Path("a.py"), 7, {"EDITOR": "other", "VISUAL": named}) == words
 
 
-@pytest.mark.parametrize(("named", "says"), [("", "No editor is named"), ("vim '", "is no command")])
+@pytest.mark.parametrize(("named", "says"), [("", "No editor is named"), ("vim '", "is not a command")])
 def test_an_editor_that_is_not_named_is_said_with_what_to_do(named: str, says: str):
     if os.name == "nt":
         pytest.skip("there is notepad")

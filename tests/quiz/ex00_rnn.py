@@ -25,10 +25,10 @@ def survives(ex: Exercise, rng: Random) -> Ask:
     weights = np.diag([strength, strength / 2, 0.1])
     return Ask(
         f"The spectral norm of W_hh is {strength}. How much of the first input can survive {steps} steps, at most? "
-        "(The linearised bound; 1 would be all of it.)",
+        "(The linearized bound; 1 would be all of it.)",
         ex.bottleneck(weights, steps),
         f"Each step multiplies by W_hh once more: {strength}^{steps}. With a norm below 1 what is left must fade; "
-        "above 1 it may grow, and need not. Attention avoids the product by looking back directly.",
+        "above 1 it may grow, but need not. Attention avoids the product by looking back directly.",
         tolerance=0.02,
     )
 

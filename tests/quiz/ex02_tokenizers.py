@@ -64,7 +64,7 @@ def tokens_left(ex: Exercise, rng: Random) -> Ask:
         f"A tokenizer has learned to merge {merges}, and nothing else. Into how many tokens does it cut {word!r}?",
         len(made.encode(word)),
         f"It is cut into {' '.join(made.vocab[i].decode() for i in made.encode(word))}: the merges are made in the "
-        "order in which they were learned, each wherever it fits.",
+        "order they were learned, each wherever it fits.",
     )
 
 

@@ -29,7 +29,7 @@ def wavelength(ex: Exercise, rng: Random) -> Ask:
         "(2 pi is about 6.283.)",
         2 * math.pi / angle,
         f"Their angle at position t is t / 10000**({2 * pair}/{width}) = t / {10000 ** (2 * pair / width):g}, and a "
-        "turn is 2 pi. Slow clocks tell far apart, quick ones tell neighbours.",
+        "turn is 2 pi. Slow clocks tell distant positions apart, quick ones neighbours.",
         tolerance=0.02,
     )
 

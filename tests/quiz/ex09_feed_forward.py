@@ -27,8 +27,8 @@ def share(ex: Exercise, rng: Random) -> Ask:
     up_and_down = sum(p.numel() for p in ex.FeedForward(width, times * width, bias=False).parameters())
     attention = sum(p.numel() for p in ex.of("ex07_multi_head").MultiHeadAttention(width, 2, bias=False).parameters())
     return Ask(
-        f"Biases aside: how many times as many weights as the attention of its block has a feed-forward network with "
-        f"d_ff = {times} * d_model?",
+        f"Biases aside, how many times as many weights as the attention of its block does a feed-forward network with "
+        f"d_ff = {times} * d_model have?",
         up_and_down / attention,
         f"Two matrices of {times} D^2 each against four of D^2: {2 * times} / 4. With the usual factor 4, two thirds "
         "of a block's weights are in here.",
@@ -66,8 +66,8 @@ def without_activation(ex: Exercise, rng: Random) -> Ask:
         f"The activation is left out of FeedForward({width}). How many parameters would a single nn.Linear have that "
         "computes exactly the same?",
         sum(p.numel() for p in torch.nn.Linear(width, width).parameters()),
-        f"down(up(x)) is one linear map with a bias: {width}**2 + {width} numbers, whatever d_ff is. Without a bend "
-        "in between, two matrices are one.",
+        f"down(up(x)) is one linear map with a bias: {width}**2 + {width} numbers, whatever d_ff is. Without a "
+        "nonlinearity in between, two matrices are one.",
     )
 
 

@@ -13,7 +13,7 @@ def parameters(ex: Exercise, rng: Random) -> Ask:
     layer = ex.EncoderLayer(width, 2, inner)
     return Ask(
         f"How many parameters does EncoderLayer(d_model={width}, n_heads=2, d_ff={inner}) have? (All biases are "
-        "there.)",
+        "included.)",
         sum(p.numel() for p in layer.parameters()),
         f"Attention 4 * {width}**2 + 4 * {width}, feed-forward 2 * {width} * {inner} + {inner} + {width}, and two "
         f"norms of 2 * {width} each.",

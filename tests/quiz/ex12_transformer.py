@@ -39,7 +39,7 @@ def noam(ex: Exercise, rng: Random) -> Ask:
     return Ask(
         f"noam_lr with d_model = {width} and warmup = {warmup}: at which step is the learning rate largest?",
         max(range(1, 3 * warmup), key=lambda step: ex.noam_lr(step, width, warmup)),
-        f"Up to step {warmup} it rises in a straight line, step * {warmup}**-1.5; after it it falls as step**-0.5. "
+        f"Up to step {warmup} it rises in a straight line, step * {warmup}**-1.5; after that it falls as step**-0.5. "
         "They meet at the end of the warm-up.",
     )
 
@@ -66,7 +66,7 @@ def smoothing(ex: Exercise, rng: Random) -> Ask:
     loss = ex.label_smoothed_cross_entropy(logits, torch.zeros(1, 1, dtype=torch.long), smoothing=amount)
     weight = ((-loss - log_probs[1]) / (log_probs[0] - log_probs[1])).item()
     return Ask(
-        f"Label smoothing of {amount} over {vocab_size} tokens: which probability is the model told to give the right "
+        f"Label smoothing of {amount} over {vocab_size} tokens: what probability is the model told to give the right "
         "token?",
         weight,
         f"1 - {amount}, and its share of the {amount} that is spread evenly over all {vocab_size}: {1 - amount:g} + "

@@ -64,8 +64,8 @@ def greedy(ex: Exercise, rng: Random) -> Ask:
     return Ask(
         f"The logits are {logits.tolist()}. Which ids can be drawn at temperature 0?",
         frozenset(torch.nonzero(probs[0])[:, 0].tolist()),
-        "Only that of the largest logit: the limit of ever smaller temperatures puts everything on it. No division by "
-        "zero is made.",
+        "Only that of the largest logit: the limit of ever smaller temperatures puts everything on it. Nothing is "
+        "divided by zero.",
     )
 
 

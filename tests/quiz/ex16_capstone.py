@@ -28,8 +28,8 @@ def size(ex: Exercise, rng: Random) -> Ask:
     width, layers = rng.pick([64, 128, 256]), rng.pick([2, 4, 6])
     model = ex.build_model(65, d_model=width, n_heads=4, n_layers=layers)
     return Ask(
-        f"Roughly how many parameters has a GPT with d_model = {width} and {layers} layers, for 65 characters and a "
-        "context of 64?",
+        f"Roughly how many parameters does a GPT with d_model = {width} and {layers} layers have, for 65 characters "
+        "and a context of 64?",
         float(model.num_parameters()),
         f"12 * D^2 in each block (4 for attention, 8 for the feed-forward network): {layers} * 12 * {width}**2 = "
         f"{12 * layers * width**2}. Biases, norms and the two tables are the small rest.",

@@ -35,7 +35,7 @@ def same_distance(ex: Exercise, rng: Random) -> Ask:
         f"A query at position {t} and a key at position {t + gap} have the dot product {score(t, t + gap):.3f} after "
         f"turning. What is it when the same two stand at {t + by} and {t + by + gap}?",
         score(t + by, t + by + gap),
-        "The same. Both are turned by the further angle, which changes no dot product: only the distance is left.",
+        "The same. Both are turned by the same further angle, which changes no dot product: only the distance is left.",
         tolerance=0.02,
     )
 
@@ -86,7 +86,7 @@ def parameters(ex: Exercise, rng: Random) -> Ask:
     count = sum(p.numel() for p in ex.RotaryAttention(d_model, 4).parameters())
     return Ask(
         f"RotaryAttention({d_model}, n_heads=4) has four matrices of {d_model} by {d_model} and no bias. How many "
-        "parameters has it beyond these?",
+        "parameters does it have beyond these?",
         count - 4 * d_model**2,
         "None: angles are computed, not learned. A table of positions would cost context length times width.",
     )

@@ -74,7 +74,7 @@ def weight(ex: Exercise, rng: Random) -> Ask:
     d_model = 3 * rng.integers(2, 12)
     d_ff = ex.swiglu_width(d_model)
     return Ask(
-        f"How many numbers do the three matrices of SwiGLU({d_model}, {d_ff}) hold together?",
+        f"How many numbers do the three matrices of SwiGLU({d_model}, {d_ff}) hold in total?",
         sum(p.numel() for p in ex.SwiGLU(d_model, d_ff).parameters()),
         f"3 * {d_model} * {d_ff}, which is 8 D^2: as many as two matrices of {d_model} by {4 * d_model}.",
     )

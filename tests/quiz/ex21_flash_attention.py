@@ -47,7 +47,7 @@ def causal_work(ex: Exercise, rng: Random) -> Ask:
         multiplications(lambda c=c: ex.flash_attention(x, x, x, causal=c, block_size=2)) for c in (True, False)
     )
     return Ask(
-        f"A text is cut into {blocks} blocks. Which share of the multiplications does causal flash attention make, "
+        f"A text is cut into {blocks} blocks. What fraction of the multiplications does causal flash attention make, "
         "compared with the one without a mask?",
         some / every,
         f"{blocks} * {blocks + 1} / 2 of {blocks} * {blocks} tiles. With more blocks it comes close to one half.",

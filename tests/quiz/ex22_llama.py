@@ -31,7 +31,7 @@ def block(ex: Exercise, rng: Random) -> Ask:
     kv = d_model // 4 * kv_heads
     return Ask(
         f"d_model = {d_model}, four heads of which {kv_heads} {'has' if kv_heads == 1 else 'have'} keys and values, "
-        f"d_ff = {d_ff}. How many parameters has a LlamaBlock?",
+        f"d_ff = {d_ff}. How many parameters does a LlamaBlock have?",
         count(ex.LlamaBlock(config)),
         f"Attention: 2 * {d_model}^2 for queries and output, 2 * {d_model} * {kv} for keys and values. SwiGLU: "
         f"3 * {d_model} * {d_ff}. Norms: 2 * {d_model}. No biases.",
@@ -44,7 +44,7 @@ def untied(ex: Exercise, rng: Random) -> Ask:
     sizes = SIZES | {"vocab_size": vocab_size, "d_model": d_model}
     tied, loose = (ex.Llama(ex.LlamaConfig(**sizes, tied=tied)) for tied in (True, False))
     return Ask(
-        f"vocab_size = {vocab_size}, d_model = {d_model}. How many parameters more has a Llama with tied=False?",
+        f"vocab_size = {vocab_size}, d_model = {d_model}. How many more parameters does a Llama with tied=False have?",
         count(loose) - count(tied),
         f"A second table: {vocab_size} * {d_model}.",
     )

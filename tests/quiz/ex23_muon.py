@@ -30,7 +30,7 @@ def length(ex: Exercise, rng: Random) -> Ask:
     ex.Muon([w], lr=1.0, nesterov=False).step()
     factor = -(w.detach() / ex.newton_schulz(gradient)).mean().item()
     return Ask(
-        f"A weight is {rows} x {columns}, lr is 1. By which factor is the orthogonalised direction multiplied?",
+        f"A weight is {rows} x {columns}, lr is 1. By which factor is the orthogonalized direction multiplied?",
         round(factor, 9),
         f"sqrt(max(1, {rows} / {columns})): more outputs than inputs make the step longer, never shorter.",
     )

@@ -34,7 +34,7 @@ def stubs(check: bool, leaks: bool, force: bool, exercises: Path) -> None:
             else []
         )
         for line in bad:
-            click.echo(f"{line}: not what the solution gives. Write the stubs anew: make stubs", err=True)
+            click.echo(f"{line}: not what the solution gives. Write the stubs again: make stubs", err=True)
         shown = make.leaks(exercises) if leaks else []
         for line in shown:
             click.echo(f"A piece of the solution shows in {line}", err=True)

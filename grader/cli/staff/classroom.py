@@ -131,7 +131,7 @@ def _with_progress(batch: Batch, pool: Graders, plain: bool) -> list[Record]:
             if already:
                 out.print(f"{already} of {standing.total} are graded already.")
             for names, what in (
-                (standing.changed, "Handed in anew, so graded again"),
+                (standing.changed, "Handed in again, so graded again"),
                 (standing.again, "Could not be graded, so tried again"),
                 (standing.gone, "Graded earlier, and not in the folder any more"),
             ):

@@ -466,7 +466,7 @@ def _bound_inside(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
 
 @cache
 def _installed(name: str) -> bool:
-    """Return whether an absolute import of a name finds something else than a neighbour."""
+    """Return whether an absolute import of a name finds something other than a neighbour."""
     try:
         return name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):

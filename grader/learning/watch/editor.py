@@ -42,7 +42,7 @@ def command(path: Path, line: int, environment: Mapping[str, str]) -> list[str]:
     try:
         words = shlex.split(named, posix=os.name != "nt")
     except ValueError as error:
-        raise GraderError(f"$EDITOR is {named!r}, which is no command: {error}.") from None
+        raise GraderError(f"$EDITOR is {named!r}, which is not a command: {error}.") from None
     if not words:
         raise GraderError(f"No editor is named ($EDITOR is empty). {HOW}")
     name = Path(words[0].strip('"')).stem.lower()

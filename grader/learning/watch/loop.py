@@ -138,7 +138,7 @@ class Watch:
             self.announced = True
             what = f"Grading {self.entries[self.busy].label}" if self.busy else "Looking where you are"
             if self.pool.warming:
-                what = "Starting PyTorch, once; this takes some seconds"
+                what = "Starting PyTorch, once; this takes a few seconds"
                 self.announced = False
                 if self.starting:
                     return
@@ -299,7 +299,7 @@ class Watch:
     def _inside(self) -> None:
         result = self.results.get(self._entry().stem)
         if result is None or result.status in ("pass", "todo"):
-            self.screen.say("i shows all there is to see of a check that fails.")
+            self.screen.say("i shows everything about a check that fails.")
         else:
             self.screen.inside(self._entry(), result)
             self.screen.bar()

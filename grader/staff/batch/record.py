@@ -48,7 +48,7 @@ class Record:
             GraderError: it is no record of this version.
         """
         if document.get("record") != VERSION:
-            raise GraderError(f"This is no record of version {VERSION} (`record` says which it is).")
+            raise GraderError(f"This is not a record of version {VERSION} (`record` says which it is).")
         try:
             result = None if document["result"] is None else Result.of_document(document["result"])
             notes = tuple(map(str, document["notes"]))

@@ -110,7 +110,7 @@ class Batch:
                 raise GraderError(f"The batch in {out} grades {', '.join(terms.exercises)}: name the same exercises.")
             if terms.suite != now:
                 raise GraderError(
-                    f"Checks or grader have changed since the batch in {out} began: grade anew, to another --out."
+                    f"Checks or grader have changed since the batch in {out} began: grade again, to another --out."
                 )
             if seed is not None and seed != terms.seed:
                 raise GraderError(
@@ -240,7 +240,9 @@ def _read_terms(path: Path) -> Terms:
     try:
         data: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if data["batch"] != VERSION:
-            raise GraderError(f"{path} was written by another version ({data['batch']}): grade anew, to another --out.")
+            raise GraderError(
+                f"{path} was written by another version ({data['batch']}): grade again, to another --out."
+            )
         return Terms(data["seed"], tuple(data["exercises"]), Budget(**data["budget"]), data["suite"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GraderError(f"{path} is damaged ({error}): grade anew, to another --out.") from None
+        raise GraderError(f"{path} is damaged ({error}): grade again, to another --out.") from None

@@ -26,9 +26,9 @@ def read(path: Path) -> tuple[str, Result]:
     except OSError as error:
         raise GraderError(f"Can't read {path}: {error.strerror or error}.") from None
     except ValueError as error:
-        raise GraderError(f"{path} is no JSON document: {error}") from None
+        raise GraderError(f"{path} is not a JSON document: {error}") from None
     if not isinstance(document, dict):
-        raise GraderError(f"{path} is no result document.")
+        raise GraderError(f"{path} is not a result document.")
     try:
         if "record" not in document:
             return path.stem, Result.of_document(document)

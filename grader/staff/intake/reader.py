@@ -72,7 +72,7 @@ def cells_by_name(path: Path) -> dict[str, str]:
     """The sources of the cells that nbgrader has a name for.
 
     Raises:
-        Unusable: the file is no notebook that can be read.
+        Unusable: the file is not a notebook that can be read.
     """
     try:
         answer = _reader.ask({"notebook": str(path.absolute())})

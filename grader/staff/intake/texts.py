@@ -36,10 +36,10 @@ def _in(raw: bytes, encoding: str) -> str:
     try:
         return raw.decode(encoding)
     except (LookupError, ValueError):
-        raise Refused(f"it is no text in the encoding {encoding}. Save it as UTF-8") from None
+        raise Refused(f"it is not text in the encoding {encoding}. Save it as UTF-8") from None
 
 
 def _lines(text: str) -> str:
     if "\0" in text:
-        raise Refused("it holds NUL bytes, so it is no text. Save it as UTF-8")
+        raise Refused("it holds NUL bytes, so it is not text. Save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -81,7 +81,7 @@ class Selection:
         first, _, end = solutions.partition("-")
         start, stop = (everything.index(find([name.strip()])[0]) for name in (first, end or first))
         if start > stop:
-            raise GraderError(f"{solutions!r} is no range: name the earlier exercise first.")
+            raise GraderError(f"{solutions!r} is not a range: name the earlier exercise first.")
         if everything[stop] not in entries:
             raise GraderError(
                 f"The release ends with {last.label}, so it can't have the solution of {everything[stop].label}."
@@ -97,7 +97,7 @@ class Selection:
         everything = load()
         parts = dict.fromkeys(entry.part for entry in everything)
         if part not in parts:
-            raise GraderError(f"{part!r} is no part of the syllabus. There are: {'; '.join(parts)}.")
+            raise GraderError(f"{part!r} is not a part of the syllabus. There are: {'; '.join(parts)}.")
         last = everything.index(find([until])[0]) if until else len(everything)
         chosen_ones = [entry for place, entry in enumerate(everything) if entry.part == part and place <= last]
         if not chosen_ones:
@@ -215,7 +215,7 @@ def record(root: Path, selection: Selection, say: Say) -> None:
         for entry, checks in suites.items():
             numbers = recording.observations(entry.stem, checks, reference, selection.seed)
             put(root / OBSERVATIONS / f"{entry.stem}.json", recording.text(numbers, depth=2))
-        say(f"recorded what must come out of {sum(map(len, suites.values()))} public checks")
+        say(f"recorded the expected results of {sum(map(len, suites.values()))} public checks")
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             seen = pool.map(lambda entry: recording.traces(entry, suites[entry], reference, selection.seed), suites)
             for entry, traces in zip(suites, seen, strict=True):

@@ -122,7 +122,7 @@ function sayWhetherItAgrees(data, gap) {
   const line = byId("agrees"), fine = gap <= data.check.tolerance;
   line.textContent = fine
     ? `The numbers of this page are those of ${data.whose}: on a text that was kept for it, the largest difference of a logit is ${said(gap)}.`
-    : `Careful: on a text that was kept for it, this page's logits differ by up to ${said(gap)} from those of ${data.whose}. The model computes something else than the page does, so what you see here is not quite what it does.`;
+    : `Careful: on a text that was kept for it, this page's logits differ by up to ${said(gap)} from those of ${data.whose}. The model computes something other than the page does, so what you see here is not quite what it does.`;
   line.className = fine ? "" : "notice";
 }
 
@@ -135,7 +135,7 @@ export function open() {
     const tensors = readTensors(bytesOf((byId("weights").textContent ?? "").trim()));
     return data.task === "reverse" ? openReversal(data, tensors) : openText(data, tensors);
   } catch (error) {
-    byId("problem").textContent = `The weights in this page can't be used: ${error instanceof Error ? error.message : error}. Write it anew: make map`;
+    byId("problem").textContent = `The weights in this page can't be used: ${error instanceof Error ? error.message : error}. Write it again: make map`;
     throw error;
   }
 }

@@ -28,7 +28,7 @@ export function showRotary(root, app) {
   const group = groupOf(head, app.model.config), k = block.k.subarray((s * kvHeads + group) * d, (s * kvHeads + group + 1) * d);
   put(root,
     el("p", {}, `Block ${layer + 1}, head ${head + 1}: the query of ${name} has ${d} numbers, ${half} pairs, number i with number i + ${half}. At position ${t} each pair is turned by ${t} times its own angle, the first the fastest. Keys are turned in the same way, values not at all. Another head can be chosen under Attention.${app.hidden > 0 ? " Positions are counted from the first token that the model sees." : ""}`),
-    app.without.positions ? el("p", { class: "notice" }, "The positions are switched off: nothing is turned. Shown is what would be.") : null,
+    app.without.positions ? el("p", { class: "notice" }, "The positions are switched off: nothing is turned. This shows what would be.") : null,
     el("div", { class: "columns" },
       el("figure", {}, dials(q, after, angles, most), el("figcaption", {}, "Each circle is a pair: grey as it was asked, blue as it was turned. A longer hand is a larger pair.")),
       el("section", {},

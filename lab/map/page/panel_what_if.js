@@ -24,7 +24,7 @@ const SWITCHES = [
 
 /** What is its own. @type {Record<string, Switch[]>} */
 const OWN = {
-  gpt: [{ key: "positions", name: "positions", says: "Without them, the order of the tokens behind is lost." }],
+  gpt: [{ key: "positions", name: "positions", says: "Without them, the order of the earlier tokens is lost." }],
   llama: [
     { key: "positions", name: "rotary positions", says: "Without them, no query and no key is turned, and attention can't tell how far apart two tokens are." },
     { key: "gate", name: "gate", says: "Without it, every unit of the feed-forward networks says what it has to say, whether it was asked or not." },

@@ -96,11 +96,11 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"the table is in `state_dict\(\)`": lambda got, want: got["a table in state_dict()"],
     },
     "test_device": {
-        r"on another device than the CPU, a tensor is not on the device of x": lambda got, want: got["strays"] is True,
+        r"on a device other than the CPU, a tensor is not on the device of x": lambda got, want: got["strays"] is True,
     },
     "test_sinusoidal_changes_nothing": {
         r"after the call the caller's x is another": lambda got, want: (got["x"] != want["x"]).any(),
-        r"a second call with the same x gives something else": lambda got, want: (
+        r"a second call with the same x gives something other than": lambda got, want: (
             (got["first call"] != got["second call"]).any() and (got["x"] == want["x"]).all()
         ),
     },

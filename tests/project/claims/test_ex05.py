@@ -21,7 +21,7 @@ def spread(weights: Any) -> Any:
 
 CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_attend_equal_keys": {
-        r"so are your shares, but they add up to (\S+) instead of 1": lambda got, want, total: (
+        r"so are your weights, but they add up to (\S+) instead of 1": lambda got, want, total: (
             near(got["answer"], float(total) * want["values"].mean(0), 2e-2) and not near(total, 1)
         ),
         r"the values do not count the same in your answer": lambda got, want: (

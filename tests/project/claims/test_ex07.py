@@ -84,7 +84,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_evaluation_mode": {
-        r"a layer with dropout=0.5 gives another output than": lambda got, want: (
+        r"a layer with dropout=0.5 gives a different output from": lambda got, want: (
             not near(got["0.5"][0], got["0.0"][0], 1e-4)
         ),
     },

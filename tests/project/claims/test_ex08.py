@@ -61,7 +61,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_dropout": {
-        r"in evaluation mode pre-norm with dropout=0.25 gives another output": DIFFERS,
+        r"in evaluation mode pre-norm with dropout=0.25 gives a different output": DIFFERS,
         r"in evaluation mode the sublayer returns ones, and what comes out is not x \+ 1": lambda got, want: not near(
             got["evaluated"][0], want["x"] + 1, 1e-3
         ),
@@ -79,7 +79,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"dropout does the same to all features": lambda got, want: near(added(got, want).std(1), 0),
     },
     "test_post_norm_dropout": {
-        r"in evaluation mode post-norm with dropout=0.25 gives another output": DIFFERS,
+        r"in evaluation mode post-norm with dropout=0.25 gives a different output": DIFFERS,
         r"in evaluation mode the sublayer returns ones, and what comes out is not the norm": lambda got, want: not near(
             got["evaluated"][0], normed(want["x"] + 1), 1e-3
         ),

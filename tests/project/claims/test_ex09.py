@@ -60,12 +60,12 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_position_wise": {
-        r"a position computed by itself gives another result": lambda got, want: (
+        r"a position computed by itself gives a different result": lambda got, want: (
             not near(got["together"], got["alone"], 1e-9, 1e-9)
         ),
     },
     "test_dropout": {
-        r"in evaluation mode a network with dropout=0.5 gives another result": lambda got, want: (
+        r"in evaluation mode a network with dropout=0.5 gives a different result": lambda got, want: (
             not near(*got["evaluated"], 1e-6)
         ),
         r"nothing is dropped in training": lambda got, want: kept(got, want).all() and near(passed_on(got, want), 1),

@@ -69,7 +69,7 @@ DROPOUT: dict[str, Callable[..., Any]] = {
 }
 FINAL: dict[str, Callable[..., Any]] = {
     r"a post-norm stack has a `norm`": lambda got, want: not got["post, no norm"],
-    r"a post-norm stack returns something else than its last layer": lambda got, want: (
+    r"a post-norm stack returns something other than its last layer": lambda got, want: (
         not near(got["post"], got["post, last layer"])
     ),
     r"in pre-norm the stack returns the bare stream": lambda got, want: near(got["pre"], want["x"]),
@@ -110,7 +110,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
         r"its attention gets none": lambda got, want: got["heard"][0]["mask"] is None,
         r"the attention gets the mask the wrong way round": lambda got, want: np.array_equal(got["heard"][0]["mask"], ~want["mask"]),
-        r"the attention gets another mask": lambda got, want: not np.array_equal(got["heard"][0]["mask"], want["mask"]),
+        r"the attention gets a mask other than": lambda got, want: not np.array_equal(got["heard"][0]["mask"], want["mask"]),
     },
     "test_relu": {
         r"out of (\S+) the hidden layer makes (\S+), which is what gelu does": lambda got, want, before, after: (
@@ -153,13 +153,13 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_dropout_of_a_layer": DROPOUT,
     "test_dropout_everywhere": DROPOUT,
     "test_dropout_share": {
-        r"`(\S+)` drops a share of (\S+)\.": lambda got, want, frame, share: (
+        r"`(\S+)` drops a fraction of (\S+)\.": lambda got, want, frame, share: (
             abs((got["out"][frame] == want["given"][frame]).mean() - float(share)) < 0.01 and abs(float(share) - 0.25) > 0.04
         ),
     },
     "test_evaluation": {
         r"the same input gives two outputs": lambda got, want: not near(got["first"], got["second"]),
-        r"gives something else than one without dropout": lambda got, want: not near(got["first"], got["without dropout"]),
+        r"gives something other than one without dropout": lambda got, want: not near(got["first"], got["without dropout"]),
     },
     "test_dtypes": {
         r"in float64 the output is not what it should be": lambda got, want: not near(got["float64"], want["float64"], 1e-4),

@@ -48,16 +48,16 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
             [call["name"] for call in got["heard"]] == order.split(", ")
         ),
         r"`(\S+)` makes its (\S+) from the memory; the target": lambda got, want, name, part: near(made_from(got, name, part), want["memory"]),
-        r"`cross_attention` gets a memory that was normed once more": lambda got, want: near(
+        r"`cross_attention` gets a memory that was normalized once more": lambda got, want: near(
             made_from(got, "cross_attention", "keys"), want["memory, normed"]
         ),
         r"`(\S+)` makes its (keys|values) from the target, so": lambda got, want, name, part: any(
             near(made_from(got, name, part), each) for each in (want["heard"][1]["query"], want["x"])
         ),
-        r"`(\S+)` makes its (\S+) from something else than the memory as it is": lambda got, want, name, part: not near(
+        r"`(\S+)` makes its (\S+) from something other than the memory as it is": lambda got, want, name, part: not near(
             made_from(got, name, part), want["memory"]
         ),
-        r"`(\S+)` makes its (\S+) from something else than the norm of the target's": lambda got, want, name, part: not near(
+        r"`(\S+)` makes its (\S+) from something other than the norm of the target's": lambda got, want, name, part: not near(
             made_from(got, name, part), next(call["query"] for call in want["heard"] if call["name"] == name)
         ),
     },
@@ -119,7 +119,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_dropout_of_a_layer": DROPOUT,
     "test_dropout_everywhere": DROPOUT,
     "test_dropout_share": {
-        r"`(\S+)` drops a share of (\S+)\.": lambda got, want, frame, share: (
+        r"`(\S+)` drops a fraction of (\S+)\.": lambda got, want, frame, share: (
             abs((got["out"][frame] == want["given"][frame]).mean() - float(share)) < 0.01 and abs(float(share) - 0.25) > 0.04
         ),
     },

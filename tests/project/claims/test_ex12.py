@@ -63,7 +63,7 @@ def losses(s: float) -> dict[str, Callable[..., Any]]:
             s, lambda s, v: (1 - s - s / (v - 1), s / (v - 1))
         ),
         r"the target distribution sums to 1 \+ s": is_loss(s, lambda s, v: (1.0, s / v)),
-        r"each token gets a share of s instead of s/V": is_loss(s, lambda s, v: (1 - s, s)),
+        r"each token gets s instead of s/V": is_loss(s, lambda s, v: (1 - s, s)),
     }
 
 
@@ -240,7 +240,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_pad_id": PADDING
     | OTHER_X
     | {
-        r"of the (\S+) hides something else than the padding": lambda got, want, name: not np.array_equal(mask_of(got, name), want["real"]),
+        r"of the (\S+) hides something other than the padding": lambda got, want, name: not np.array_equal(mask_of(got, name), want["real"]),
     },
     "test_greedy": {pattern: claim for pattern, claim in SCRIPT.items() if any(name in pattern for name in COMMON)},
     "test_greedy_lengths": of_each(SCRIPT, (*COMMON, "of its")),

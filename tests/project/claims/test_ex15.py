@@ -40,7 +40,7 @@ def of_top_p(got: Any, want: Any, p: str, row: str, count: str) -> tuple[np.ndar
     return probs[kept], probs[~kept]
 
 
-TOP_P = r"^for top_p=(\S+) and the shares .*, row (\d+) keeps (\d+) of them, "
+TOP_P = r"^for top_p=(\S+) and the probabilities .*, row (\d+) keeps (\d+) of them, "
 CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_temperature": {
         r"at a temperature of 0.5 your distribution is flatter than at 2": lambda got, want: (

@@ -64,7 +64,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
             all(read(row) in read(got["text"]) for row in got["trained on"])
             and any(row[-1] in got["text"][-600:] for row in got["trained on"])
         ),
-        r"something else than pieces of the text": lambda got, want: any(
+        r"something other than pieces of the text": lambda got, want: any(
             read(row) not in read(got["text"]) for row in got["trained on"]
         ),
     },

@@ -19,7 +19,7 @@ def right_at(got: Any, want: Any) -> list[bool]:
 
 def work(what: str) -> dict[str, Callable[..., Any]]:
     return {
-        r"^`(\S+)` is multiplied with (\d+) rows .*" + what: lambda got, want, name, rows: (
+        r"^`(\S+)` is multiplied by (\d+) rows .*" + what: lambda got, want, name, rows: (
             got["rows"][name] == int(rows) > want["rows"][name]
         ),
         r"the matrix products take (\d+) multiplications where (\d+) do": lambda got, want, mine, right: (

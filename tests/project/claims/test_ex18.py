@@ -71,7 +71,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_values_stay": {
-        r"at position 9 a token that sees only itself gives another result": lambda got, want: (
+        r"at position 9 a token that sees only itself gets other values": lambda got, want: (
             near(got["0"], want["0"], 1e-4) and abs(got["9"] - got["0"]).max() > 5e-4
         ),
     },

@@ -58,10 +58,10 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"this is x \* tanh\(x\)": lambda got, want: near(got["out"], want["x"] * (2 * logistic(2 * want["x"]) - 1)),
     },
     "test_swiglu": {
-        r"`up` goes through the bend and `gate` does not": network(lambda g, u: g * u * logistic(u)),
-        r"gate and up are multiplied, and nothing bends": network(lambda g, u: g * u),
+        r"`up` goes through silu and `gate` does not": network(lambda g, u: g * u * logistic(u)),
+        r"gate and up are multiplied, and there is no nonlinearity": network(lambda g, u: g * u),
         r"the two branches are added": network(lambda g, u: g * logistic(g) + u),
-        r"the bend acts on the product": network(lambda g, u: g * u * logistic(g * u)),
+        r"silu acts on the product": network(lambda g, u: g * u * logistic(g * u)),
         r"what `up` computes has no part in the result": network(lambda g, u: g * logistic(g)),
         r"the gate is sigmoid\(gate\(x\)\), as in a plain GLU": network(lambda g, u: logistic(g) * u),
     },

@@ -311,7 +311,7 @@ def test_a_line_that_is_no_merge_is_named(line: bytes, tmp_path: Path) -> None:
 def test_a_prompt_that_is_no_text_is_refused(gpt2: Callable[..., Result]) -> None:
     result = gpt2("--prompt", "a\udcff")
     assert result.exit_code == 2
-    assert "which is no text" in result.stderr
+    assert "which is not text" in result.stderr
 
 
 def test_the_pins_are_whole() -> None:

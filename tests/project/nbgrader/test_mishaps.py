@@ -154,8 +154,11 @@ def test_with_a_mistake_in_the_configuration_no_code_of_students_runs(course: Co
 @pytest.mark.parametrize(
     ("deadlines", "says"),
     [
-        ({ENTRY.stem: "2026-13-45 25:10 UTC"}, "'2026-13-45 25:10 UTC' is no time for 'ex01_softmax'. Write it like"),
-        ({ENTRY.stem: 3}, "3 is no time"),
+        (
+            {ENTRY.stem: "2026-13-45 25:10 UTC"},
+            "'2026-13-45 25:10 UTC' is not a time for 'ex01_softmax'. Write it like",
+        ),
+        ({ENTRY.stem: 3}, "3 is not a time"),
         ({"ex01": "2027-01-31 23:59 UTC"}, "there is no assignment 'ex01'. They have names like 'ex00_rnn'"),
     ],
 )

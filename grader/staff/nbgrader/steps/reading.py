@@ -39,7 +39,7 @@ class SourceReader(NotebookExporter):
         try:
             utils.parse_utc(deadline)
         except (ValueError, TypeError, AttributeError, OverflowError):
-            return f"{deadline!r} is no time for {assignment!r}. Write it like '2027-01-31 23:59 UTC'."
+            return f"{deadline!r} is not a time for {assignment!r}. Write it like '2027-01-31 23:59 UTC'."
         return ""
 
 
