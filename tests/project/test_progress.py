@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_the_old_file(history: History):
         text=True,
         check=True,
     )
-    assert "not written down: Can't write" in done.stdout
+    assert "not saved: Can't write" in done.stdout
     assert history.path.read_bytes() == before
     assert {path.name for path in history.path.parent.iterdir()} <= {"progress.json", ".progress.json.lock"}
 
