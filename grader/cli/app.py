@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -21,12 +22,12 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except GraderError as error:
-            click.echo(f"Error: {error}", err=True)
+            echo(f"Error: {error}", err=True)
             context.exit(2)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever read the output has seen enough
-            click.echo(f"Error: {error.filename or 'the output'}: {error.strerror or error}", err=True)
+            echo(f"Error: {error.filename or 'the output'}: {error.strerror or error}", err=True)
             context.exit(2)
 
 
@@ -72,4 +73,27 @@ plain_option = click.option(
 def say(notes: Iterable[str]) -> None:
     """Print what there is to say about the progress file, apart from a command's own output."""
     for line in notes:
-        click.echo(line, err=True)
+        echo(line, err=True)
+
+
+def echo(text: str = "", err: bool = False) -> None:
+    """Print a text, broken between words where a terminal ends."""
+    from grader.screens.console import Printer
+
+    out = Printer(file=sys.stderr if err else None)
+    for line in text.split("\n"):
+        out.line(line)
+
+
+def agreed(question: str) -> bool:
+    """Ask; no answer (an end of input, Ctrl-C) is a no."""
+    from grader.screens.console import Printer
+
+    out = Printer()
+    *above, last = out.lines(question, width=out.width - len(" [y/N]: "))
+    out.show(above)
+    try:
+        return click.confirm(last.plain, default=False)
+    except click.Abort:
+        click.echo()
+        return False

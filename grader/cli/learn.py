@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from grader.cli.app import main, plain_option, say
+from grader.cli.app import agreed, echo, main, plain_option, say
 from grader.errors import GraderError
 
 
@@ -65,14 +65,14 @@ def reset(ex: str, yes: bool) -> None:
     path = shown(str(entry.stub))
     if entry.stub.exists():
         if stubs.is_untouched(entry, entry.stub.read_bytes().decode("utf-8", "replace")):
-            click.echo(f"{path} is the stub as it was handed out. There is nothing to reset.")
+            echo(f"{path} is the stub as it was handed out. There is nothing to reset.")
             return
         if not yes and not agreed(f"Put the stub in the place of {path}? A backup of yours is kept."):
-            click.echo("Nothing was changed.")
+            echo("Nothing was changed.")
             sys.exit(1)
-        click.echo(f"kept a backup: {shown(str(back_up(entry.stub)))}")
+        echo(f"kept a backup: {shown(str(back_up(entry.stub)))}")
     write_atomically(entry.stub, stubs.generated(entry))
-    click.echo(f"wrote {path}")
+    echo(f"wrote {path}")
     say(note("reset", entry.stem))
 
 
@@ -103,7 +103,7 @@ def solution(ex: str, name: str | None, diff: bool, lesson: bool, like: str | No
             f"{entry.label} does not pass yet. Did you try every hint (make hint EX={entry.label[2:]} TIER=4)? "
             "If you look now, your progress says so. Show the solution?"
         ):
-            click.echo(f"Not shown. To see it without being asked: make solution EX={entry.label[2:]} ARGS=--give-up")
+            echo(f"Not shown. To see it without being asked: make solution EX={entry.label[2:]} ARGS=--give-up")
             sys.exit(1)
         say(note("gave_up", entry.stem))
     if lesson:
@@ -122,14 +122,5 @@ def solution(ex: str, name: str | None, diff: bool, lesson: bool, like: str | No
     if diff and not like:
         solutions.show_others(entry, plain)
     if diff and not (like or name):
-        click.echo()
+        echo()
         idioms.show(entry, entry.stub, plain)
-
-
-def agreed(question: str) -> bool:
-    """Ask; no answer (an end of input, Ctrl-C) is a no."""
-    try:
-        return click.confirm(question, default=False)
-    except click.Abort:
-        click.echo()
-        return False

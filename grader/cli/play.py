@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from grader.cli.app import exercises_option, main, plain_option
+from grader.cli.app import echo, exercises_option, main, plain_option
 from grader.errors import GraderError
 
 if TYPE_CHECKING:
@@ -118,5 +118,5 @@ def jupyter(ex: tuple[str, ...], out: Path | None) -> None:
     for entry in find(ex):
         path, new = own.write(entry, out or own.FOLDER)
         again = "" if new else " is there already and was left alone; delete it to get a fresh one"
-        click.echo(f"{'wrote ' if new else ''}{shown(str(path))}{again}")
-    click.echo(f"Open them in VS Code, or: {shown(sys.executable)} -m jupyter lab {shown(str(out or own.FOLDER))}")
+        echo(f"{'wrote ' if new else ''}{shown(str(path))}{again}")
+    echo(f"Open them in VS Code, or: {shown(sys.executable)} -m jupyter lab {shown(str(out or own.FOLDER))}")

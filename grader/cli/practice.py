@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from grader.cli.app import main, plain_option, say
+from grader.cli.app import echo, main, plain_option, say
 
 
 @main.command()
@@ -30,14 +30,12 @@ def recall(ex: str, new: bool, contract: bool, plain: bool) -> None:
     if new or not task.path.exists():
         old = task.begin()
         if old is not None:
-            click.echo(f"What you wrote before is kept: {shown(str(old))}")
-        click.echo(f"Closed book: {task.title}. The clock is running.")
-        click.echo(f"  write   {path}")
-        click.echo(f"  grade   {again}")
+            echo(f"What you wrote before is kept: {shown(str(old))}")
+        echo(f"Closed book: {task.title}. The clock is running.")
+        echo(f"  write   {path}")
+        echo(f"  grade   {again}")
         if not task.start():
-            click.echo(
-                f"  names   {again} ARGS=--contract   (the file is empty: what is asked for, and its signatures)"
-            )
+            echo(f"  names   {again} ARGS=--contract   (the file is empty: what is asked for, and its signatures)")
         say(note("recall_began", task.name))
         return
     history = History()
@@ -45,21 +43,21 @@ def recall(ex: str, new: bool, contract: bool, plain: bool) -> None:
     say(history.notes)
     time = "" if seconds is None else f", {clock(seconds)} so far"
     if task.is_untouched():
-        click.echo(f"{path} is there, and nothing is written in it yet{time}. Start over: {again} ARGS=--new")
+        echo(f"{path} is there, and nothing is written in it yet{time}. Start over: {again} ARGS=--new")
         return
     report = Report(closed_book.FOLDER, plain)
     results = task.grade(report.row)
     points, most = sum(result.points for result in results), sum(result.max_points for result in results)
     if all(result.status == "pass" for result in results):
         say(note("recalled", task.name, seconds=seconds, points=points))
-        click.echo(f"\nBy heart: all {most} points" + ("." if seconds is None else f", in {clock(seconds)}."))
-        click.echo(f"Kept: {shown(str(task.put_away()))}. Once more, another day: {again}")
+        echo(f"\nBy heart: all {most} points" + ("." if seconds is None else f", in {clock(seconds)}."))
+        echo(f"Kept: {shown(str(task.put_away()))}. Once more, another day: {again}")
         return
-    click.echo()
+    echo()
     for result in results:
         for line in closed_book.problems(result):
             report.out.block(line, 0)
-    click.echo(f"\n{points} of {most} points{time}. Go on in {path}, then: {again}")
+    echo(f"\n{points} of {most} points{time}. Go on in {path}, then: {again}")
     sys.exit(1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from grader.cli.app import main, plain_option, say
+from grader.cli.app import echo, main, plain_option, say
 
 
 @main.command()
@@ -28,9 +28,7 @@ def progress(ex: tuple[str, ...], merge: Path | None, as_json: bool, plain: bool
     if merge is not None:
         count = history.merge(merge)
         say(history.notes)
-        click.echo(
-            f"{count} {'event is' if count == 1 else 'events are'} new. {history.path} now holds both histories."
-        )
+        echo(f"{count} {'event is' if count == 1 else 'events are'} new. {history.path} now holds both histories.")
         return
     events = history.events()
     standings = survey(events)
@@ -43,7 +41,7 @@ def progress(ex: tuple[str, ...], merge: Path | None, as_json: bool, plain: bool
         show(standings, plain, named)
         due = sum(place.due(datetime.now(UTC)) for place in places(events).values())
         if due:
-            click.echo(f"  Quiz: {due} {'question is' if due == 1 else 'questions are'} due again: make quiz")
+            echo(f"  Quiz: {due} {'question is' if due == 1 else 'questions are'} due again: make quiz")
 
 
 @main.command()
@@ -70,4 +68,4 @@ def update(keep: tuple[str, ...], remote: str | None, branch: str | None, dry_ru
     from grader.learning import update as updating
 
     kept = find(keep) if keep else ()
-    sys.exit(not updating.update(load(), kept, click.echo, remote=remote, branch=branch, dry_run=dry_run))
+    sys.exit(not updating.update(load(), kept, echo, remote=remote, branch=branch, dry_run=dry_run))

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -250,13 +251,24 @@ def main(show: Callable[[str], object] = print, findings: Iterable[Finding] | No
     """Print every finding as soon as it is there; 1 if something is wrong, else 0."""
     wrong = 0
     for finding in examine() if findings is None else findings:
-        show(f"  {MARKS[finding.level]}  {finding.what:<10} {_safe(finding.says)}")
+        for line in _lines(f"  {MARKS[finding.level]}  {finding.what:<10} ", finding.says):
+            show(line)
         if finding.mend:
-            show(f"                    -> {_safe(finding.mend)}")
+            for line in _lines(f"{'':20}-> ", finding.mend):
+                show(line)
         wrong += finding.level == "wrong"
     show("")
     show("Nothing is wrong." if not wrong else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong.")
     return 1 if wrong else 0
+
+
+def _lines(head: str, text: str) -> list[str]:
+    """A text behind its head, broken between words where the terminal ends."""
+    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else 10_000
+    return textwrap.wrap(
+        _safe(text), width, initial_indent=head, subsequent_indent=" " * len(head),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _safe(text: str) -> str:

@@ -57,10 +57,18 @@ class Tape(io.TextIOBase):
         if not text.strip():
             return ""
         lines = text.rstrip("\n").split("\n")
-        shown = [clean(line[:EXCERPT_WIDTH]) for line in lines[:EXCERPT_LINES]]
+        shown = [clean(_short(line)) for line in lines[:EXCERPT_LINES]]
         if len(lines) > EXCERPT_LINES or self.size > sum(map(len, self._kept)):
             shown.append("... (run your code by itself to see the rest)")
         return "\n".join(shown)
+
+
+def _short(line: str) -> str:
+    """A line, or its beginning, cut between two words."""
+    if len(line) <= EXCERPT_WIDTH:
+        return line
+    begun = line[: EXCERPT_WIDTH - 4]
+    return f"{begun.rpartition(' ')[0].rstrip() or begun} ..."
 
 
 def marked(printed: str) -> str:

@@ -102,6 +102,11 @@ class Printer:
             each.rstrip()
         return found
 
+    def marked(self, mark: str, line: str, style: str = "") -> list[Text]:
+        """A line behind a mark, such as a bar or a sign, which further lines bear as well."""
+        rest = self.lines(line, style, self.width - len(mark))
+        return [Text(mark, style=style).append_text(each) for each in rest]
+
     @property
     def width(self) -> int:
         """Return how long a row may be; what is read aloud, or goes into a file, is never cut."""
@@ -131,6 +136,13 @@ class Printer:
         for each in found[:-1]:
             each.append(" \\")
         return found
+
+    def labelled(self, label: str, command: str, indent: int = 0, style: str = "dim") -> list[Text]:
+        """A command with what it is for; it has a line of its own where both don't fit into one."""
+        line = f"{' ' * indent}{label} {command}"
+        if len(line) <= self.width:
+            return [Text(line, style=style)]
+        return [*self.lines(f"{' ' * indent}{label}", style), *self.command(command, indent + 2, style)]
 
     def show(self, lines: Iterable[Text]) -> None:
         """Print lines that are broken already."""

@@ -105,7 +105,7 @@ class FailureScreen:
             self.out.line("  Also:" if len(others) <= OTHERS else f"  Also, among {len(others)} more:", style="dim")
             for checks in others[:OTHERS]:
                 self._headline(checks)
-            self.out.show(self._labelled("All of them in full", self._make(entry, "--all")))
+            self.out.show(self.out.labelled("All of them in full:", self._make(entry, "--all"), 2))
         self._waiting(entry, result)
 
     @staticmethod
@@ -142,7 +142,7 @@ class FailureScreen:
             return []
         found = [Text("  Your code printed:", style="dim")]
         for line in lines[:most]:
-            found += self.out.lines(f"  | {line}")
+            found += self.out.marked("  | ", line)
         if len(lines) > most:
             found.append(Text(f"  | ... and {len(lines) - most} more lines", style="dim"))
         return found
@@ -197,7 +197,7 @@ class FailureScreen:
         if evidence.inputs:
             self.out.line(f"  The check calls (seed {self.seed}):", style="dim")
             self.out.show([*(self.out.row(line, 4, style="dim") for line in evidence.inputs), Text()])
-        self.out.show(self._labelled("This check alone", self._pytest(entry, check)))
+        self.out.show(self.out.labelled("This check alone:", self._pytest(entry, check), 2))
         self.out.line("  (--trace: step by step; --pdb: stops where it goes wrong)", style="dim")
 
     def _headline(self, checks: Sequence[CheckResult]) -> None:
@@ -229,18 +229,11 @@ class FailureScreen:
         first = next(check for check in result.checks if check.status in FAILING)
         name = name_for(entry, first.evidence.name)
         self.out.line()
-        self.out.show(self._labelled("Fix it, then", self._make(entry)))
+        self.out.show(self.out.labelled("Fix it, then:", self._make(entry), 2))
         hint = f"make hint EX={entry.label[2:]}" + (f" NAME={name}" if name else "")
-        self.out.show(self._labelled("Stuck?", hint, ""))
+        self.out.show(self.out.labelled("Stuck?", hint, 2))
         if not shown:
-            self.out.show(self._labelled("All there is to see", self._make(entry, "--all")))
-
-    def _labelled(self, label: str, command: str, colon: str = ":") -> list[Text]:
-        """A command with what it is for; it has a line of its own where both don't fit into one."""
-        line = f"  {label}{colon} {command}"
-        if len(line) <= self.out.width:
-            return [Text(line, style="dim")]
-        return [Text(f"  {label}{colon}", style="dim"), *self.out.command(command, 4, "dim")]
+            self.out.show(self.out.labelled("All there is to see:", self._make(entry, "--all"), 2))
 
     def _make(self, entry: Entry, *options: str) -> str:
         options = (*options, *self._where(), *(("--seed", str(self.seed)) if self.seed else ()))

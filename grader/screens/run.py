@@ -18,6 +18,7 @@ from grader.screens.failure import FailureScreen
 __all__ = ["Report", "console"]
 
 WORDS: dict[Status, str] = {"todo": "to do"}
+ROW = 72  # columns that a row on an exercise takes; where there are fewer, it has two lines
 
 
 class Report:
@@ -36,13 +37,17 @@ class Report:
         line = Text("  ").append_text(self.out.mark(result.status))
         started = result.status == "todo" and result.points > 0
         word = "in progress" if started else WORDS.get(result.status, result.status)
-        room = max(0, min(42, self.out.width - 32))
-        line.append(f" {entry.label}  {entry.title:<{room}}{'' if room == 42 else ' '}{word:<12}")
-        line.append(f"{result.points:>3} of {result.max_points}", style="bold" if result.points else "dim")
+        with_what = ""
         if result.status != "todo" and result.borrowed:
-            names = ", ".join(stem.partition("_")[0] for stem in result.borrowed)
-            line.append(f"   with the reference's {names}", style="dim")
-        self.out.line(line)
+            with_what = f"with the reference's {', '.join(stem.partition('_')[0] for stem in result.borrowed)}"
+        if self.out.width >= ROW:
+            line.append(f" {entry.label}  {entry.title:<42}{word:<12}")
+            line.append(f"{result.points:>3} of {result.max_points}", style="bold" if result.points else "dim")
+            self.out.line(line.append(f"   {with_what}" if with_what else "", style="dim"))
+        else:
+            self.out.line(line.append(f" {entry.label}  {entry.title}"))
+            told = filter(None, (word, f"{result.points} of {result.max_points}", with_what))
+            self.out.line(f"          {', '.join(told)}", style="dim")
         for note in result.notes:
             self.out.block(note, 4)
         more = withheld(entry)

@@ -86,7 +86,7 @@ def show_others(entry: Entry, plain: bool = False) -> None:
             out.line(f"  {name}", style="cyan")
             out.block(f"{style.says}\n{style.good_for}", 4)
         first, number = next(iter(known)), entry.label[2:]
-        out.line(f'One of them beside yours: make solution EX={number} ARGS="--diff --like {first}"', style="dim")
+        out.show(out.labelled("One of them beside yours:", f'make solution EX={number} ARGS="--diff --like {first}"'))
 
 
 def learner(entry: Entry) -> dict[str, str]:
@@ -120,7 +120,9 @@ def show(code: str, plain: bool = False) -> None:
     """Print code, in colour where there is some."""
     out = Printer(plain)
     if out.console.is_terminal and not out.console.no_color and out.console.color_system is not None:
-        out.console.print(Syntax(code, "python", theme="ansi_dark", background_color="default", word_wrap=True))
+        coloured = Syntax(code, "python", theme="ansi_dark", background_color="default").highlight(code)
+        for line in coloured.split("\n", allow_blank=True)[: code.count("\n") + 1]:
+            out.line(line)
     else:
         out.line(code)
 
@@ -138,5 +140,5 @@ def show_difference(
     else:
         out.line(f"{name}: lines with - are yours, lines with + are from {whose}.", style="bold")
         for line in list(difflib.unified_diff(mine.splitlines(), theirs.splitlines(), n=3, lineterm=""))[2:]:
-            out.line(line, style=STYLES.get(line[:1], ""))
+            out.show(out.marked(line[:1], line[1:], STYLES.get(line[:1], "")))
         out.line()

@@ -10,19 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from grader.cli.app import echo
 from grader.content.suite import checks_of
 from grader.content.syllabus import find, load
 from grader.files import ROOT
 from grader.judging.judge import Judge
 from grader.judging.reference import Code
-from grader.learning import idioms
+from grader.learning import doctor, idioms
 from grader.misconceptions.catalogue import catalogue
 from grader.probing.assembly import Assembly, read_folder
 from grader.progress.standing import Standing
 from grader.results import CheckResult, Evidence, ExerciseResult, Named, WrongTurn
 from grader.screens import listing, progress
+from grader.screens import solution as solutions
 from grader.screens.console import Printer
 from grader.screens.failure import FailureScreen
+from grader.screens.run import Report
 from grader.screens.watch import Course, Screen
 from grader.workers.here import import_suite
 
@@ -138,6 +141,71 @@ def test_what_is_idiomatic_is_broken_between_words(
         said[width] = ESCAPE.sub("", capsys.readouterr().out)
         assert said[width].split() == said[BOUNDLESS].split() != [], width
         assert all(len(line) <= width or len(line.split()) == 1 for line in said[width].splitlines()), width
+
+
+@pytest.fixture(params=WIDTHS)
+def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A terminal of this width."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    return int(request.param)
+
+
+def test_a_line_that_is_printed_or_compared_keeps_its_mark_where_it_goes_on(
+    width: int, capsys: pytest.CaptureFixture[str]
+):
+    words = " + ".join(f"{number:.3f}" for number in range(30))
+    out = Printer()
+    out.show(FailureScreen(out, ROOT / "exercises").printed([words]))
+    said, *lines = ESCAPE.sub("", capsys.readouterr().out).splitlines()
+    assert said == "  Your code printed:"
+    assert all(line.startswith("  | ") and len(line) <= width for line in lines)
+    assert " ".join(line.removeprefix("  | ") for line in lines) == words
+    solutions.show_difference("f", f"if f:\n    {words}", f"if f:\n    {words} + 1")
+    lines = ESCAPE.sub("", capsys.readouterr().out).splitlines()
+    lines = lines[lines.index(" if f:") + 1 : -1]
+    assert all(line.startswith(("-    ", "+    ")) and len(line) <= width for line in lines)
+    assert " ".join(line[5:] for line in lines) == f"{words} {words} + 1"
+
+
+def test_code_keeps_its_indentation_where_it_goes_on(width: int, capsys: pytest.CaptureFixture[str]):
+    code = f"def f(x):\n    return g({', '.join(f'x[{place}]' for place in range(30))})\n"
+    solutions.show(code)
+    first, *lines, last = ESCAPE.sub("", capsys.readouterr().out).split("\n")[:-1]
+    assert (first, last) == ("def f(x):", "")
+    assert all(line.startswith("    ") and len(line) <= width for line in lines)
+    assert " ".join(line.strip() for line in lines) == code.splitlines()[1].strip()
+
+
+def test_a_run_says_of_each_exercise_what_came_of_it_in_one_line_or_in_two(
+    width: int, capsys: pytest.CaptureFixture[str]
+):
+    report = Report(ROOT / "exercises")
+    for entry in load():
+        report.row(ExerciseResult(entry.stem, "fail", 20, 20, [], []))
+    lines = ESCAPE.sub("", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= width
+    for entry in load():
+        place = next(place for place, line in enumerate(lines) if f" {entry.label}  {entry.title}" in line)
+        assert lines[place if width >= 80 else place + 1].endswith("20 of 20"), entry.label
+
+
+def test_what_a_command_says_is_broken_between_words(width: int, capsys: pytest.CaptureFixture[str]):
+    words = "Can't write exercises/ex05_attention.py: " + "no space is left on the device. " * 6
+    echo(words, err=True)
+    lines = ESCAPE.sub("", capsys.readouterr().err).splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines) == words.strip()
+
+
+def test_what_is_missing_on_this_machine_is_broken_between_words(width: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    says = "a long story of what is missing, and of where it was looked for, and of why it matters so much here"
+    lines: list[object] = []
+    doctor.main(lines.append, [doctor.Finding("disk", "note", says, says)])
+    assert max(len(str(line)) for line in lines) <= width
+    assert " ".join(" ".join(map(str, lines)).split()).startswith(f"note disk {says} -> {says}")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
