@@ -173,7 +173,7 @@ class Judge:
         return found if said is None else Mismatch(said, None, None if found is None else found.difference)
 
     def _explain(self, check: Check, got: Any, want: Any, misshapen: bool = False) -> str | None:
-        """What an explanation says; where it breaks, that, unless the comparison has something to say (`misshapen`)."""
+        """Return what an explanation says; where it breaks, that, unless the comparison has something to say (`misshapen`)."""
         if check.explanation is None:
             return None
         arguments: list[Any] = [thaw(got), thaw(want)]
