@@ -173,7 +173,7 @@ class Judge:
         return found if said is None else Mismatch(said, None, None if found is None else found.difference)
 
     def _explain(self, check: Check, got: Any, want: Any, misshapen: bool = False) -> str | None:
-        """Return what an explanation says; where it breaks, that, unless the comparison has something to say (`misshapen`)."""
+        """Return what an explanation says, or that it breaks if the comparison has nothing to say (not `misshapen`)."""
         if check.explanation is None:
             return None
         arguments: list[Any] = [thaw(got), thaw(want)]
