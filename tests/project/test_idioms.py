@@ -85,7 +85,7 @@ def test_a_plain_number_is_known_by_where_it_comes_from(text: str):
 def test_a_name_is_what_was_imported_under_it():
     text = "from numpy import dot as times\nfrom torch.nn import functional\n"
     (remark,) = told(f"{text}y = times(a, b)\nz = functional.cross_entropy(x, y)\n")[1]
-    assert remark.says.startswith("Of vectors and matrices `a @ b` is the same product.")
+    assert remark.says.startswith("For vectors and matrices `a @ b` is the same product.")
 
 
 def test_what_was_given_is_nobodys_idiom():
