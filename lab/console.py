@@ -19,6 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from grader.screens.console import Printer
 from lab.launch import rank
 
 
@@ -37,11 +38,17 @@ class Screen:
         self.console = Console(
             file=file, color_system=None if plain else "auto", highlight=False, soft_wrap=True, quiet=quiet
         )
+        self._printer = Printer(plain, file)
         self.animated = self.console.is_terminal and not (self.console.is_dumb_terminal or plain or quiet)
 
     def say(self, text: str = "", style: str = "") -> None:
-        """One line or several, as they are: no markup, no wrapping."""
-        self.console.print(text, style=style or None, markup=False, emoji=False)
+        """One line or several, without markup; on a terminal, each is broken between words where it ends."""
+        if not self.animated:
+            self.console.print(text, style=style or None, markup=False, emoji=False)
+            return
+        for line in text.split("\n"):
+            for each in self._printer.lines(line, style):
+                self.console.print(each)
 
     def heading(self, text: str) -> None:
         """A line that begins a new part."""

@@ -170,6 +170,13 @@ def indices(case: Case) -> str:
     return f"{case.text}: `{owner.text}` has shape {owner.shape}, so {axes}, and gets an index for more than that."
 
 
+def listed(case: Case) -> str:
+    """A list that is called."""
+    owner = next((each for each in case.operands if each.type.startswith("a list of")), None)
+    which = f"`{owner.text}` is {owner.type}" if owner is not None else "what stands before the brackets is a list"
+    return f"{case.text}: {which}, and a list can't be called. Call what stands in it, one after the other."
+
+
 def fractions(case: Case) -> str:
     """An index that is not whole."""
     wrong = next((each for each in case.arrays[1:] if "float" in each.dtype), None)
@@ -464,6 +471,22 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
             r"'(?P<type>Tensor|tuple|torch\.Size|Size|int|numpy\.ndarray)' object is not callable",
             lambda case: (
                 f"{case.text}: what stands before the brackets is not callable. Square ones pick a part: `x.shape[0]`."
+            ),
+        ),
+        ("TypeError", r"'list' object is not callable", listed),
+        (
+            "TypeError ValueError",
+            r"only one element tensors can be converted|only (?:length-1|0-dimensional) arrays can be converted",
+            lambda case: (
+                f"{case.text}: here a single number is needed, and an array of several came. The functions of `math` "
+                "take one number; those of NumPy and PyTorch take arrays."
+            ),
+        ),
+        (
+            "EOFError",
+            r"EOF when reading a line",
+            lambda case: (
+                f"{case.text} waits for somebody to type, and nobody can here. With `make test ARGS=--debug`, it works."
             ),
         ),
     )

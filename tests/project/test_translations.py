@@ -22,6 +22,26 @@ from tests.project.test_places import judged
 
 HEAD = "import numpy as np\nimport torch\nfrom torch import Tensor, nn\nimport torch.nn.functional\n\n"
 MISTAKES = {  # what a learner writes -> what must be said, and what must be shown of the line
+    "a list of layers that is called": (
+        "layers = [nn.Linear(2, 2)]\nx = torch.ones(3, 2)\nlayers(x)",
+        ["`layers(x)`: `layers` is a list of 1, and a list can't be called"],
+        ["layers  a list of 1"],
+    ),
+    "a question to somebody at the keyboard": (
+        "import io, sys\nold, sys.stdin = sys.stdin, io.StringIO()\ntry:\n    input()\nfinally:\n    sys.stdin = old",
+        ["`input()` waits for somebody to type", "`make test ARGS=--debug`"],
+        [],
+    ),
+    "a function of math on a tensor": (
+        "import math\nx = torch.ones(3, 2)\nmath.sqrt(x)",
+        ["`math.sqrt(x)`: here a single number is needed, and an array of several came"],
+        ["x  (3, 2) float32"],
+    ),
+    "a function of math on an array": (
+        "import math\nx = np.ones((3, 2))\nmath.sqrt(x)",
+        ["`math.sqrt(x)`: here a single number is needed, and an array of several came"],
+        ["x  (3, 2) float64"],
+    ),
     "a sum without keepdims, NumPy": (
         "x = np.ones((4, 3))\nx / x.sum(axis=1)",
         ["(4, 3) and (4,) don't fit", "here 3 meets 4", "keepdims=True"],

@@ -81,3 +81,15 @@ def test_the_pace_leaves_pauses_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_times_and_tables_line_up() -> None:
     assert [clock(seconds) for seconds in (0.4, 59.6, 3600)] == ["0:00", "1:00", "1:00:00"]
     assert table([("a", "1.5"), ("bcd", "10")], ("x", "nats")) == "x    nats\n---  ----\na     1.5\nbcd    10"
+
+
+def test_on_a_terminal_a_long_line_is_broken_between_words(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "60")
+    told, words = io.StringIO(), "nine plays of Shakespeare, 1,188,810 characters " * 3
+    Screen(file=told).say(f"Run 001: {words}\n\n  a  table")
+    *lines, empty, table = told.getvalue().splitlines()
+    assert " ".join(lines).split() == f"Run 001: {words}".split()
+    assert max(map(len, lines)) <= 60
+    assert (empty, table) == ("", "  a  table")
