@@ -105,8 +105,7 @@ start out equal: those would drift apart from the first step on.
 
 *Why start at N(0, 0.02)?* With small weights the first logits are all nearly equal, every token
 gets a probability of about 1/V, and the loss begins near ln V: the model knows nothing, and is not
-sure of anything. With large weights it would begin by being sure of things that are wrong. (The
-code published with GPT-2 draws the position table from N(0, 0.01). Here both tables use 0.02.)
+sure of anything. With large weights it would begin by being sure of things that are wrong.
 
 *Why smaller still where a sublayer writes to the stream?* There are 2L such places. If each adds a
 vector of independent entries of variance s^2, the stream's variance grows by 2L s^2: with the

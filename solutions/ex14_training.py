@@ -293,7 +293,8 @@ In four parts; the checks grade each on its own, and `make hint` takes each name
 
 3. `AdamW`: the two averages, the correction, the decay. `torch.optim.Optimizer` gives you the
    parameter groups, `zero_grad` and `state_dict`; you give it `step`. Begin with the SGD above, add
-   momentum, then v, then the correction, then the decay, and run the checks after each.
+   momentum, then v, then the correction, then the decay, and run the checks after each. (In `step`
+   gradients are off: a closure has to be called under `torch.enable_grad()`.)
 4. `parameter_groups`: what decays and what does not.
 5. `clip_grad_norm`: measure the whole gradient, shorten it if need be.
 
