@@ -209,9 +209,9 @@ What to build
 2. `GPT`: the embeddings, the blocks, the last norm and the tied head (`__init__`, with the initial
    weights, which `nn.init.normal_` and `nn.init.zeros_` write in place); the logits and the loss
    (`forward`); the count (`num_parameters`).
-3. `load_gpt2_weights`: pour the published weights of GPT-2 into your model. If it then writes as
-   GPT-2 does, each of your pieces is right. (`make gpt2`, which comes with exercise 16, downloads
-   the weights and tries it.)
+3. `load_gpt2_weights`: pour a *checkpoint* of GPT-2 (its weights, by name) into your model. If it
+   then writes as GPT-2 does, each of your pieces is right. (`make gpt2`, which comes with exercise
+   16, downloads the weights and tries it.)
 
 `GPTConfig` is given. `F.cross_entropy` is yours to use from here on: you have built it in exercise
 1. Off limits: `nn.Transformer*`, and still `nn.Embedding`, `nn.LayerNorm`, `nn.GELU`,

@@ -122,7 +122,7 @@ until the averages can be trusted.
 settles into it. Half a cosine leaves max_lr gently, falls fastest in the middle and arrives gently
 at min_lr::
 
-    lr = min_lr + (max_lr - min_lr) (1 + cos(pi p)) / 2      p: from 0, warm-up over, to 1, the end
+    lr = min_lr + (max_lr - min_lr) (1 + cos(pi p)) / 2      p: 0 after the warm-up, 1 at the end
 
 *Clipping.* Now and then one batch gives a gradient ten times the usual one, and Adam would
 carry it along in m and v for many steps. Take all gradients as one long vector; if it is longer
