@@ -158,9 +158,10 @@ them. So new tensors are best made *like* one that is there, `torch.zeros_like(x
 `torch.zeros(3, device=x.device, dtype=x.dtype)`.
 
 **Gradients for free.** PyTorch records what is computed from a tensor with `requires_grad`. (This
-record is called the *graph*.) When you call `.backward()` on a single number, it walks that record
-backwards, by the chain rule, and adds to each such tensor's `.grad` how much the number would
-change with each of its entries. Here y = 2 a^2 + b, so dy/da = 4 a = 12, and dy/db = 1:
+is its *autograd*; the record is called the *graph*.) When you call `.backward()` on a single
+number, it walks that record backwards, by the chain rule, and adds to each such tensor's `.grad`
+how much the number would change with each of its entries. Here y = 2 a^2 + b, so dy/da = 4 a = 12,
+and dy/db = 1:
 
 >>> a = torch.tensor(3.0, requires_grad=True)
 >>> b = torch.tensor(5.0, requires_grad=True)

@@ -69,8 +69,8 @@ people used a close approximation, and GPT-2 was trained with it::
     GELU(x) ~ x (1 + tanh(u)) / 2      with u = sqrt(2/pi) (x + 0.044715 x^3)
 
 Whoever loads GPT-2's parameters must use the same form. It can be shortened: (1 + tanh(u)) / 2 is
-the sigmoid of 2u, with sigmoid(z) = 1 / (1 + exp(-z)). So this is x * sigmoid(2u), "x, gated by
-itself".
+the logistic function sigmoid(z) = 1 / (1 + exp(-z)) at z = 2u. So this is x * sigmoid(2u), "x,
+gated by itself".
 
 By hand
 -------

@@ -33,8 +33,8 @@ Look at the two rows on the right. They are the same sequence, one step apart::
     what it should say   c     b     a     EOS       targets
 
 When the trained model is used (this is called *inference*), there is no target. The model writes
-its own, one token at a time, and each token becomes input for the next. Such a model is called
-*autoregressive*. The memory is computed once::
+its own, one token at a time, and each token becomes input for the next (it is autoregressive). The
+memory is computed once::
 
     BOS        ->  c
     BOS c      ->  b
@@ -61,10 +61,9 @@ since all inputs are known in advance, the T positions can be computed in parall
 mask between them.
 
 *Why shift?* Position t has to predict target t. If target t were also its input, it could copy it,
-and the loss would fall to almost nothing: the answer would be printed on the exam paper. So its
-input is target t - 1; and at position 0, where nothing comes before, it is a special token that
-says "begin": BOS. The shift removes the token at its own place, the causal mask hides those to the
-right. Each is useless without the other.
+as it could copy the future in exercise 6. So its input is target t - 1; and at position 0, where
+nothing comes before, it is a special token that says "begin": BOS. The shift removes the token at
+its own place, the causal mask hides those to the right. Each is useless without the other.
 
 *The price.* In training every prefix is perfect. At inference the prefix is what the model itself
 has written, and after its first slip it is in a situation that no training example has shown: the

@@ -105,8 +105,7 @@ start out equal: those would drift apart from the first step on.
 
 *Why start at N(0, 0.02)?* With small weights the first logits are all nearly equal, every token
 gets a probability of about 1/V, and the loss begins near ln V: the model knows nothing, and is not
-sure of anything. With large weights it would begin by being sure of things that are wrong. (The
-code published with GPT-2 draws the position table from N(0, 0.01). Here both tables use 0.02.)
+sure of anything. With large weights it would begin by being sure of things that are wrong.
 
 *Why smaller still where a sublayer writes to the stream?* There are 2L such places. If each adds a
 vector of independent entries of variance s^2, the stream's variance grows by 2L s^2: with the
@@ -210,9 +209,9 @@ What to build
 2. `GPT`: the embeddings, the blocks, the last norm and the tied head (`__init__`, with the initial
    weights, which `nn.init.normal_` and `nn.init.zeros_` write in place); the logits and the loss
    (`forward`); the count (`num_parameters`).
-3. `load_gpt2_weights`: pour the published weights of GPT-2 into your model. If it then writes as
-   GPT-2 does, each of your pieces is right. (`make gpt2`, which comes with exercise 16, downloads
-   the weights and tries it.)
+3. `load_gpt2_weights`: pour a *checkpoint* of GPT-2 (its weights, by name) into your model. If it
+   then writes as GPT-2 does, each of your pieces is right. (`make gpt2`, which comes with exercise
+   16, downloads the weights and tries it.)
 
 `GPTConfig` is given. `F.cross_entropy` is yours to use from here on: you have built it in exercise
 1. Off limits: `nn.Transformer*`, and still `nn.Embedding`, `nn.LayerNorm`, `nn.GELU`,

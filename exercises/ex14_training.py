@@ -122,7 +122,7 @@ until the averages can be trusted.
 settles into it. Half a cosine leaves max_lr gently, falls fastest in the middle and arrives gently
 at min_lr::
 
-    lr = min_lr + (max_lr - min_lr) (1 + cos(pi p)) / 2      p: from 0, warm-up over, to 1, the end
+    lr = min_lr + (max_lr - min_lr) (1 + cos(pi p)) / 2      p: 0 after the warm-up, 1 at the end
 
 *Clipping.* Now and then one batch gives a gradient ten times the usual one, and Adam would
 carry it along in m and v for many steps. Take all gradients as one long vector; if it is longer
@@ -293,7 +293,8 @@ In four parts; the checks grade each on its own, and `make hint` takes each name
 
 3. `AdamW`: the two averages, the correction, the decay. `torch.optim.Optimizer` gives you the
    parameter groups, `zero_grad` and `state_dict`; you give it `step`. Begin with the SGD above, add
-   momentum, then v, then the correction, then the decay, and run the checks after each.
+   momentum, then v, then the correction, then the decay, and run the checks after each. (In `step`
+   gradients are off: a closure has to be called under `torch.enable_grad()`.)
 4. `parameter_groups`: what decays and what does not.
 5. `clip_grad_norm`: measure the whole gradient, shorten it if need be.
 

@@ -3,9 +3,8 @@
 The picture
 -----------
 A language model does not write. It is given some tokens and says how likely each token of the
-vocabulary is to come next. Writing is a loop around it: ask, choose, append, ask again. A model
-that is run on its own output like this is called *autoregressive*, and running a trained model,
-without changing its weights, is called *inference*::
+vocabulary is to come next. Writing is a loop around it: ask, choose, append, ask again. That is
+what *autoregressive* means (exercise 6)::
 
       ids (B, T) <------------------------------------------------ append: (B, T+1) <--.
           |                                                                            |

@@ -220,7 +220,8 @@ What to build
    corpus of a few hundred thousand characters, characters do well; if you merge, a few hundred
    merges are plenty.
 2. `split_corpus`, `build_model`: a few lines each.
-3. `train_language_model`: from a text to a model that has learned it.
+3. `train_language_model`: from a text to a model that has learned it. (A machine has CUDA if
+   `torch.cuda.is_available()`, and MPS if `torch.backends.mps.is_available()`.)
 4. `complete`: from a prompt to a text.
 
 All parts are yours, from exercises 2, 13, 14 and 15. What was off limits so far still is.

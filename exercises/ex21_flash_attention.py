@@ -172,8 +172,9 @@ tensor([[0.1429, 0.2857, 0.5714]], dtype=torch.float64)
 
 *A backward pass of your own.* `torch.autograd.Function` takes both directions from you. `forward`
 gets the tensors without a graph, and a `ctx` that lives until `backward`, which gets the gradient
-of the output and returns one for each argument of `forward` (None for those that have none). As an
-example, x^3 times a number:
+of the output and returns one for each argument of `forward` (None for those that have none).
+`@once_differentiable` above it, imported below, forbids second derivatives; you may do without. As
+an example, x^3 times a number:
 
 >>> class Cube(torch.autograd.Function):
 ...     @staticmethod
@@ -252,8 +253,7 @@ attention cheaper. With a sliding window, where a token sees the last w tokens, 
 remain are a band along the diagonal, and the work grows as T.
 
 *Without the trick of L.* Rabe & Staats (2021) found the same forward pass a little earlier and let
-autograd do the backward pass, with a checkpoint around each block. That is a few lines of Python
-and also right.
+autograd do the backward pass, with a checkpoint around each block: a few lines of Python.
 
 Stretch
 -------
