@@ -32,12 +32,12 @@ The intuition
 -------------
 *Why residuals?* Take a network that works and stack more plain layers on top. At some depth it gets
 worse, and on the *training* data too. So it is not overfitting (exercise 7); it can no longer be
-trained. In He et al. 2015, figure 1, the training error is higher with 56 plain layers than with
-20. This is the *degradation problem*, and it is odd: the deeper network could copy the shallower
-one and let its further layers do nothing. But a layer that computes everything anew finds it hard
-to do nothing. It has to find the identity among all matrices. So let it compute only what is to be
-*added* to x. To do nothing is now to output zero, the easiest thing there is, and a layer has to
-learn only what to change.
+trained. In He et al. 2015, figure 1, 56 plain layers have a higher training error than 20. This is
+the *degradation problem*, and it is odd: the deeper network could copy the shallower one and let
+its further layers do nothing. But a layer that computes everything from scratch finds it hard to do
+nothing. It has to find the identity among all matrices. So let it compute only what is to be
+*added* to x. Doing nothing now means outputting zero, the easiest thing there is, and a layer has
+to learn only what to change.
 
 In a transformer this path is called the *residual stream*. Picture a notepad that travels with
 every token through all layers. Each sublayer reads it and adds a remark. Nothing is erased unless a
@@ -238,15 +238,16 @@ class Residual(nn.Module):
 
     Args:
         d_model: D, the number of features.
-        dropout: the probability with which each number of the sublayer's output, by itself, is set to
-            zero in training; those that are kept are divided by 1 - dropout.
+        dropout: the probability with which each number of the sublayer's output, independently of
+            the others, is set to zero in training; those that are kept are divided by 1 - dropout.
         norm_first: True for pre-norm, False for post-norm.
 
     Attributes:
         norm: a `LayerNorm` of its own.
 
     Raises:
-        ValueError: `dropout` lies outside 0..1; the message holds the value. (`nn.Dropout` sees to it.)
+        ValueError: `dropout` lies outside 0..1; the message names the value. (`nn.Dropout` sees to
+            it.)
 
     Source: He et al. 2015, section 3.1; Vaswani et al. 2017, sections 3.1 and 5.4 (post-norm);
         Radford et al. 2019, section 2.3 (pre-norm).
@@ -263,7 +264,7 @@ class Residual(nn.Module):
         Args:
             x: (..., D) the residual stream; left as it is.
             sublayer: any function from (..., D) to (..., D). It is called exactly once; it may keep
-                what it returns, so that is left as it is as well.
+                what it returns, so its output is not changed either.
 
         Returns:
             (..., D): x + drop(sublayer(norm(x))) in pre-norm, norm(x + drop(sublayer(x))) in post-norm,

@@ -32,12 +32,12 @@ The intuition
 -------------
 *Why residuals?* Take a network that works and stack more plain layers on top. At some depth it gets
 worse, and on the *training* data too. So it is not overfitting (exercise 7); it can no longer be
-trained. In He et al. 2015, figure 1, the training error is higher with 56 plain layers than with
-20. This is the *degradation problem*, and it is odd: the deeper network could copy the shallower
-one and let its further layers do nothing. But a layer that computes everything from scratch finds
-it hard to do nothing. It has to find the identity among all matrices. So let it compute only what
-is to be *added* to x. Doing nothing now means outputting zero, the easiest thing there is, and a
-layer has to learn only what to change.
+trained. In He et al. 2015, figure 1, 56 plain layers have a higher training error than 20. This is
+the *degradation problem*, and it is odd: the deeper network could copy the shallower one and let
+its further layers do nothing. But a layer that computes everything from scratch finds it hard to do
+nothing. It has to find the identity among all matrices. So let it compute only what is to be
+*added* to x. Doing nothing now means outputting zero, the easiest thing there is, and a layer has
+to learn only what to change.
 
 In a transformer this path is called the *residual stream*. Picture a notepad that travels with
 every token through all layers. Each sublayer reads it and adds a remark. Nothing is erased unless a
