@@ -28,7 +28,7 @@ SYSTEM = $(if $(wildcard $(subst $(space),\$(space),$(PYTHON))),$(call q,PYTHON)
 # reads it, STRICT=1 lets it through, and so does CI, which continuous integration sets.
 RESULT = $(if $(STRICT)$(filter-out false 0,$(CI)),,|| { code=$$?; [ $$code -eq 1 ] || exit $$code; })
 
-.PHONY: help test watch list look try shell jupyter hint progress reset solution recall update doctor clean
+.PHONY: help test watch list look stretch try shell jupyter hint progress reset solution recall update doctor clean
 .DEFAULT_GOAL := help
 
 # A target's lines come from the comment beside it, "## VARIABLES | what it does;  more of it"; "##@" is a heading.
@@ -68,6 +68,9 @@ list: $(VENV)/.core ## | the exercises, their points, and about how long each ta
 
 look: $(VENV)/.core ## EX=05 | a picture of what your code does;  ARGS=--open: in your viewer at once
 	@$(RUN) -m grader look $(call each,EX) $(ARGS)
+
+stretch: $(VENV)/.core ## EX=05 | check what you made of the lesson's stretch goals
+	@$(RUN) -m grader stretch $(call each,EX) $(ARGS) $(RESULT)
 
 try: $(VENV)/.core ## EX=05 | the lesson's example on your code;  then a Python prompt with all you built
 	@$(RUN) -m grader try $(call each,EX) $(ARGS)

@@ -77,7 +77,7 @@ class Grading:
         self._entries = {entry.stem: entry for entry in load()}
         self.learner = read.sources
         self.unreadable = read.unreadable
-        self._attempts: dict[str, Attempt] = {}
+        self._attempts: dict[Entry, Attempt] = {}
         self._passes: dict[str, bool] = {}
         self._imported: dict[Source, frozenset[str]] = {}
         self._verdicts = None if self._lent else VerdictCache(Store())
@@ -109,6 +109,12 @@ class Grading:
             self._verdicts.put(self._fingerprint(entry, attempt.chosen.sources), result.status == "pass")
         return result
 
+    def stretch(self, goals: Entry) -> ExerciseResult:
+        """Run all checks of an exercise's stretch goals (`Entry.goals`); nothing depends on what comes of them."""
+        attempt = self.attempt(goals)
+        checks = [attempt.check(info) for info in checks_of(goals.suite)]
+        return ExerciseResult.of(goals.stem, checks, attempt.borrowed, attempt.notes, attempt.printed)
+
     def _diagnose(self, entry: Entry, result: ExerciseResult) -> None:
         """Name the known misconceptions that the failing checks show."""
         if self.runner.entry != entry:
@@ -129,15 +135,15 @@ class Grading:
             result.check(name).misconception = Named(diagnosis.kind, tuple(turns[id] for id in diagnosis.ids))
 
     def attempt(self, entry: Entry) -> Attempt:
-        """The learner's attempt at one exercise; the same one each time.
+        """The learner's attempt at one exercise, or at its stretch goals; the same one each time.
 
         Raises:
             GraderError: the exercise can't be judged with this seed, or with its checks as they are now.
         """
-        if entry.stem not in self._attempts:
-            self.standard.ready(entry, self.seed)
-            self._attempts[entry.stem] = Attempt(self, entry)
-        return self._attempts[entry.stem]
+        if entry not in self._attempts:
+            (here(stretch=True) if entry.stretch else self.standard).ready(entry, self.seed)
+            self._attempts[entry] = Attempt(self, entry)
+        return self._attempts[entry]
 
     def chosen(self, entry: Entry) -> Chosen:
         """Return what an exercise is run with: all that it imports, and what its checks take from others."""
@@ -247,14 +253,14 @@ class Attempt:
         """The result of one check, run now if it was not yet."""
         if info.name not in self._results:
             verdict = self._verdict(info)
-            passed = verdict.status == "pass"
+            passed, worth = verdict.status == "pass", 0 if self.entry.stretch else info.points
             self._results[info.name] = CheckResult(
                 id=f"{self.entry.stem}::{info.name}",
                 says=info.says,
                 hidden=info.hidden,
                 status=verdict.status,
-                points=info.points if passed else 0,
-                max_points=info.points,
+                points=worth if passed else 0,
+                max_points=worth,
                 message="" if passed else verdict.message,
                 words="" if passed else verdict.words,
                 seconds=round(verdict.seconds, 4),

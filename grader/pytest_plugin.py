@@ -77,7 +77,7 @@ class CheckItem(pytest.Item):
 
     def _run_in_this_process(self, sources: Any, seed: int) -> None:
         """The same check with nothing caught on the way, so that a debugger stops where the error is."""
-        with here(remember=True) as reference, Assembly(sources) as learner:
+        with here(True, self.entry.stretch) as reference, Assembly(sources) as learner:
             judge = Judge(self.entry.stem, learner, reference, seed)
             want = judge.expected(self.check)
             watched = Watched(stepped(self.check.probe) if self.config.getoption("trace") else self.check.probe)
@@ -187,7 +187,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) -> pytest.Item | None:
     if not isinstance(obj, Check):
         return None
-    entry = next((entry for entry in load() if entry.suite == collector.path), None)
+    suites = (each for entry in load() for each in (entry, entry.goals) if each is not None)
+    entry = next((each for each in suites if each.suite == collector.path), None)
     if entry is None:
         raise collector.CollectError(f"{collector.path} belongs to no exercise of the syllabus")
     item: CheckItem = CheckItem.from_parent(collector, name=name, check=obj, entry=entry)

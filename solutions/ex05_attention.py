@@ -266,6 +266,22 @@ Both get queries, keys and values ready-made. The three projections are built in
 Off limits: `F.scaled_dot_product_attention`, `nn.MultiheadAttention` and what lies beneath them.
 `torch.softmax` is yours to use from here on: you have built it.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=05` checks them.
+
+- *Attention in parts.* The keys lie on P machines. Each answers the queries from its own keys, and
+  says for each query what the log-sum-exp of its scores was. `merge_parts(outs, lses)` gets the
+  answers (P, ..., T_q, D_v) and the log-sum-exps (P, ..., T_q), which may be huge, or -inf where a
+  machine has nothing to say. It returns the answers from all keys together, (..., T_q, D_v),
+  exactly. What share of the whole does a part have? (Long contexts are served in this way.)
+- *Without the T^2 table.* Take another measure of fit than exp(q . k / sqrt(D)), namely
+  phi(q) . phi(k) with phi(x) = elu(x) + 1, feature by feature, which is positive. Each query shares
+  out its attention in proportion to it. Then the sum over the keys can be done before a query is
+  known. `linear_attention(q, k, v)` returns the answers (..., T_q, D_v), in which every query sees
+  every key, and does it for a million keys as well (Katharopoulos et al. 2020, section 3.2).
+- What can the softmax do that this phi can't? Try to look up one key among many.
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Self-Attention in Detail" and "Matrix Calculation of

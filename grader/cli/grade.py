@@ -1,4 +1,4 @@
-"""Commands that grade: test, and list, which says what there is to grade."""
+"""Commands that grade: test, stretch, and list, which says what there is to grade."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -74,8 +74,8 @@ def test(
     def noticed(check: CheckResult) -> None:
         report.notice(report.entries[check.id.partition("::")[0]], check.message)
 
-    if runner is None and sys.stderr.isatty() and any("import torch" in e.suite.read_text("utf-8") for e in entries):
-        click.echo("Starting PyTorch ...", err=True)
+    if runner is None:
+        starting(entries)
     with (
         runner or nullcontext(),
         Grading(exercises, seed, runner=runner, written=written, noticed=noticed) as grading,
@@ -83,8 +83,7 @@ def test(
         try:
             result = grading.run(entries, done)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted. Your files are as they were.", err=True)
-            sys.exit(130)
+            interrupted()
         finally:
             say(record(graded, exercises, grading.learner))
     for exercise in result.exercises:
@@ -98,6 +97,48 @@ def test(
     if json_file is not None:
         result.write(json_file)
     sys.exit(1 if result.failed else 0)
+
+
+@main.command()
+@click.argument("ex", nargs=-1, required=True)
+@exercises_option
+@click.option("--all", "everything", is_flag=True, help="Show every message, not only the first.")
+@plain_option
+def stretch(ex: tuple[str, ...], exercises: Path, everything: bool, plain: bool) -> None:
+    """Check what was made of the stretch goals at the end of a lesson: no points, and what was not begun is no failure.
+
+    Exit code 0 when nothing that was begun fails, 1 when something does, 2 when the command can't run.
+    """
+    from grader.content.syllabus import find
+    from grader.grading import Grading
+    from grader.screens.run import Report
+
+    entries, report, failed = find(ex), Report(exercises, plain), False
+    starting([entry.goals for entry in entries if entry.goals is not None])
+    with Grading(exercises) as grading:
+        for entry in entries:
+            if entry.goals is None:
+                report.out.line(f"{entry.label} has no stretch goals that can be checked.")
+                continue
+            try:
+                result = grading.stretch(entry.goals)
+            except KeyboardInterrupt:
+                interrupted()
+            report.stretch(entry.goals, result, everything)
+            failed |= result.status not in ("pass", "todo")
+    sys.exit(1 if failed else 0)
+
+
+def starting(entries: Sequence[Entry]) -> None:
+    """Say why nothing is to be seen yet, where somebody waits for PyTorch."""
+    if sys.stderr.isatty() and any("import torch" in entry.suite.read_text("utf-8") for entry in entries):
+        click.echo("Starting PyTorch ...", err=True)
+
+
+def interrupted() -> NoReturn:
+    """End after a Ctrl-C."""
+    click.echo("\nInterrupted. Your files are as they were.", err=True)
+    sys.exit(130)
 
 
 def debugged(entries: Sequence[Entry], exercises: Path, seed: int) -> int:

@@ -15,6 +15,7 @@ FILE = "release.json"
 FORMAT = 1
 RECORDED = "recorded"  # the folder with what stands in for the solutions
 SKELETONS, OBSERVATIONS, TRACES = (f"{RECORDED}/{name}" for name in ("skeletons", "observations", "misconceptions"))
+STRETCH = f"{OBSERVATIONS}/stretch"  # those of the stretch goals
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Part:
     points: int  # of all its checks, hidden ones included
     checks: str  # fingerprint of the test file as it was released
     solution: bool  # whether its solution was released, too
+    stretch: str = ""  # fingerprint of the checks of its stretch goals; "" if it has none
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Entry:
     understood: str = ""  # what whoever passes it has understood, in a sentence
     minutes: int = 0  # about how long it takes; 0 if nobody has said
     level: str = ""  # one of LEVELS, or "" if nobody has said
+    stretch: bool = False  # whether its stretch goals are meant, which have a suite of their own and no points
 
     @property
     def label(self) -> str:
@@ -54,7 +55,13 @@ class Entry:
 
     @property
     def suite(self) -> Path:
-        return ROOT / "tests" / f"test_{self.stem}.py"
+        return ROOT / "tests" / ("stretch" if self.stretch else "") / f"test_{self.stem}.py"
+
+    @property
+    def goals(self) -> Entry | None:
+        """Its stretch goals; None if it has none."""
+        goals = replace(self, stretch=True)
+        return goals if goals.suite.exists() else None
 
     @property
     def hints(self) -> Path:

@@ -50,6 +50,7 @@ class Judge:
         seed: int,
         guard: Guard = no_limit,
         owned: bool = False,
+        stretch: bool = False,
     ) -> None:
         """
         Args:
@@ -59,6 +60,7 @@ class Judge:
             seed: what all inputs are drawn from.
             guard: stops what runs too long.
             owned: whether the hidden checks are the learner's own, who may be told what their code says in them.
+            stretch: whether the checks are of stretch goals, which nobody has to begin.
         """
         self.stem = stem
         self.learner = learner
@@ -66,6 +68,7 @@ class Judge:
         self.seed = seed
         self.guard = guard
         self.owned = owned
+        self.stretch = stretch
         self.seen: dict[str, Seen] = {}  # by the check's name
         ATTRIBUTES.update(attributes())
 
@@ -265,6 +268,8 @@ class Judge:
         where = f" at {self._spot(failure.places[-1])}" if failure.places else ""
         if self._is_todo(failure):
             return Verdict("todo", f"Not written yet:{where.removeprefix(' at')}", seconds)
+        if failure.kind == "missing" and self.stretch and (goal := self._goal(failure)):
+            return Verdict("todo", f"Not begun: {goal}, see Stretch in the lesson.", seconds)
         if failure.kind == "timeout":
             return Verdict("timeout", failure.message, seconds)
         if failure.kind in ("missing", "died"):
@@ -305,6 +310,11 @@ class Judge:
             and bool(failure.places)
             and "NotImplementedError" in self._line(failure.places[-1])
         )
+
+    def _goal(self, failure: Failure) -> str:
+        """The name that is missing, if the exercise does not ask for it itself; else ""."""
+        found = re.search(r"defines no `(\w+)`", failure.message)
+        return found[1] if found is not None and found[1] not in self.asked else ""
 
     def _trace(self, places: tuple[Place, ...]) -> Iterable[str]:
         """The learner's own lines on the way to an error; of a long way, both ends."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from grader.checks import Check
-from grader.content.edition import OBSERVATIONS, TRACES, Manifest
+from grader.content.edition import OBSERVATIONS, STRETCH, TRACES, Manifest
 from grader.content.syllabus import Entry, find
 from grader.errors import GraderError
 from grader.files import ROOT, digest
@@ -23,8 +23,9 @@ class Recorded:
 
     records = False
 
-    def __init__(self, manifest: Manifest, code: Assembly, root: Path = ROOT) -> None:
+    def __init__(self, manifest: Manifest, code: Assembly, stretch: bool = False, root: Path = ROOT) -> None:
         self.manifest = manifest
+        self.stretch = stretch  # whether it is that of the stretch goals
         self.root = root
         self.code = code
         self.sources: Mapping[str, Source] = code.sources
@@ -46,13 +47,14 @@ class Recorded:
             raise GraderError(
                 f"This copy holds the expected results for seed {self.manifest.seed} only. Leave --seed out."
             )
-        released, name = self.manifest.exercises.get(entry.stem), entry.suite.name
-        if released is None or not self._path(OBSERVATIONS, entry.stem).is_file():
+        released, name = self.manifest.exercises.get(entry.stem), entry.suite.relative_to(ROOT).as_posix()
+        if released is None or not self._observed(entry.stem).is_file():
             raise GraderError(f"The expected results of {entry.label} are missing. Restore it: git checkout -- .")
-        if digest(entry.suite.read_bytes().decode("utf-8", "replace")) != released.checks:
+        due = released.stretch if self.stretch else released.checks
+        if digest(entry.suite.read_bytes().decode("utf-8", "replace")) != due:
             raise GraderError(
-                f"tests/{name} is not as it was handed out, so that the recorded numbers may not fit it any more. "
-                f"Restore it: git checkout -- tests/{name}"
+                f"{name} is not as it was handed out, so that the recorded numbers may not fit it any more. "
+                f"Restore it: git checkout -- {name}"
             )
 
     def warm(self, stem: str) -> None:
@@ -70,7 +72,7 @@ class Recorded:
 
     def identity(self, stem: str) -> str:
         """The recorded file."""
-        return self._path(OBSERVATIONS, stem).read_text(encoding="utf-8")
+        return self._observed(stem).read_text(encoding="utf-8")
 
     def recorded_traces(self, entry: Entry) -> Path | None:
         """The recorded traces."""
@@ -78,7 +80,10 @@ class Recorded:
         return path if path.is_file() else None
 
     def _observations(self, stem: str) -> dict[str, Any]:
-        return _read(self._path(OBSERVATIONS, stem))
+        return _read(self._observed(stem))
+
+    def _observed(self, stem: str) -> Path:
+        return self._path(STRETCH if self.stretch else OBSERVATIONS, stem)
 
     def _path(self, folder: str, stem: str) -> Path:
         return self.root / folder / f"{stem}.json"

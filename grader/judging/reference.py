@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -148,16 +149,25 @@ class Code:
         return None
 
 
-def reference_assembly() -> Assembly:
-    """The project's solutions, whole; in a release, those that it brings."""
-    return Assembly(read_folder(ROOT / "solutions", "reference"))
+def reference_assembly(stretch: bool = False) -> Assembly:
+    """The project's solutions, whole; in a release, those that it brings.
+
+    Args:
+        stretch: with what solves the stretch goals of each at its end.
+    """
+    sources = read_folder(ROOT / "solutions", "reference")
+    if stretch:
+        for stem, more in read_folder(ROOT / "solutions" / "stretch", "reference").items():
+            sources[stem] = replace(sources[stem], text=f"{sources[stem].text}\n\n{more.text}")
+    return Assembly(sources)
 
 
-def here(remember: bool = False) -> Reference:
+def here(remember: bool = False, stretch: bool = False) -> Reference:
     """The reference that this copy of the project holds.
 
     Args:
         remember: keep what takes long in files, which code under test could change where it is not isolated.
+        stretch: that of the stretch goals; nothing takes long there.
 
     Raises:
         GraderError: this is a release, and its manifest is damaged.
@@ -165,6 +175,8 @@ def here(remember: bool = False) -> Reference:
     from grader.content.edition import manifest
     from grader.judging.recorded import Recorded
 
-    code = reference_assembly()
+    code = reference_assembly(stretch)
     released = manifest()
-    return Code(code, Memory(Store()) if remember else None) if released is None else Recorded(released, code)
+    if released is not None:
+        return Recorded(released, code, stretch)
+    return Code(code, Memory(Store()) if remember and not stretch else None)

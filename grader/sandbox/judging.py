@@ -235,9 +235,9 @@ class IsolatedChecker(Checker):
         self.capped = False
         self.warm = False
 
-    def prepare(self, suite: Path, stem: str) -> Reference:
+    def prepare(self, suite: Path, stem: str, stretch: bool = False) -> Reference:
         """As everywhere; while the sandbox comes up, load what the reference will need as well."""
-        reference = super().prepare(suite, stem)
+        reference = super().prepare(suite, stem, stretch)
         if not self.warm and "torch" in sys.modules:
             self.warm = True
             warm_up()

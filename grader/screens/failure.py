@@ -120,7 +120,8 @@ class FailureScreen:
     def header(self, entry: Entry, result: ExerciseResult) -> list[Text]:
         """The exercise with its points, and a mark for each of its checks."""
         title = Text(f"{entry.label} {entry.title}", style="bold")
-        title.append(f"  {result.points} of {result.max_points} points", style="not bold")
+        worth = "stretch goals" if entry.stretch else f"{result.points} of {result.max_points} points"
+        title.append(f"  {worth}", style="not bold")
         return [*self.out.lines(title), *self.out.lines(self.marks(result.checks))]
 
     def marks(self, checks: Sequence[CheckResult]) -> Text:
@@ -215,11 +216,15 @@ class FailureScreen:
             count = sum(check.status == status for check in result.checks)
             if count:
                 self.out.line(f"  {count} more {one if count == 1 else several}.")
-        users = [other.label for other in load() if entry.stem in other.needs]
+        users = [other.label for other in load() if entry.stem in other.needs and not entry.stretch]
         if users:
             uses, waits = ("uses", "waits") if len(users) == 1 else ("use", "wait")
             until = f"{uses} it: the reference's, until yours passes" if entry.solution.exists() else f"{waits} for it"
             self.out.line(f"  {', '.join(users)} {until}.")
+        self.borrowed(result)
+
+    def borrowed(self, result: ExerciseResult) -> None:
+        """Say what was not the learner's own."""
         if result.borrowed:
             names, do = ", ".join(result.borrowed), "does" if len(result.borrowed) == 1 else "do"
             self.out.line(f"  Graded with the reference's {names}, since yours {do} not pass yet.")
@@ -231,13 +236,14 @@ class FailureScreen:
         self.out.line()
         self.out.show(self.out.labelled("Fix it, then:", self._make(entry), 2))
         hint = f"make hint EX={entry.label[2:]}" + (f" NAME={name}" if name else "")
-        self.out.show(self.out.labelled("Stuck?", hint, 2))
+        if not entry.stretch:
+            self.out.show(self.out.labelled("Stuck?", hint, 2))
         if not shown:
             self.out.show(self.out.labelled("All there is to see:", self._make(entry, "--all"), 2))
 
     def _make(self, entry: Entry, *options: str) -> str:
         options = (*options, *self._where(), *(("--seed", str(self.seed)) if self.seed else ()))
-        return f"make test EX={entry.label[2:]}{for_make(options)}"
+        return f"make {'stretch' if entry.stretch else 'test'} EX={entry.label[2:]}{for_make(options)}"
 
     def _pytest(self, entry: Entry, check: CheckResult) -> str:
         options = (*self._where(), *(("--seed", str(self.seed)) if self.seed else ()))

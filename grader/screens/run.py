@@ -79,12 +79,28 @@ class Report:
         more = withheld(entry)
         if more:
             self.out.line(f"  {more} hidden {'check runs' if more == 1 else 'checks run'} when it is graded.")
-        if result.borrowed:
-            names, do = ", ".join(result.borrowed), "does" if len(result.borrowed) == 1 else "do"
-            self.out.line(f"  Graded with the reference's {names}, since yours {do} not pass yet.")
+        self.failure.borrowed(result)
         self.printed(result)
         self.out.line()
         self.out.line(f"  A picture of what your code does: make look EX={entry.label[2:]}")
+        if entry.goals is not None:
+            self.out.line(f"  For more, the lesson's stretch goals: make stretch EX={entry.label[2:]}")
+
+    def stretch(self, goals: Entry, result: ExerciseResult, everything: bool = False) -> None:
+        """Show what came of an exercise's stretch goals: what was not begun is said, and is no failure."""
+        self.out.line()
+        failing = result.status not in ("pass", "todo")
+        if failing:
+            self.failure.show(goals, result, everything)
+        else:
+            self.out.show(self.failure.header(goals, result))
+            self.failure.borrowed(result)
+            self.printed(result)
+        waiting = dict.fromkeys(check.message for check in result.checks if check.status == "todo")
+        if waiting:
+            self.out.line()
+        for message in waiting:
+            self.out.block(message, 2)
 
     def printed(self, result: ExerciseResult) -> None:
         """Show what the learner's code printed at its import, and in the first check in which it printed."""

@@ -48,7 +48,7 @@ class Checker:
         self.judge: Judge | None = None
         self.suite: ModuleType | None = None
         self.suites: dict[Path, ModuleType] = {}
-        self.reference: Reference | None = None
+        self.references: dict[bool, Reference] = {}  # that of the exercises, and that of their stretch goals
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         match request["do"]:
@@ -82,7 +82,7 @@ class Checker:
     def open(self, request: dict[str, Any]) -> Verdict:
         if self.judge is not None:
             self.judge.close()
-        reference = self.prepare(Path(request["suite"]), request["stem"])
+        reference = self.prepare(Path(request["suite"]), request["stem"], request["stretch"])
         given = request["sources"].items()
         sources = {stem: Source(stem, Path(path), text, origin) for stem, (path, text, origin) in given}
         self.judge = self.make_judge(request, Assembly(sources, libraries().names), reference)
@@ -91,17 +91,18 @@ class Checker:
     def make_judge(self, request: dict[str, Any], learner: Assembly, reference: Reference) -> Judge:
         """A judge that runs the code under test in this process."""
         learner.__enter__()
-        return Judge(request["stem"], learner, reference, request["seed"], stopwatch, owned=manifest() is None)
+        owned, stretch = manifest() is None, request["stretch"]
+        return Judge(request["stem"], learner, reference, request["seed"], stopwatch, owned, stretch)
 
-    def prepare(self, suite: Path, stem: str) -> Reference:
-        """Import an exercise's suite and its reference, once; returns the reference."""
-        if self.reference is None:
-            self.reference = here(self.remembers).__enter__()
+    def prepare(self, suite: Path, stem: str, stretch: bool = False) -> Reference:
+        """Import a suite, of an exercise or of its stretch goals, and its reference, once; returns the reference."""
+        if stretch not in self.references:
+            self.references[stretch] = here(self.remembers, stretch).__enter__()
         if suite not in self.suites:
             self.suites[suite] = import_suite(suite)
         self.suite = self.suites[suite]
-        self.reference.warm(stem)
-        return self.reference
+        self.references[stretch].warm(stem)
+        return self.references[stretch]
 
     def check(self, request: dict[str, Any]) -> Verdict:
         assert self.judge is not None

@@ -102,6 +102,7 @@ class Runner:
             "do": "open",
             "stem": entry.stem,
             "suite": str(entry.suite),
+            "stretch": entry.stretch,
             "seed": self.seed,
             "limit": IMPORT_LIMIT,
             "forbids": entry.forbids,

@@ -259,7 +259,9 @@ def test_a_release_with_all_solutions_of_an_exercise_measures_with_them(tmp_path
     (entry,) = find(["ex05"])
     everything = reference_assembly().sources
     for stems, there in (([entry.stem], False), ([entry.stem, *entry.needs], True)):
-        recorded = Recorded(Manifest("0", 0, True, {}), Assembly({stem: everything[stem] for stem in stems}), tmp_path)
+        recorded = Recorded(
+            Manifest("0", 0, True, {}), Assembly({stem: everything[stem] for stem in stems}), root=tmp_path
+        )
         assert (recorded.exercise(entry.stem) is not None) == there
 
 

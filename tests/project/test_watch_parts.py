@@ -278,7 +278,7 @@ def opened(path: Path) -> dict[str, Any]:
     """A request to import a file as the first exercise."""
     source = (str(path), path.read_text(), "learner")
     sources = {EX.stem: source}
-    about = {"stem": EX.stem, "suite": str(EX.suite), "seed": 0, "limit": 60, "forbids": (), "needs": ()}
+    about = {"stem": EX.stem, "suite": str(EX.suite), "seed": 0, "limit": 60, "forbids": (), "stretch": False}
     return {"do": "open", "sources": sources, **about}
 
 

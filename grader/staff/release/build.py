@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from grader.checks import Check
-from grader.content.edition import FILE, OBSERVATIONS, SKELETONS, TRACES, Manifest, Part
+from grader.content.edition import FILE, OBSERVATIONS, SKELETONS, STRETCH, TRACES, Manifest, Part
 from grader.content.stubs import RECORD, generated, skeleton
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
@@ -185,6 +185,8 @@ def write_files(root: Path, selection: Selection) -> None:
         if notebook_file(entry).exists():  # which groups of checks a notebook runs
             put(exercises / "notebooks" / notebook_file(entry).name, notebook_file(entry).read_text(encoding="utf-8"))
         put(root / "tests" / entry.suite.name, cutting.public_checks(entry.suite.read_text(encoding="utf-8")))
+        if entry.goals is not None:
+            put(root / entry.goals.suite.relative_to(ROOT), entry.goals.suite.read_text(encoding="utf-8"))
         put(root / SKELETONS / entry.stub.name, skeleton(entry))
         if catalogue(entry):
             named = cutting.named_misconceptions(catalogue(entry))
@@ -210,6 +212,11 @@ def tell_assistants(root: Path, assistants: Assistants) -> None:
 
 def record(root: Path, selection: Selection, say: Say) -> None:
     """Record what the reference and its known mistakes return from the public checks, as they stand in the release."""
+    with without_bytecode(), Code(reference_assembly(stretch=True)) as reference:
+        for goals in filter(None, (entry.goals for entry in selection.entries)):
+            checks = public(root / goals.suite.relative_to(ROOT))
+            numbers = recording.observations(goals.stem, checks, reference, selection.seed)
+            put(root / STRETCH / f"{goals.stem}.json", recording.text(numbers, depth=2))
     with without_bytecode(), Code(reference_assembly()) as reference:
         suites = {entry: public(root / "tests" / entry.suite.name) for entry in selection.entries}
         for entry, checks in suites.items():
@@ -247,6 +254,7 @@ def write_manifest(root: Path, selection: Selection) -> Manifest:
             points=sum(info.points for info in infos),
             checks=digest((root / "tests" / entry.suite.name).read_text(encoding="utf-8")),
             solution=entry.stem in selection.solved,
+            stretch="" if entry.goals is None else digest(entry.goals.suite.read_text(encoding="utf-8")),
         )
     version = read_toml(ROOT / "pyproject.toml")["project"]["version"]
     manifest = Manifest(version, selection.seed, selection.whole, parts)

@@ -10,6 +10,7 @@ from pathlib import Path
 from grader.content.regions import HIDDEN, SOLUTION, regions
 from grader.content.stubs import skeleton
 from grader.content.syllabus import Entry
+from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
 from grader.probing.assembly import Source
 from grader.staff.release.cutting import public_checks
@@ -29,16 +30,20 @@ class Secrets:
 
     @classmethod
     def of(cls, entry: Entry, solution: bool) -> Secrets:
-        """The secrets of an exercise; those of its solution only if that is not released.
+        """The secrets of an exercise; those of its solution only if that is not released. What solves its stretch goals
+        never is.
 
         What stands in the stub or in a public check as well is no secret.
         """
         tests = entry.suite.read_text(encoding="utf-8")
         runs = [region.of(tests) for region in regions(tests, HIDDEN)]
-        public = {*_telling(public_checks(tests).splitlines()), *_telling(skeleton(entry).splitlines())}
+        public = {*_public(entry), *_telling(skeleton(entry).splitlines())}
         if not solution:
             text = Source.read(entry.solution, "reference").text
             runs += [region.of(text) for region in regions(text, SOLUTION)]
+        if entry.goals is not None:
+            answers = ROOT / "solutions" / "stretch" / entry.solution.name
+            runs.append(Source.read(answers, "reference").text.splitlines())
         secret = [[line for line in _telling(run) if line not in public] for run in runs]
         edits = {
             line.strip()
@@ -64,11 +69,7 @@ def leaks(root: Path, entries: Sequence[Entry], solved: Collection[str] = ()) ->
         solved: the stems of those whose solution is in it.
     """
     secrets = [Secrets.of(entry, entry.stem in solved) for entry in entries]
-    public = {
-        run
-        for each in entries
-        for run in _runs(list(_telling(public_checks(each.suite.read_text("utf-8")).splitlines())))
-    }
+    public = {run for each in entries for run in _runs(_public(each))}
     for path in sorted(
         path for path in root.rglob("*") if path.is_file() and ".git" not in path.relative_to(root).parts
     ):
@@ -86,6 +87,14 @@ def leaks(root: Path, entries: Sequence[Entry], solved: Collection[str] = ()) ->
                 yield from (f"{name}: {line}" for line in secret.lines.intersection(lines))
             if secret.entry.stem in name and "misconceptions" in name:
                 yield from (f"{name}: {piece}" for piece in secret.edits if piece in text)
+
+
+def _public(entry: Entry) -> list[str]:
+    """The lines of all checks that anybody may see: the public ones, and those of the stretch goals."""
+    texts = [public_checks(entry.suite.read_text(encoding="utf-8"))]
+    if entry.goals is not None:
+        texts.append(entry.goals.suite.read_text(encoding="utf-8"))
+    return [line for text in texts for line in _telling(text.splitlines())]
 
 
 def _runs(lines: Sequence[str]) -> set[tuple[str, ...]]:
