@@ -239,6 +239,20 @@ So attention is cheaper as long as T is smaller than D, and more expensive for l
 is its price. What it buys are the two 1s. The first holds for a pass over a text that is known, as
 in training. When a model *generates* text, both kinds have to wait for each word.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=00` checks them.
+
+- *A gate.* `gated_step(x, h, W_xh, W_hh, b, W_xz, W_hz, b_z)` returns a new state (B, D_h) that is
+  partly the old one: (1 - z) h + z n, feature by feature, with n the new state of `rnn_step` and
+  z = sigmoid(x W_xz + h W_hz + b_z), the gate, whose weights have the shapes of the others. The
+  numbers that go into the sigmoid may be huge. At z = 0 the step keeps h exactly: what becomes of
+  the bound of `bottleneck`? (The GRU has one gate more.)
+- *Backpropagation through time.* `rnn_grad(xs, h0, W_xh, W_hh, b, grad)` returns the gradient
+  (D_h, D_h) of sum(grad * h_T) with respect to W_hh, with grad (B, D_h), h_T the last state of
+  `rnn_forward`, and T at least 1. Go back from the last step. In each, W_hh has a share of its own,
+  and the gradient of the state before it goes on through the slope 1 - h^2 and through W_hh.
+
 See it again
 ------------
 - MIT 6.S191, Introduction to Deep Learning, lecture 2 on recurrent networks, transformers and

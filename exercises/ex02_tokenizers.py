@@ -157,6 +157,22 @@ to where it happens.
 Off limits: NumPy, PyTorch, and ready-made tokenizers (`tokenizers`, `tiktoken`, `sentencepiece`,
 `transformers`).
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=02` checks them.
+
+- *Fewer tokens.* Merging in the order of learning does not make the fewest tokens that the
+  vocabulary allows. `fewest_tokens(vocab, text)` gets a list of different byte strings, all single
+  bytes among them, and returns a list of ids whose byte strings, joined, are the text in UTF-8, as
+  few as possible (any of the shortest lists will do). Taking the longest token that fits, from the
+  left, is not enough; and a text of some thousand bytes has too many ways of cutting it up to try
+  them all. What is the best way to write the first n bytes, if you know it for all smaller n?
+- *Word by word.* A chat shows its answer while it grows, but a character may be spread over several
+  tokens. `decode_stream(tokenizer, ids)` is a generator: for each id, as soon as it is there, it
+  yields the characters that are complete by then and were not before ("" if there is none), and at
+  the end, once more, what is left over, with U+FFFD for an incomplete character. `ids` is any
+  iterable, `tokenizer` a `BPETokenizer`, and all but the end is UTF-8.
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Recap Of Training": what an output vocabulary is
