@@ -243,6 +243,21 @@ What to build
 Off limits, from here on: `nn.Embedding`, `nn.EmbeddingBag`, `F.embedding`, `F.embedding_bag`.
 Indexing with an array of ids is yours to use, in NumPy and in PyTorch.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=03` checks them.
+
+- *Neighbours.* `neighbours(weight, token_id, k)` returns the ids of the k other tokens whose
+  vectors point most nearly the same way as that of `token_id`, the nearest first: a NumPy array of
+  k integers, for a table (V, D) in NumPy with no row of zeros. How long a vector is does not
+  matter, only where it points (the cosine of the angle between the two).
+- *One table, used twice.* Many models use the table once more at the end: the logits are the dot
+  products with all rows. In the smallest such model, token i predicts the next one with the logits
+  weight[i] @ weight.T. `tied_grad(weight, ids, targets)` returns the gradient (V, D) of the mean
+  cross-entropy over N pairs of a token and the next one, ids (N,) and targets (N,), in NumPy. (The
+  gradient of the logits is in the lesson of exercise 1.) Which rows does each of the two uses
+  change? One of the two is `embedding_grad`.
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Bringing The Tensors Into The Picture"

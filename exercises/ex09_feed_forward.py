@@ -131,6 +131,20 @@ What to build
 Off limits: `nn.GELU` and `F.gelu`. `torch.erf`, `torch.tanh`, `torch.sigmoid` and `torch.relu` are
 yours. Where dropout acts, on the hidden layer or on the result, is up to you.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=09` checks them.
+
+- *Key-value memories.* Row i of `up.weight` says what hidden unit i reacts to, column i of
+  `down.weight` what it then adds (Geva et al. 2021). `memory_parts(layer, x)` gets a `FeedForward`
+  in evaluation mode and x (B, T, D), and returns (B, T, F, D): what each unit adds. Summed over the
+  units, plus the bias of `down` if it has one, this is what the layer returns. You need what goes
+  into `down`; a hook (exercise 3) on it works with any layer, whichever bend is in there.
+- *Fewer units.* `kept_units(layer, units)` returns a new `FeedForward` like `layer`, with the same
+  bend, that has only these hidden units, in this order (a list of different numbers from 0 to F -
+  1). Its `up` and `down` are `nn.Linear`, as ever, with biases if those of the old layer have some,
+  and the old layer stays as it is. Which units of a trained layer can go at the least cost?
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Now We're Encoding!": the same network at each

@@ -188,6 +188,21 @@ left. Here are two vectors at positions 3 and 5, and then at 90 and 92:
 
 That is RoPE, rotary position embedding (Su et al. 2021). You build it in exercise 18.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=04` checks them.
+
+- *Pictures.* A transformer for images cuts them into patches and reads these row by row.
+  `grid_encoding(height, width, d_model)` returns float32 (height * width, d_model), one row for
+  each patch, in that order: the first half of the features encodes the row of the patch, the second
+  half its column, each as `sinusoidal_encoding` encodes a position with half the features. d_model
+  is a multiple of 4.
+- *No encoding at all.* ALiBi (Press et al. 2022) adds nothing to the tokens, but something to the
+  scores of exercise 5: the further back, the less. `alibi(n_heads, length)` returns float32
+  (H, T, T), the number for query i and key j in head h = 0..H-1: -m_h (i - j), with the slope
+  m_h = 2^(-8 (h + 1) / H), where j <= i; where j lies ahead it is -inf. Which head looks furthest
+  back? And why does this go on beyond the length of training, where a learned table ends?
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Representing The Order of The Sequence Using

@@ -279,7 +279,7 @@ For more, add one of these to your file. They are worth no points; `make stretch
   phi(q) . phi(k) with phi(x) = elu(x) + 1, feature by feature, which is positive. Each query shares
   out its attention in proportion to it. Then the sum over the keys can be done before a query is
   known. `linear_attention(q, k, v)` returns the answers (..., T_q, D_v), in which every query sees
-  every key, and does it for a million keys as well (Katharopoulos et al. 2020, section 3.2).
+  every key, also where there are 250,000 of each (Katharopoulos et al. 2020, section 3.2).
 - What can the softmax do that this phi can't? Try to look up one key among many.
 
 See it again

@@ -172,6 +172,19 @@ documentation of each library before you hand it a mask.)
 Off limits, as before: ready-made attention. `torch.softmax`, `torch.tril`,
 `masked_fill` and `torch.where` are tools that you may use.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=06` checks them.
+
+- *Not so far back.* `window_mask(length, window, sinks=0)` returns a boolean (T, T) mask: a query
+  sees itself and what stands before it, but no more than the last `window` positions, itself
+  included, and besides these the first `sinks` positions of all (models that were trained without a
+  window put much of their attention there, and break without them; Xiong et al. 2024).
+- *Packed.* Short documents are put one after the other to fill a row; each must not see the others.
+  `packed_mask(documents)` gets int64 (B, T), for each position the number of its document, and
+  returns a boolean (B, 1, T, T) mask: causal, and within one document. The positions of a document
+  stand together, and no number comes twice in a row, but the numbers are in no order.
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "The Decoder Side": the self-attention that may only

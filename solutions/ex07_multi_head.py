@@ -145,6 +145,21 @@ look at nothing gets zeros, and no mask can put a NaN into a model that is built
 Off limits: `nn.MultiheadAttention`, `F.scaled_dot_product_attention` and what lies beneath them.
 `nn.Linear` and `nn.Dropout` are given.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=07` checks them.
+
+- *The heads add up.* The last projection mixes the heads, but it is linear, so its output is a sum
+  in which each head has a part of its own. `head_parts(layer, x)` gets a `MultiHeadAttention` and x
+  (B, T, D), which attends to itself without a mask, and returns (B, H, T, D): the parts, without
+  the bias of `out_proj`. Added up over the heads, plus that bias, they are what the layer returns.
+  (`return_weights` tells you what each head looks at.)
+- *Heads have no order.* `reorder_heads(layer, order)` returns a new `MultiHeadAttention` that
+  computes the same as `layer`, whose head i is head order[i] of the old one; `order` is a list of
+  the numbers 0..H-1. The old layer stays as it is. The layers may be without biases. Which rows go
+  together, and which columns?
+- Which other changes of the four matrices leave the output as it is?
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "The Beast With Many Heads"

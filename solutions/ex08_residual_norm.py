@@ -173,6 +173,20 @@ What to build
 Off limits: `nn.LayerNorm`, `nn.RMSNorm`, `nn.GroupNorm`, `nn.InstanceNorm*`, `nn.BatchNorm*` and
 their functional twins. `nn.Parameter` and `nn.Dropout` are given.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=08` checks them.
+
+- *A norm that is gone.* The scale and the shift of a norm can be taken over by the linear layer
+  behind it. `fold_norm(norm, linear)` gets a `LayerNorm` and an `nn.Linear` with or without a bias,
+  and returns a new `nn.Linear` with a bias. After a `LayerNorm` of the same eps whose weight is all
+  ones and whose bias is all zeros, it gives what `linear` gives after `norm`. The two that come in
+  stay as they are. (Whoever wants to read the weights of a trained model does this first.)
+- *The gradient, by hand.* `norm_grad(x, grad, eps=1e-5)` returns the gradient (..., D) of sum(grad
+  * y) with respect to x, where y is the normalized x, before scale and shift. The mean and the
+  variance depend on x as well, and each takes something out of the gradient. Which two directions
+  of the gradient get lost altogether (as eps goes to 0)? Compare with autograd.
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "The Residuals"

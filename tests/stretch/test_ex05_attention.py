@@ -51,8 +51,8 @@ def test_linear(ex: Exercise, rng: Random):
     return ex.linear_attention(q, k, v)
 
 
-@check("a million queries and keys: no table of all pairs is made", after=test_linear)
+@check("a quarter of a million queries and keys: no table of all pairs is made", after=test_linear)
 def test_linear_is_linear(ex: Exercise, rng: Random):
-    length = 2**20
+    length = 2**18
     q, k, v = (rng.tensor(length, 2) for _ in range(3))
     return ex.linear_attention(q, k, v)[:3]
