@@ -155,6 +155,20 @@ Both are short. Look up the arguments of the parts in exercises 7, 8 and 9, and 
 
 Off limits, from here on: `nn.Transformer` and its layers.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=10` checks them.
+
+- *The stream, layer by layer.* `stream_states(encoder, x, mask=None)` gets an `Encoder` in
+  evaluation mode, x (B, T, D) and its mask, and returns (N + 1, B, T, D): x itself, and what each
+  of the N layers leaves behind, before a norm at the end of the stack. How much of x is left in the
+  last one?
+- *Where it came from.* After several layers, a position is a mixture of mixtures. An estimate of
+  its origins (Abnar & Zuidema 2020): in each layer take the mean of the heads' weights, and for the
+  residual path half of it plus half of the identity matrix, A = (W + I) / 2; then multiply, the
+  last layer on the left. `attention_rollout(weights)` gets (N, B, H, T, T), the weights of N layers
+  from the first to the last, and returns (B, T, T). Does each row still sum to one?
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Bringing The Tensors Into The Picture", "Now We're

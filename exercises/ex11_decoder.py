@@ -148,6 +148,18 @@ What to build
 
 Off limits: `nn.Transformer` and its layers.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=11` checks them.
+
+- *The memory, read once.* While a translation is written, the decoder runs once for each token, but
+  the memory stays as it is, and so do its keys and values. `memory_keys(layer, memory, n_heads)`
+  gets a `DecoderLayer` and returns the pair k, v of its `cross_attention`, each (B, H, S, d).
+  `cross_attend(layer, x, k, v, memory_mask=None)` takes them and returns (B, T, D): what
+  `layer.cross_attention(x, memory, mask=memory_mask)` returns in evaluation mode, without a look at
+  the memory. How many of the multiplications does that save? (Exercise 17 does the same for the
+  layer that looks at itself, where each token adds a key.)
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "The Decoder Side", with the animations of both phases

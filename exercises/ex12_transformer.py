@@ -236,6 +236,21 @@ When all of it passes, `make train TASK=reverse` trains a larger model in about 
 `make sample TASK=reverse PROMPT=hello` shows what it makes of a word of yours and where it looked.
 Until your exercise 14 passes, a loop that is not yours stands in for it; the run says whose.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=12` checks them.
+
+- *Beam search.* The most probable text need not begin with the most probable token.
+  `beam_search(model, src, bos_id, eos_id, max_len, beam)` writes the target of one source (1, S)
+  and returns its tokens (L,), int64, without the BOS and with the EOS, if it has one. It begins
+  with one text, the BOS alone. In each of at most `max_len` steps, every text that has not ended is
+  continued by each token of the vocabulary; of these and of the texts that have ended before, the
+  `beam` with the largest sum of log-probabilities are kept. When all that are kept have ended, no
+  step follows. The best text of the last ones is returned. `model` is in evaluation mode; what is
+  asked of it are `encode` and `decode`, or a call.
+- With `beam` large, beam search finds texts that are more probable, and shorter. Why shorter? What
+  do people divide the sum by?
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar): "The Decoder Side", "The Final Linear and Softmax

@@ -310,6 +310,22 @@ In four parts; the checks grade each on its own, and `make hint` takes each name
 Off limits: `torch.optim.Adam*`, `torch.optim.lr_scheduler` and `nn.utils.clip_grad_norm_`.
 `torch.optim.Optimizer`, the base class, is given.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=14` checks them.
+
+- *The batch in pieces.* `accumulated_gradient(model, x, y, rows)` computes what `model(x, y)` and a
+  backward pass would, for a batch (B, T) that does not fit into memory: it runs the model on pieces
+  of at most `rows` texts, in their order, the last of which may be smaller. Afterwards every
+  parameter has the gradient of the mean loss over the whole batch in its `.grad` (what was there
+  before is gone), and the function returns that loss, a float. A mean of means is not the mean
+  where the pieces differ in size.
+- *A rate that need not know the end.*
+  `wsd_lr(step, max_lr, warmup_steps, decay_steps, total_steps)` returns a learning rate that rises
+  in a straight line from 0 at step 0 to `max_lr` at step `warmup_steps` (0 for none), stays, and
+  falls in a straight line over the last `decay_steps`, to 0 at step `total_steps`, where it stays
+  (warm-up, stable, decay; Hu et al. 2024). Why is it easier to train on than with a cosine?
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "Recap Of Training" and "The Loss Function"

@@ -152,6 +152,24 @@ What to build
 is; nothing new is. Every step runs the model on the whole window again, although only one token is
 new: a cache of keys and values (exercise 17) fixes that.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=15` checks them.
+
+- *A cut that moves.* `min_p_probs(logits, min_p, temperature=1.0)` gets logits (B, V) and returns
+  the probabilities (B, V) to draw from: of softmax(logits / temperature), those tokens are kept
+  whose probability is at least `min_p` times that of the most likely one in their row, and what is
+  kept is renormalised. Logits may be -inf or huge; 0 <= min_p <= 1, and the temperature is
+  positive. Where does it keep more than top-p does, and where less?
+- *A small model drafts, a large one decides.* Speculative sampling (Leviathan et al. 2023) draws a
+  token from the probabilities q of a small, fast model, accepts it by chance, and if it does not,
+  draws another from a third distribution, so that what comes out follows the probabilities p of the
+  large model exactly. `accept_and_correct(p, q)` gets both, (..., V), and returns a pair: for each
+  token the probability (..., V) with which it is accepted, min(1, p / q), and 1 where q is 0; and
+  the distribution (..., V) that is drawn from otherwise, max(0, p - q), renormalised. Where p and q
+  are equal, nothing is ever drawn from it: there it is p, and never NaN. Put the two steps together
+  on paper, and show that token i comes out with probability p_i.
+
 See it again
 ------------
 - The Illustrated GPT-2 (Jay Alammar), "Looking Inside GPT-2" and "Model Output": the loop, and

@@ -283,6 +283,22 @@ Give it time: what a piece buys shows only once the model has learned to use it.
 `--preset tiny`, the reference without positions reached a loss of 2.469, better than the whole
 model with 2.613. The whole model needs longer to overtake it: after 1500 steps it was at 2.245.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=16` checks them.
+
+- *Bits per character.* A loss per token says little as long as the tokenizers differ.
+  `bits_per_character(model, tokenizer, text)` encodes the text, cuts the N ids into windows of
+  `model.config.context_length` tokens one after the other (the last may be shorter), and lets the
+  model predict, within each window, the token that follows each of its tokens in the text, as long
+  as there is one; so all but the first token are predicted once. It adds up the surprise at them,
+  in bits, and divides by the number of characters of the text, whose first token costs nothing. A
+  float; the model is in evaluation mode. What would a good compressor of files reach on your text?
+- *Did it copy?* `longest_copy(text, corpus)` returns the longest piece of a text that stands in the
+  corpus letter for letter, the first one if there are several ("" if not even a letter does). It
+  must do for a text of 500 letters and a corpus of a million. Try it on what your model writes, and
+  on a speech that it has not been trained on.
+
 See it again
 ------------
 - The Illustrated GPT-2 (Jay Alammar), "A Deeper Look Inside": one token's way through the whole

@@ -167,9 +167,23 @@ ones). One remedy is to squeeze: give `positions` half as large as they are, and
 length uses angles that are all known (position interpolation, Chen et al. 2023). The neighbours are
 then nearer than they used to be, so a little more training is needed.
 
-*Stretch.* Evaluate the trained model of the notebook's experiment with positions squeezed by 2 and
-by 4 (they are no longer whole numbers; `rotate` has to take them all the same). Then train it for
-100 more steps with the squeezed ones, and evaluate again.
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=18` checks them.
+
+- *A larger base.* Squeezing makes the neighbours nearer, too. Another remedy leaves the fastest
+  pair as it is and slows down the others, the slower the more.
+  `stretched_base(base, width, factor)` returns the base, a float, with which the slowest pair of
+  vectors of that width (even, at least 4) turns `factor` times as slowly as with `base`: the angles
+  that it reaches in a text `factor` times as long are then the ones it knows. (Many models are made
+  for longer texts with a larger base.)
+- *Not all of it.* `partial_rotate(x, positions, share, base=10000.0)` turns the first `share` of
+  the features of x (..., T, d) as `rotate` does vectors of that smaller width, and leaves the
+  others as they are; share * d is a whole even number, 0 and d included. What can the others carry
+  that the turned ones can't?
+- *Squeeze, and train on.* Evaluate the trained model of the notebook's experiment with positions
+  squeezed by 2 and by 4 (they are no longer whole numbers; `rotate` has to take them all the same).
+  Then train it for 100 more steps with the squeezed ones, and evaluate again.
 
 See it again
 ------------

@@ -200,9 +200,20 @@ of its words.
 *Half precision.* Published weights are mostly bfloat16. `load_llama_weights` copies into the dtype
 that your model has. float32 costs twice the memory, and many CPUs are faster with it.
 
-*Stretch.* Write `size` as a formula for any config, and find the width at which a Llama of 4 layers
-has as many parameters as your GPT of exercise 16. Then train both for the same number of steps:
-`train` of exercise 14 takes either.
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=22` checks them.
+
+- *Count on paper.* `parameter_count(config)` returns as an int how many numbers a `Llama` of these
+  sizes learns, from a formula: no model is made for it, so it takes no longer for one of 70
+  billion. A tied table counts once. Find the width at which a Llama of 4 layers has as many
+  parameters as your GPT of exercise 16, and train both for the same number of steps: `train` of
+  exercise 14 takes either.
+- *What a token costs.* `multiplications(config, length)` returns as an int how many numbers are
+  multiplied when a cache holds the keys and values of `length` tokens and the next one comes: in
+  all products of matrices, that is, in the linear layers of the blocks, in the scores of the new
+  token and in the mixture of the values (it sees itself as well), and in the head. From which
+  length on does a token cost more for the keys than for the weights?
 
 See it again
 ------------

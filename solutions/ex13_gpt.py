@@ -218,6 +218,19 @@ What to build
 `nn.MultiheadAttention`, `F.scaled_dot_product_attention` and their functional twins: you have your
 own.
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=13` checks them.
+
+- *Count on paper.* `parameter_count(config)` returns as an int how many numbers a `GPT` of these
+  sizes learns, from a formula: no model is made for it, so it takes no longer for one of the size
+  of GPT-3. The tied table counts once. Which part grows fastest with D, and which one dominates in
+  a small model?
+- *The logit lens.* `logit_lens(model, ids)` returns (L + 1, B, T, V): the logits that a `GPT` in
+  evaluation mode would give if it had no blocks at all, only the first one, the first two and so on
+  up to all L; the last norm and the head come after each (nostalgebraist 2020). The last of them
+  are those of the model. From which block on is the answer there?
+
 See it again
 ------------
 - The Illustrated GPT-2 (Jay Alammar), part 1, from "Transformers for Language Modeling" on; its

@@ -212,11 +212,16 @@ Nothing new is off limits.
 
 Stretch
 -------
-- *A buffer instead of `cat`.* Reserve (B, H, C, d) once, with C = context_length, and write
-  into it. Measure from which length on it pays. What do you have to do so that tensors that you
-  returned earlier keep their numbers?
-- *One prompt, many answers.* Fill a cache with a prompt, copy it, and let several texts go on from
-  it.
+For more, add one of these to your file. They are worth no points; `make stretch EX=17` checks them.
+
+- *One prompt, many answers.* `fork(cache, times)` returns a new `KVCache` for B * times texts that
+  holds, in each layer, the keys and values of each text of `cache` `times` times, text 0 first. The
+  old one stays as it is, whatever is appended to the new one, and the other way round. So a prompt
+  is read once, and several answers go on from it.
+- *Back again.* `rewind(cache, length)` makes a cache forget all but the first `length` tokens, in
+  each layer, and returns nothing. (A draft that is not accepted is taken back in this way: see the
+  goals of exercise 15.) What was returned earlier keeps its numbers. A length of 0 leaves a cache
+  that holds none; where it holds no more than `length`, nothing changes.
 - *A window.* Keep only the last w tokens of each layer. Which rows of a learned position table
   would they get, and why does the text get worse long before the model runs out of positions?
 

@@ -178,9 +178,19 @@ True
 >>> torch.autograd.grad(silu(x).sum(), x)[0].item()
 0.0
 
-*Stretch.* Other bends make other gated units: ReGLU with `torch.relu`, GEGLU with your `gelu`, and
-a "bilinear" one with none at all. Shazeer compares them in his table 1. Put them into the
-notebook's experiment. How much of the gain is the product, and how much the bend?
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=19` checks them.
+
+- *Other bends.* `gated_unit(layer, x, bend)` gets a `SwiGLU`, x (..., D) and a function from
+  tensors to tensors of the same shape, and returns (..., D): what the layer would with that bend in
+  the place of SiLU. With `torch.relu` it is a ReGLU, with your `gelu` of exercise 9 a GEGLU, with
+  `lambda z: z` a "bilinear" unit with no bend at all. Shazeer compares them in his table 1. Put
+  them into the notebook's experiment: how much of the gain is the product, and how much the bend?
+- *What the norm takes away.* `rms_grad(x, grad, eps=1e-5)` returns the gradient (..., D) of
+  sum(grad * y) with respect to x, where y = x / sqrt(mean(x**2) + eps), the normalized x before its
+  scale. Only one direction of the gradient gets lost (as eps goes to 0), while a layer norm takes
+  away two (exercise 8). Which is it, and why is that so? Compare with autograd.
 
 See it again
 ------------

@@ -153,10 +153,18 @@ use. Nothing new is off limits; `F.scaled_dot_product_attention` still is, `enab
 
 Stretch
 -------
-- *Without a copy.* Write the scores with grouped queries instead of repeated keys. Mind which row
-  of the mask belongs to which query.
-- *Mean of the heads.* Turn a trained multi-head layer into one with fewer heads, as Ainslie et al.
-  do. How far is its output from the old one, with the mean, and with the first head of each group?
+For more, add one of these to your file. They are worth no points; `make stretch EX=20` checks them.
+
+- *Without a copy.* `grouped_scores(q, k)` gets queries (B, H, T, d) and keys (B, H_kv, S, d) and
+  returns the scores (B, H, T, S), divided by sqrt(d), without `repeat_heads`: let the queries of a
+  group stand in one axis of their own, and the keys be as they are. Which query head reads which
+  key head is as in the lesson. (Both are written out for you if you use `einsum`; mind what it does
+  with the order.)
+- *Mean of the heads.* `pooled_heads(weight, n_heads, n_kv_heads)` gets the weight (H * d, D) of a
+  key or a value projection with one head for each query head, and returns the one (H_kv * d, D)
+  with fewer heads: each is the mean of the heads whose queries will share it, as Ainslie et al.
+  begin. Turn a trained multi-head layer into one with fewer heads. How far is its output from the
+  old one, with the mean, and with the first head of each group?
 - *A sliding window.* Keep only the last w tokens in the cache. What changes for the positions?
 
 See it again

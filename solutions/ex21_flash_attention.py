@@ -255,11 +255,6 @@ remain are a band along the diagonal, and the work grows as T.
 *Without the trick of L.* Rabe & Staats (2021) found the same forward pass a little earlier and let
 autograd do the backward pass, with a checkpoint around each block: a few lines of Python.
 
-Stretch
--------
-Give `flash_attention` a `window`, and measure how its time grows with T. Or put it into the `Block`
-of exercise 13 instead of exercise 5's formula and train with a context of 1024.
-
 What to build
 -------------
 `flash_attention`, in this order:
@@ -274,6 +269,19 @@ A loop over tiles in Python is what we expect. Helpers and classes are yours to 
 
 Off limits: still `F.scaled_dot_product_attention`, `nn.MultiheadAttention` and
 `torch.nn.attention`.
+
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=21` checks them.
+
+- *A band along the diagonal.* `sliding_attention(q, k, v, window, block_size=64)` returns what
+  causal attention (..., T, d_v) returns when a query sees no more than the last `window` keys,
+  itself included: q (..., T, d), k (..., T, d) and v (..., T, d_v) are of the same length, `window`
+  is at least 1, and no weights need to be kept for a backward pass. Tiles that lie outside of the
+  band are never computed: 100,000 tokens with a window of 100 must not take the memory, or the
+  time, of all pairs. Measure how its time grows with T.
+- Put `flash_attention` into the `Block` of exercise 13 instead of exercise 5's formula, and train
+  with a context of 1024.
 
 See it again
 ------------

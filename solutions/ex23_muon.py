@@ -209,9 +209,20 @@ Off limits: `torch.optim.Muon`, and what was off limits before.
 
 Stretch
 -------
-Beat the reference. Some roads that we did not take: a larger batch towards the end, weights
-averaged over the last steps, values of the first layer handed to the second, words instead of
-characters (outside the race, whose tokens are characters; compare nats per character).
+For more, add one of these to your file. They are worth no points; `make stretch EX=23` checks them.
+
+- *Where the iteration is heading.* `polar_factor(matrix)` returns what `newton_schulz` only comes
+  near to: for a matrix (m, n) of full rank, the one of the same shape with the same singular
+  vectors whose singular values are all 1, exactly (up to rounding), in its dtype. Any way to it
+  will do. How far is `newton_schulz` from it after 5 steps? And does Muon train better with it?
+- *The mean of the last steps.* `averaged_state(states)` gets a list of state dicts of one model, as
+  they were after several steps, and returns a dict of the same names whose tensors are the means;
+  they have the dtypes of the first one and share no memory with any of them, and those of the list
+  stay as they are. Tensors of integers are taken from the last one. Load it into a model of yours:
+  is its loss lower than that of the last step, while the learning rate is still large?
+- *Beat the reference.* Some roads that we did not take: a larger batch towards the end, weights
+  averaged over the last steps, values of the first layer handed to the second, words instead of
+  characters (outside the race, whose tokens are characters; compare nats per character).
 
 See it again
 ------------

@@ -17,6 +17,7 @@ from grader.content.syllabus import Entry, find, load
 from grader.files import ROOT, read_toml
 from grader.judging.judge import Judge
 from grader.judging.reference import Code, reference_assembly
+from grader.judging.rules import Rules
 from grader.judging.verdict import Verdict
 from grader.probing.assembly import Assembly, Source, read_folder
 from grader.workers.here import import_suite
@@ -96,6 +97,13 @@ def test_what_solves_the_goals_passes_in_any_right_form_and_no_wrong_one_does(go
 
 
 @EACH
+def test_what_solves_the_goals_uses_nothing_that_is_off_limits(goals: Entry):
+    texts = {stem: source.text for stem, source in SOLUTIONS.items()}
+    texts[goals.stem] = f"{texts[goals.stem]}\n\n{ANSWERS[goals.stem].text}"
+    assert Rules(goals.stem, texts, goals.forbids, asked_of(goals.suite)).violations() == []
+
+
+@EACH
 def test_nobody_has_to_begin(goals: Entry):
     for verdict in verdicts(goals, replace(SOLUTIONS[goals.stem], origin="learner")).values():
         assert verdict.status == "todo"
@@ -107,7 +115,7 @@ def test_the_suite_is_like_the_others(goals: Entry):
     text = goals.suite.read_text(encoding="utf-8")
     assert set(re.findall(r"^(?:from|import) (grader[\w.]*|solutions[\w.]*)", text, re.M)) == {"grader.checks"}
     assert not any(info.hidden for info in checks_of(goals.suite))
-    torch = re.compile(r"^import torch", re.M)
+    torch = re.compile(r"^(?:import|from) torch", re.M)
     assert bool(torch.search(text)) <= bool(torch.search(SOLUTIONS[goals.stem].text)), "loads what it does not need"
 
 

@@ -41,10 +41,11 @@ class Secrets:
         if not solution:
             text = Source.read(entry.solution, "reference").text
             runs += [region.of(text) for region in regions(text, SOLUTION)]
-        if entry.goals is not None:
-            answers = ROOT / "solutions" / "stretch" / entry.solution.name
-            runs.append(Source.read(answers, "reference").text.splitlines())
         secret = [[line for line in _telling(run) if line not in public] for run in runs]
+        answers: list[str] = []  # a single line of them may stand in a solution, too
+        if entry.goals is not None:
+            text = Source.read(ROOT / "solutions" / "stretch" / entry.solution.name, "reference").text
+            answers = [line for line in _telling(text.splitlines()) if line not in public]
         edits = {
             line.strip()
             for each in catalogue(entry)
@@ -55,7 +56,7 @@ class Secrets:
         return cls(
             entry,
             frozenset(itertools.chain.from_iterable(secret)),
-            frozenset(each for run in secret for each in _runs(run)),
+            frozenset(each for run in (*secret, answers) for each in _runs(run)),
             frozenset(line for line in edits if len(line) > LONG + 10),
         )
 
