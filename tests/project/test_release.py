@@ -88,6 +88,8 @@ def test_no_line_of_a_solution_or_of_a_hidden_check_is_in_the_files_of_its_exerc
         hidden = inside(tests, HIDDEN)
         public = {line.strip() for number, line in enumerate(tests.splitlines(), 1) if number not in hidden}
         secret |= {line.strip() for number, line in enumerate(tests.splitlines(), 1) if number in hidden}
+        if entry.goals is not None:  # whose checks anybody may see
+            public |= {line.strip() for line in entry.goals.suite.read_text("utf-8").splitlines()}
         if entry.stem not in solved:
             for region in re.findall(rf"^ *{BEGIN}\n(.*?)^ *{END}$", solution, re.MULTILINE | re.DOTALL):
                 secret |= {line.strip() for line in region.splitlines()}
@@ -233,6 +235,29 @@ def test_checks_are_plain_pytest_tests_there_too(clone: Path, run: Run):
     solve(clone, "ex01")
     done = run("tests/test_ex01_softmax.py", "-q", module="pytest")
     assert "7 passed" in done.stdout
+
+
+def test_stretch_goals_are_checked_there_too_and_what_solves_them_stays_at_home(clone: Path, run: Run):
+    solve(clone, "01")
+    done = run("stretch", "01")
+    assert (done.returncode, done.stdout.count("Not begun")) == (0, 2), done.stdout + done.stderr
+    (entry,) = find(["01"])
+    answers = Source.read(ROOT / "solutions" / "stretch" / entry.solution.name, "reference").text
+    path = clone / "exercises" / entry.stub.name
+    path.write_text(f"{path.read_text('utf-8')}\n\n{answers}", encoding="utf-8")
+    done = run("stretch", "01")
+    assert (done.returncode, "4 pass" in done.stdout) == (0, True), done.stdout + done.stderr
+    path.write_text(path.read_text("utf-8").replace("< choices", "> choices"), encoding="utf-8")
+    assert run("stretch", "01").returncode == 1
+    suite = clone / "tests" / "stretch" / entry.suite.name
+    suite.write_text(suite.read_text("utf-8") + "\n", encoding="utf-8")
+    done = run("stretch", "01")
+    assert (done.returncode, f"tests/stretch/{entry.suite.name} is not as it was handed out" in done.stderr) == (
+        2,
+        True,
+    )
+    assert not list(clone.rglob("solutions/stretch"))
+    assert not list(clone.glob("tests/stretch/*.toml"))
 
 
 def test_another_seed_and_changed_checks_are_refused(clone: Path, run: Run):
