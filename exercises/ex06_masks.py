@@ -183,7 +183,7 @@ For more, add one of these to your file. They are worth no points; `make stretch
 - *Packed.* Short documents are put one after the other to fill a row; each must not see the others.
   `packed_mask(documents)` gets int64 (B, T), for each position the number of its document, and
   returns a boolean (B, 1, T, T) mask: causal, and within one document. The positions of a document
-  stand together, and no number comes twice in a row, but the numbers are in no order.
+  stand together, and no two documents of a row have the same number; the numbers are in no order.
 
 See it again
 ------------
