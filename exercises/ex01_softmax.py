@@ -162,6 +162,23 @@ What to build
 
 NumPy only. Off limits: PyTorch, and `scipy.special` (softmax, log_softmax, logsumexp).
 
+Stretch
+-------
+For more, add one of these to your file. They are worth no points; `make stretch EX=01` checks them.
+
+- *How undecided?* exp(entropy) of a distribution, with the entropy -sum p log p in nats, says among
+  how many equally likely tokens one might as well choose. `temperature_for(scores, choices)` gets
+  scores (V,), no two of them equal, close together or far apart, and a number with 1 < choices < V.
+  It returns the temperature T > 0, a float, at which exp(entropy) of softmax(scores / T) is
+  `choices`. No formula gives it, but exp(entropy) rises with T, so you can close in on it.
+- *A loss without the table.* With a large vocabulary, the logits (N, V) need more memory than all
+  else. `chunked_cross_entropy(chunks, targets)` returns what `cross_entropy` does, a float, for
+  targets (N,) that all count, but the logits come as an iterator over groups of columns, (N, V_0),
+  (N, V_1) and so on. Each group stands in the memory of the one before, so keep none. Carry along
+  for each row what you need of it; the scores may be huge.
+- How close does the loss of a model with temperature 1 come to the best one over all temperatures?
+  Which of the two would you report?
+
 See it again
 ------------
 - The Illustrated Transformer (Jay Alammar), "The Final Linear and Softmax Layer" and "The Loss

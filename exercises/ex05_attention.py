@@ -49,10 +49,11 @@ for every sentence.
 *Why three vectors and not one?* Suppose that a token used its own vector x as query, key and value.
 Then three things go wrong:
 
-- A vector fits nothing of its own length better than itself, so every token would mostly look at
+- Among vectors of its own length, a vector fits itself best, so every token would mostly look at
   itself. But *it* should look at the cup.
-- The score of i and j would be that of j and i. But *it* needs the cup, and the cup does not need
-  *it*. Looking for something and having it are two different things: a pronoun looks for a noun.
+- The score of i for j would equal that of j for i. But *it* needs the cup, and the cup does not
+  need *it*. Looking for something and having it are two different things: a pronoun looks for a
+  noun.
 - What makes a token easy to find need not be what is worth handing over. In a library you bring a
   question (the query), search the catalogue (the keys), and take home a book (the value), not the
   catalogue card.
@@ -141,8 +142,8 @@ array([1., 0.])
 
 The weights are e/(e+1) and 1/(e+1), and the answer is 10 * 0.731 + 20 * 0.269:
 
->>> shares = np.exp([1.0, 0.0]) / np.exp([1.0, 0.0]).sum()  # (2,)
->>> shares.round(3)
+>>> weights = np.exp([1.0, 0.0]) / np.exp([1.0, 0.0]).sum()  # (2,)
+>>> weights.round(3)
 array([0.731, 0.269])
 >>> attend(query, keys, values).round(2)  # (2,) @ (2, 1) -> (1,)
 array([12.69])
@@ -238,8 +239,8 @@ tensor([[1., -inf, -inf],
         [0., 1., -inf],
         [1., 2., 1.]])
 
-exp(-inf) is 0. So the jug, which sees only itself, gives itself all of its weight, and the cup
-shares out 1/(1+e) and e/(1+e). The last row hides nothing and stays as it was:
+exp(-inf) is 0. So the jug, which sees only itself, gives itself all of its weight, and the weights
+of the cup are 1/(1+e) and e/(1+e). The last row hides nothing and stays as it was:
 
 >>> weights = hidden.softmax(-1)  # (3, 3)
 >>> weights
@@ -314,8 +315,8 @@ def attend(query: NDArray, keys: NDArray, values: NDArray) -> NDArray:
         values: (T, D_v) what each position hands over.
 
     Returns:
-        (D_v,) the mixture of the values, in shares softmax(keys . query / sqrt(D)). The scores may be
-        of any finite size; no argument is changed.
+        (D_v,) the mixture of the values, with weights softmax(keys . query / sqrt(D)). The scores
+        may be of any finite size; no argument is changed.
 
     Source: Vaswani et al. 2017, section 3.2.1, for a single query.
     """
@@ -331,8 +332,8 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor |
         k: (..., T_k, D) keys.
         v: (..., T_k, D_v) values.
         mask: boolean, broadcasts to (..., T_q, T_k); True means "may attend". A hidden key gets a
-            weight of exactly zero, also beside visible ones whose scores are very low (-1e14). What
-            a query gets that may attend to nothing at all is left open until exercise 6.
+            weight of exactly zero, even beside visible ones whose scores are very low (-1e14). What
+            a query that may attend to nothing at all gets is left open until exercise 6.
 
     Returns:
         out (..., T_q, D_v) and the weights (..., T_q, T_k), each row of which sums to one, for finite
