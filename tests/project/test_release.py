@@ -263,7 +263,7 @@ def test_stretch_goals_are_checked_there_too_and_what_solves_them_stays_at_home(
 def test_another_seed_and_changed_checks_are_refused(clone: Path, run: Run):
     done = run("test", "ex01", "--seed", "3")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "for seed 0 alone" in done.stderr
+    assert "for seed 0 only" in done.stderr
     suite = clone / "tests" / "test_ex01_softmax.py"
     suite.write_text(suite.read_text() + "# mine\n")
     done = run("test", "ex01")
