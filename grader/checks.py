@@ -270,26 +270,28 @@ def parameters(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def named(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every name of every parameter: those that PyTorch knows, then those by way of attributes that are properties."""
+    """Every name of every parameter: those that PyTorch knows, then those by way of attributes such as properties."""
     own = list(module.named_parameters(remove_duplicate=False))
     yield from own
     learned = {id(parameter) for _, parameter in own}
     for path, part in _reached(module, ()):
-        for name, parameter in [("", part)] if id(part) in learned else part.named_parameters(remove_duplicate=False):
+        inside = part.named_parameters(remove_duplicate=False) if hasattr(part, "named_parameters") else [("", part)]
+        for name, parameter in inside:
             if id(parameter) in learned:
                 yield ".".join(filter(None, (path, name))), parameter
 
 
 def _reached(module: nn.Module, above: Sequence[int]) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters and modules that listed attributes lead to where these are properties, with their paths."""
+    """Yield the parameters and modules that listed attributes lead to where PyTorch lists none, with their paths."""
     for prefix, holder in module.named_modules(remove_duplicate=False):
         if id(holder) in above:
             continue
         for base in type(holder).__mro__:
             for attribute in ATTRIBUTES.get(base.__name__, ()):
-                if not isinstance(getattr(type(holder), attribute, None), property):
+                if attribute in holder._modules or attribute in holder._parameters:
                     continue
-                path, part = f"{prefix}.{attribute}" if prefix else attribute, getattr(holder, attribute)
+                path = f"{prefix}.{attribute}" if prefix else attribute
+                part: Any = getattr(holder, attribute, None)
                 if hasattr(part, "named_parameters"):
                     yield path, part
                     for further, inner in _reached(part, (*above, id(holder))):
@@ -366,12 +368,19 @@ def _each_tensor(value: Any, work: Callable[[torch.Tensor], Any]) -> Any:
     return work(value) if hasattr(value, "device") else value
 
 
-def gradients(output: torch.Tensor, inputs: Mapping[str, torch.Tensor], rng: Random) -> dict[str, torch.Tensor | None]:
-    """The gradients of a random weighted sum of `output` with respect to each of the named inputs; None for none."""
+def gradients(
+    output: torch.Tensor, inputs: Mapping[str, torch.Tensor | None], rng: Random
+) -> dict[str, torch.Tensor | None]:
+    """The gradients of a random weighted sum of `output` with respect to each of the named inputs; None for none.
+
+    An input that is not there, or frozen, has none either: that is for the comparison to say.
+    """
     import torch
 
-    if not output.requires_grad:  # cut off from all of them, which is for the comparison to say
-        return dict.fromkeys(inputs)
+    there = {name: tensor for name, tensor in inputs.items() if tensor is not None and tensor.requires_grad}
+    none: dict[str, torch.Tensor | None] = dict.fromkeys(inputs)
+    if not output.requires_grad or not there:  # cut off from all of them
+        return none
     weights = rng.tensor(*output.shape, dtype=output.dtype)
-    grads = torch.autograd.grad((output * weights).sum(), list(inputs.values()), allow_unused=True)
-    return dict(zip(inputs, grads, strict=True))
+    grads = torch.autograd.grad((output * weights).sum(), list(there.values()), allow_unused=True)
+    return none | dict(zip(there, grads, strict=True))

@@ -27,13 +27,15 @@ class Calls:
 
     `lines` shows the first few with their arguments, unless `secret`: a hidden check's inputs are never written down.
     `names` are those of all of them ("softmax", or "LayerNorm.forward"), each once. `origins` says of what the probe
-    has returned which call it is the result of, by its path, where it is one's result itself.
+    has returned which call it is the result of, by its path, where it is one's result itself. `parts` are how many
+    things each call returned that returned several.
     """
 
     def __init__(self, secret: bool = False) -> None:
         self.secret = secret
         self.names: list[str] = []
         self.origins: dict[str, str] = {}
+        self.parts: dict[str, int] = {}
         self.lines: list[str] = []
         self.count = 0
         self._depth = 0
@@ -110,6 +112,8 @@ class Calls:
                 result = function(*args, **kwargs)
             finally:
                 self._depth -= 1
+            if self._depth == 0 and isinstance(result, tuple | list):
+                self.parts[name] = len(result)
             if self._depth == 0 and self.count < RESULTS_KEPT:
                 for each in (result, *(result if isinstance(result, tuple | list) else ())):
                     if not isinstance(each, PLAIN):

@@ -49,7 +49,8 @@ class Comparison:
     """One check's way of comparing: its tolerance and the names of its axes.
 
     `secret` is for hidden checks: messages leave out the values that a probe puts in. Below the entries in `free`
-    (patterns of paths such as `layers.*`), the structure is not compared. `spoken` says what an entry is, by its path.
+    (patterns of paths such as `layers.*`), the structure is not compared. `spoken` says what an entry is, by its path,
+    or by the beginning of its path and a `*`, which stands for the rest in the words, too.
     """
 
     def __init__(
@@ -136,7 +137,8 @@ class Comparison:
         elif isinstance(want, bool) or isinstance(got, bool) or want is None or got is None:
             if type(got) is not type(want):
                 named = self._name(path)
-                hint = " A function without `return` gives None." if got is None and "grad" not in named else ""
+                result = got is None and "grad" not in named and not re.search(r"[.\[]", path)  # of a call, by itself
+                hint = " A function without `return` gives None." if result else ""
                 yield f"{named} is {describe(got)}; expected {describe(want)}.{hint}"
             elif rung == "values" and got != want:
                 yield f"{self._name(path)} is {got}; expected {want}."
@@ -151,7 +153,12 @@ class Comparison:
             yield from _texts(got, want, path)
 
     def _name(self, path: str) -> str:
-        return self.spoken.get(path) or name(path)
+        for told, words in self.spoken.items():
+            if told == path:
+                return words
+            if told.endswith("*") and path.startswith(told[:-1]) and path:
+                return words.replace("*", path.removeprefix(told[:-1]))
+        return name(path)
 
     def _is_free(self, path: str) -> bool:
         return any(fnmatchcase(path, pattern) for pattern in self.free)

@@ -242,8 +242,8 @@ class Judge:
             return str(found)
         words = f"The check can't go on with what your code gives it: {kind}{'' if kind.endswith('?') else '.'}"
         several = re.search(r"values to unpack \(expected (\d+)", failure.message)
-        if several is not None and failure.type == "ValueError":
-            name = f"`{calls.only()}`" if calls.only() else "a function"
+        if several is not None and failure.type == "ValueError" and int(several[1]) in calls.parts.values():
+            name = f"`{calls.only()}`" if calls.parts.get(calls.only()) == int(several[1]) else "a function"
             number = "a pair" if several[1] == "2" else f"{several[1]} values"
             return f"The check takes apart what {name} returns: it must return {number}. {kind}."
         text = self.learner.sources[self.stem].text

@@ -16,7 +16,7 @@ from grader.probing.observation import Array, pack, unpack
 from grader.probing.trees import parse
 from grader.store import Store
 
-NOTED = ("names", "origins", "count", "lines")  # what is kept of calls
+NOTED = ("names", "origins", "parts", "count", "lines")  # what is kept of calls
 MANY = 500  # numbers: what is larger and not looked at is not written down
 
 

@@ -51,7 +51,10 @@ def origins(probe: Callable[..., Any]) -> Origins:
 
 @cache
 def gradients(probe: Callable[..., Any]) -> Mapping[str, str]:
-    """Return what the gradients are that a probe returns, in words, by their paths in its observation."""
+    """Return what the gradients are that a probe returns, in words, by their paths in its observation.
+
+    `*` stands for whatever name there is, where the probe does not say which.
+    """
     function = _definition(probe)
     found: dict[str, str] = {}
     for node in ast.walk(function) if function is not None else ():
@@ -68,10 +71,15 @@ def gradients(probe: Callable[..., Any]) -> Mapping[str, str]:
 
 
 def _differentiated(call: ast.AST) -> list[str]:
-    """The names with respect to which `gradients(output, {name: input}, rng)` is called; none for another call."""
+    """The names with respect to which `gradients(output, {name: input}, rng)` is called; none for another call.
+
+    `*` where these stand elsewhere.
+    """
     match call:
         case ast.Call(ast.Name("gradients"), [_, ast.Dict(keys), *_]):
             return [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+        case ast.Call(ast.Name("gradients"), [_, _, *_]):
+            return ["*"]
     return []
 
 

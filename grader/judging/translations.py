@@ -259,6 +259,8 @@ def unpacked(case: Case) -> str:
 def nothing(case: Case) -> str:
     """None where a value should be."""
     empty = next((each for each in case.operands if each.type == "None"), None)
+    if empty is None and ".get(" in case.text:
+        return f"{case.text}: something here is None. Is it what `get` gives for a key that is not there?"
     if empty is None:
         return f"{case.text}: something here is None. Did the function that made it forget its `return`?"
     words = f"{case.text}: `{empty.text}` is None"
@@ -269,6 +271,20 @@ def nothing(case: Case) -> str:
     if empty.text.startswith("self."):
         return f"{words}. What does `__init__` set it to?"
     return f"{words}. Did the function that made it forget its `return`?"
+
+
+def lookup(case: Case) -> str:
+    """A key or an index that a dict or a list does not have."""
+    owner = next((each for each in case.operands if case.text.startswith(f"`{each.text}[")), None)
+    if owner is None:
+        return ""
+    if owner.type.endswith(" of 0") or owner.type in ("[]", "()"):
+        return f"{case.text}: `{owner.text}` is empty. What should happen as long as nothing is in it?"
+    if case.failure.type == "KeyError":
+        return (
+            f"{case.text}: `{owner.text}` has no key {case.failure.message}. What should happen as long as it has none?"
+        )
+    return ""
 
 
 def no_tensor(case: Case) -> str:
@@ -409,6 +425,8 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
             ),
         ),
         ("RuntimeError", r"same dtype|expected scalar type|Input type .* should be the same", dtypes),
+        ("KeyError", r"", lookup),
+        ("IndexError", r"(?:list|tuple) index out of range", lookup),
         ("NameError", r"name '(?P<name>\w+)' is not defined", undefined),
         (
             "IndexError",

@@ -105,6 +105,11 @@ def test_a_gradient_is_called_one():
             "learned": gradients(ex.out, {"weight": ex.w}, rng),
         }
 
+    def elsewhere(ex: Any, rng: Any) -> Any:
+        wanted = {"x": ex.x}
+        return {"gradients": gradients(ex.out, wanted, rng)}
+
+    assert gradients_of(elsewhere) == {"gradients.*": "the gradient of `*`"}
     assert gradients_of(alone) == {"q": "the gradient of `q`", "k": "the gradient of `k`"}
     assert gradients_of(among) == {
         "gradients.x": "the gradient of `x`",
@@ -113,6 +118,9 @@ def test_a_gradient_is_called_one():
     detached = ("scores = q @ k", "scores = q.detach() @ k")
     found = judged("ex05", "test_gradients", detached)
     assert found.message.startswith("the gradient of `q` is None; expected a tensor of shape")
+    frozen = ("        self.out_proj = ", "        self.v_proj.requires_grad_(False)\n        self.out_proj = ")
+    found = judged("ex18", "test_attention_gradients", frozen)
+    assert found.message == "the gradient of `v_proj.weight` is None; expected a tensor of shape (16, 16)."
 
 
 def test_an_entry_that_says_when_it_was_observed_reads_as_a_sentence():

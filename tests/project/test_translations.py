@@ -337,6 +337,27 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
         ["`b` is used before it has a value"],
         [],
     ),
+    "a dict that is empty": (
+        "class Cache:\n    def __init__(self):\n        self.kept = {}\n    def held(self, layer):\n"
+        "        return self.kept[layer][0].size(2)\nCache().held(0)",
+        ["`self.kept[layer]`: `self.kept` is empty", "as long as nothing is in it"],
+        ["self.kept  a dict of 0", "layer  0"],
+    ),
+    "a list that is empty": (
+        "kept = []\nkept[0].size(2)",
+        ["`kept[0]`: `kept` is empty", "as long as nothing is in it"],
+        ["kept  []"],
+    ),
+    "a key that a dict does not have": (
+        "names = {'a': 1}\nnames['b']",
+        ["`names['b']`: `names` has no key 'b'. What should happen as long as it has none?"],
+        ["names  a dict of 1"],
+    ),
+    "what get gives": (
+        "kept = {}\nkept.get(3).size(2)",
+        ["Is it what `get` gives for a key that is not there?"],
+        [],
+    ),
     "brackets of the wrong kind": ("x = torch.ones(2)\nx.shape(0)", ["Square ones pick a part"], []),
 }
 
@@ -420,6 +441,9 @@ def test_a_hidden_check_that_is_not_ones_own_tells_nothing_of_the_line():
 def test_a_single_result_where_a_pair_is_asked_for_is_told_as_that():
     found = judged("ex05", "test_attention_values", ("return weights @ v, weights", "return weights @ v"))
     assert "`scaled_dot_product_attention` returns: it must return a pair." in found.message
+    found = judged("ex23", "test_speedrun", ("            return logits, None\n", "            return logits\n"))
+    assert "returns" not in found.message  # speedrun returns three things, as it should, and the model not two
+    assert "not enough values to unpack (expected 2, got 1)" in found.message
 
 
 def test_a_slip_in_an_attribute_that_a_check_uses_is_told():
