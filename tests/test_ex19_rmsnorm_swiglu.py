@@ -151,12 +151,14 @@ def test_norm_alone(ex: Exercise, rng: Random):
     return {"together": norm(x)[0, 1], "alone": norm(x[0, 1]), "four axes": norm(x[:, None])[0, 0, 1]}
 
 
-@check("gradients reach the input, through the mean square too, and the weight", points=1, after=test_norm)
+@check(
+    "gradients reach the input, through the mean square too, and the weight", points=1, tolerance=2e-5, after=test_norm
+)
 def test_norm_gradients(ex: Exercise, rng: Random):
     batch, length, d_model = rng.sizes(3, 3, 9)
     norm = filled(ex.RMSNorm(d_model), rng, dtype=torch.float64)
     x = rng.tensor(batch, length, d_model, dtype=torch.float64, grad=True)
-    return {name: g.float() for name, g in gradients(norm(x), {"x": x, "weight": norm.weight}, rng).items()}
+    return gradients(norm(x), {"x": x, "weight": norm.weight}, rng)
 
 
 @check("float16: squares and mean are computed in float32 at least", points=2, after=test_norm)
@@ -189,7 +191,7 @@ def test_norm_dtype(ex: Exercise, rng: Random):
 def test_silu_extremes(ex: Exercise, rng: Random):
     x = torch.tensor([-3e38, -1e5, -1000.0, -90.0, 0.0, 90.0, 1000.0, 1e5, 3e38], requires_grad=True)
     out = ex.silu(x)
-    return {"out": out / 3e38, "small": ex.silu(x[2:7]), "gradient": torch.autograd.grad(out.sum(), x)[0]}
+    return {"out": out / 3e38, "up to 1000": ex.silu(x[:7]), "gradient": torch.autograd.grad(out.sum(), x)[0]}
 
 
 @check("silu: any shape, any floating dtype, and its slope", points=1, after=test_silu)

@@ -23,12 +23,16 @@ def cache(ex: Exercise):
     return ex.of("ex17_kv_cache").KVCache()
 
 
-def kept(one, kv_heads: int, width: int, layer: int = 0) -> dict[str, Any]:
-    """What a cache holds for a layer: what it gives back beside one more token of zeros."""
-    held = one.held(layer)
-    zeros = torch.zeros(1, kv_heads, 1, width, dtype=torch.float64)
-    keys, values = one.append(layer, zeros, zeros)
-    return {"held": held, "keys": keys[:, :, :held], "values": values[:, :, :held]}
+def noting(ex: Exercise, noted: list[dict[str, Any]]):
+    """A cache that notes what it is given."""
+
+    class Noting(ex.of("ex17_kv_cache").KVCache):
+        def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            noted.append({"layer": layer, "keys": keys, "values": values})
+            both: tuple[Tensor, Tensor] = super().append(layer, keys, values)
+            return both
+
+    return Noting()
 
 
 @check("each head stands as often in a row as query heads read it", points=1, axes={"": "batch head position column"})
@@ -161,16 +165,17 @@ def test_pieces(ex: Exercise, rng: Random):
 
 @check("what is kept are the few heads: keys rotated, values as they are", points=2, after=test_one_by_one)
 def test_what_is_kept(ex: Exercise, rng: Random):
-    layer, one = small(ex, rng), cache(ex)
+    noted: list[dict[str, Any]] = []
+    layer, one = small(ex, rng), noting(ex, noted)
     for piece in rng.tensor(1, 7, 24, dtype=torch.float64).split([5, 2], dim=1):
         layer(piece, one)
-    return kept(one, 2, 4)
+    return {"what the cache is given": noted, "held": one.held(0)}
 
 
 @check("each layer goes on from its own tokens in a cache that several share", points=1, after=test_one_by_one)
 def test_layers(ex: Exercise, rng: Random):
     one, found = cache(ex), {}
-    first, second = small(ex, rng), small(ex, rng, kv_heads=3)
+    first, second = small(ex, rng), small(ex, rng, base=50.0)
     for place, length in enumerate((3, 1, 2)):
         x = rng.tensor(2, length, 24, dtype=torch.float64)
         found[f"layer 0, step {place}"] = first(x, one, 0)
@@ -195,8 +200,7 @@ def test_gradients(ex: Exercise, rng: Random):
     parts = {
         f"{name}.{kind}": getattr(getattr(layer, name), kind) for name in PROJECTIONS for kind in ("weight", "bias")
     }
-    there = {name: part for name, part in parts.items() if part is not None}
-    return dict.fromkeys(parts) | gradients(layer(x), {"x": x} | there, rng)
+    return gradients(layer(x), {"x": x} | parts, rng)
 
 
 @check("biases are added where there are some", points=1, after=test_values)
@@ -214,14 +218,16 @@ def test_huge_scores(ex: Exercise, rng: Random):
     return {"alone": layer(x), "with a cache": [layer(piece, one) for piece in x.split([4, 2], dim=1)]}
 
 
-@check("the output keeps the dtype of the input", points=1, compare="structure")
+@check("the output keeps the dtype of the input, and is right after thousands of tokens", compare="structure")
 def test_dtypes(ex: Exercise, rng: Random):
     x, found = rng.tensor(2, 6, 24, dtype=torch.float64), {}
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         layer, one = small(ex, rng, dtype=dtype), cache(ex)
         pieces = [layer(piece.to(dtype), one) for piece in x.split([4, 2], dim=1)]
         found[str(dtype).removeprefix("torch.")] = {"at once": layer(x.to(dtype)), "pieces": torch.cat(pieces, dim=1)}
-    return found
+    layer, one, earlier = small(ex, rng), cache(ex), torch.zeros(2, 2, 5000, 4, dtype=torch.float64)
+    one.append(0, earlier, earlier)
+    return found | {"after 5000 tokens": layer(x, one)}
 
 
 @test_dtypes.explain
@@ -233,6 +239,8 @@ def _(got, want):
             off = np.sqrt(np.mean((got[dtype][how] - exact) ** 2)) / size
             if off > allowed:
                 yield f"in {dtype}, {how}, the output is off by {off:.2g} of its size: more than rounding explains."
+    if not close(got["after 5000 tokens"], want["after 5000 tokens"], 1e-2 * abs(want["after 5000 tokens"]).max()):
+        yield "after 5000 tokens in the cache, the output is not what it should be."
 
 
 @check("everything is on the device of the input", points=1, compare="structure")

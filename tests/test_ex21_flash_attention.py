@@ -31,11 +31,11 @@ class Watched(TorchDispatchMode):
         return result
 
 
-def sizes(call: Callable[[], Any]) -> tuple[Any, int]:
-    """What a call returns, and the number of entries of the largest tensor that it made."""
-    with Watched() as watched:
+def watched(call: Callable[[], Any]) -> tuple[Any, Watched]:
+    """What a call returns, and what it made on the way."""
+    with Watched() as watch:
         result = call()
-    return result, watched.largest
+    return result, watch
 
 
 def kept(call: Callable[[], Any]) -> tuple[Any, int]:
@@ -46,9 +46,9 @@ def kept(call: Callable[[], Any]) -> tuple[Any, int]:
         there[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    with Watched() as watched, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with Watched() as watch, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         result = call()
-    for reference in watched.made:
+    for reference in watch.made:
         tensor = reference()
         if tensor is not None:
             note(tensor)
@@ -107,6 +107,8 @@ def test_gradients(ex: Exercise, rng: Random):
 
 
 LENGTHS = ((128, 16), (56, 32))  # tokens, block_size: of few rows a tile is the largest tensor, of many the inputs are
+FEW = 12  # tokens for the smallest blocks: there the inputs are larger than a tile, and what is counted are tensors
+CASES = [(length, size, causal) for length, size in (*LENGTHS, (FEW, 1), (FEW, 2)) for causal in (False, True)]
 
 
 def per_token(length: int, size: int) -> int:
@@ -114,32 +116,54 @@ def per_token(length: int, size: int) -> int:
     return max(size**2, 8 * length)
 
 
+def called(length: int, size: int, causal: bool) -> str:
+    """What a case is called."""
+    return f"{length} tokens, block_size {size}, causal={causal}"
+
+
+def tensors(length: int, watch: Watched) -> dict[str, int]:
+    """How many tensors were made of the smallest blocks, and else how many entries the largest one has."""
+    return {"made": len(watch.made)} if length == FEW else {"largest": watch.largest}
+
+
+def too_few(got: Any, when: str = ""):
+    """A sentence on blocks of 1, which make far more tiles than blocks of 2, and take more tensors."""
+    for causal in (False, True):
+        ones, twos = (got[called(FEW, size, causal)]["made"] for size in (1, 2))
+        if ones < 1.5 * twos:
+            yield (
+                f"{FEW} tokens, causal={causal}: {when}{ones} tensors are made with block_size 1, and {twos} with "
+                "block_size 2, where far fewer tiles are due. Is block_size taken as it comes?"
+            )
+            return
+
+
 @check(
     "forward: no tensor has a place for more pairs than a tile has", points=2, compare="structure", after=test_causal
 )
 def test_largest_tensor(ex: Exercise, rng: Random):
     found = {}
-    for length, size in LENGTHS:
+    for length, size, causal in CASES:
         q, k, v = inputs(rng, (2,), length, length, 1, 1)
-        for causal in (False, True):
-            out, largest = sizes(lambda q=q, k=k, v=v, c=causal, s=size: ex.flash_attention(q, k, v, c, s))
-            found[f"{length} tokens, block_size {size}, causal={causal}"] = {"out": out, "largest": largest}
+        out, watch = watched(lambda q=q, k=k, v=v, c=causal, s=size: ex.flash_attention(q, k, v, c, s))
+        found[called(length, size, causal)] = {"out": out, **tensors(length, watch)}
     return found
 
 
 @test_largest_tensor.explain
 def _(got, want):
-    for (length, size), case in zip([pair for pair in LENGTHS for _ in range(2)], want, strict=True):
+    for (length, size, _), case in zip(CASES, want, strict=True):
         if not close(got[case]["out"], want[case]["out"]):
             yield f"{case}: the answers are not those of exercise 5."
             return
-        entries = got[case]["largest"] // 2
+        entries = got[case].get("largest", 0) // 2
         if entries > per_token(length, size):
             yield (
                 f"{case}: a tensor has {entries} entries for each leading index. A tile has {size**2}, all pairs are "
                 f"{length**2}, a row of tiles {size * length}."
             )
             return
+    yield from too_few(got)
 
 
 ### BEGIN HIDDEN TESTS
@@ -148,29 +172,29 @@ def _(got, want):
 )
 def test_largest_tensor_backward(ex: Exercise, rng: Random):
     found = {}
-    for length, size in LENGTHS:
+    for length, size, causal in CASES:
         q, k, v = inputs(rng, (2,), length, length, 1, 1, grad=True)
-        for causal in (False, True):
-            out = ex.flash_attention(q, k, v, causal, size)
-            grads, largest = sizes(lambda q=q, k=k, v=v, out=out: gradients(out, {"q": q, "k": k, "v": v}, rng))
-            found[f"{length} tokens, block_size {size}, causal={causal}"] = {"gradients": grads, "largest": largest}
+        out = ex.flash_attention(q, k, v, causal, size)
+        grads, watch = watched(lambda q=q, k=k, v=v, out=out: gradients(out, {"q": q, "k": k, "v": v}, rng))
+        found[called(length, size, causal)] = {"gradients": grads, **tensors(length, watch)}
     return found
 
 
 @test_largest_tensor_backward.explain
 def _(got, want):
-    for (length, size), case in zip([pair for pair in LENGTHS for _ in range(2)], want, strict=True):
+    for (length, size, _), case in zip(CASES, want, strict=True):
         for name, gradient in want[case]["gradients"].items():
             if not close(got[case]["gradients"][name], gradient, 1e-3):
                 yield f"{case}: the gradient of {name} is not that of exercise 5."
                 return
-        entries = got[case]["largest"] // 2
+        entries = got[case].get("largest", 0) // 2
         if entries > per_token(length, size):
             yield (
                 f"{case}: on the way back a tensor has {entries} entries for each leading index. A tile has {size**2}, "
                 f"all pairs are {length**2}, a row of tiles {size * length}."
             )
             return
+    yield from too_few(got, "on the way back ")
 
 
 KEPT = 256  # tokens

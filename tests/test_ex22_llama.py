@@ -302,7 +302,7 @@ def test_parts(ex: Exercise, rng: Random):
     }
 
 
-@check("no token sees what comes after it", points=1, after=test_block, tolerance=1e-4)
+@check("no token sees what comes after it", points=1, after=test_logits, tolerance=1e-4)
 def test_causality(ex: Exercise, rng: Random):
     model, ids = small(ex, rng), rng.ids(11, 2, 8)
     other = torch.cat([ids[:, :5], (ids[:, 5:] + 1) % 11], dim=1)
@@ -445,6 +445,7 @@ def test_load_variants(ex: Exercise, rng: Random):
     names = list(entries)
     dtypes = (torch.float32, torch.float64)  # of the model's own dtype, too: those it might not copy
     state = {names[i]: entries[names[i]].to(dtypes[i % 2]) for i in rng.numpy.permutation(len(names))}
+    before = {name: model.get_parameter(name) for name in weight_names(11)}
     ex.load_llama_weights(model, state)
     kept = {name: state[name].clone() for name in ("lm_head.weight", "model.layers.10.mlp.up_proj.weight")}
     for tensor in state.values():
@@ -453,6 +454,7 @@ def test_load_variants(ex: Exercise, rng: Random):
     return {
         "weights": weights,
         "trainable": all(weight.requires_grad and weight.is_leaf for weight in weights.values()),
+        "the same parameters as before": all(weight is before[name] for name, weight in weights.items()),
         "tied": model.lm_head.weight is model.token_embedding.weight,
         "kept": kept,
     }

@@ -26,6 +26,12 @@ def too_many(got: Any, case: str, entries: str) -> bool:
     return got[case]["largest"] // 2 == int(entries) > max(size * size, 8 * length)
 
 
+def fewer_tiles(got: Any, tokens: str, causal: str, ones: str, twos: str) -> bool:
+    """Whether so many tensors were made with either block size, and the smaller one took hardly more."""
+    made = [got[f"{tokens} tokens, block_size {size}, causal={causal}"]["made"] for size in (1, 2)]
+    return made == [int(ones), int(twos)] and made[0] < 2 * made[1]
+
+
 CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_causal": {
         r"with (block_size \d+) the first query's answer is not the first value": lambda got, want, case: (
@@ -39,6 +45,9 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"^(.+): a tensor has (\d+) entries for each leading index": lambda got, want, case, entries: too_many(
             got, case, entries
         ),
+        r"^(\d+) tokens, causal=(\w+): (\d+) tensors are made with block_size 1, and (\d+) with": lambda got, want, *said: (
+            fewer_tiles(got, *said)
+        ),
     },
     "test_largest_tensor_backward": {
         r"^(.+): the gradient of (\w) is not that of exercise 5": lambda got, want, case, name: (
@@ -46,6 +55,9 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
         r"^(.+): on the way back a tensor has (\d+) entries": lambda got, want, case, entries: too_many(
             got, case, entries
+        ),
+        r"^(\d+) tokens, causal=(\w+): on the way back (\d+) tensors are made with block_size 1, and (\d+) with": lambda got, want, *said: (
+            fewer_tiles(got, *said)
         ),
     },
     "test_kept": {
@@ -88,6 +100,8 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
 }
 
 TURNS: dict[str, list[tuple[str, str]]] = {
+    "blocks of four": [("causal, block_size)", "causal, max(block_size, 4))")],
+    "blocks of two on the way back": [("ctx.causal, ctx.size = causal, size", "ctx.causal, ctx.size = causal, max(size, 2)")],
     "answers of large inputs": [("return out.reshape(", "out = out * (1 if q.size(-2) < 50 else 2)\n    return out.reshape(")],
     "gradients of large inputs": [("_joined(dqs).mul_(scale)", "_joined(dqs).mul_(scale * (1 if q.size(1) < 50 else 2))")],
     "float32 inside": [("wide = torch.promote_types(q.dtype, torch.float32)", "wide = torch.float32")],
