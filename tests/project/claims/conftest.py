@@ -14,10 +14,12 @@ import pytest
 from grader.checks import Check
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, load
+from grader.diagnosis.traces import read_known
 from grader.files import ROOT
 from grader.judging.judge import Judge
 from grader.judging.reference import Code, reference_assembly
 from grader.misconceptions.catalogue import catalogue
+from grader.misconceptions.recordings import known_file
 from grader.probing.assembly import Assembly, Source, read_folder
 from grader.probing.observation import thaw
 from grader.staff.mutants.trials import variants
@@ -46,14 +48,21 @@ class Said:
 
 
 def said_of(entry: Entry, turns: Mapping[str, Source]) -> Iterator[Said]:
-    """What the explanations of an exercise's quick checks say of some sources, not what the comparison says."""
+    """What the explanations of an exercise's quick checks say of some sources, not what the comparison says.
+
+    Which checks a known mistake fails is on record, for the diagnosis; those that it passes say nothing of it.
+    """
     suite, reference = import_suite(entry.suite), read_folder(ROOT / "solutions", "reference")
+    recorded = known_file(entry, 0, reference)
+    failing = read_known(recorded).singles if recorded is not None else {}
     checks: list[Check] = [getattr(suite, info.name) for info in checks_of(entry.suite) if not info.slow]
     with Code(reference_assembly()) as code:
         for turn, source in turns.items():
             with Assembly({**reference, entry.stem: source}) as learner:
                 judge = Judge(entry.stem, learner, code, seed=0)
-                for check in (check for check in checks if check.explanation is not None):
+                for check in checks:
+                    if check.explanation is None or (turn in failing and check.__name__ not in failing[turn]):
+                        continue
                     outcome, want = judge.run_probe(check, limit=10.0), judge.expected(check)
                     if outcome.failure is not None:
                         continue
