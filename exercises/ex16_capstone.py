@@ -439,12 +439,14 @@ def complete(
     Args:
         model: a GPT, on any device, in any mode; both stay as they are.
         tokenizer: the one that it was trained with.
-        prompt: at least one character; it may be longer than the model's context.
+        prompt: at least one character, which may be a space; it may be longer than the model's
+            context.
         max_new_tokens: how many tokens to write.
-        temperature, top_k, top_p, generator: as in exercise 15.
+        temperature, top_k, top_p, generator: as in exercise 15; the temperature is 0.8 unless one is
+            given.
 
     Returns:
-        The prompt and what follows.
+        The prompt, as it came, and what follows.
 
     Raises:
         ValueError: the `prompt` is empty (a GPT needs a token to start from), or holds a character

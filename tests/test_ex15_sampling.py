@@ -222,12 +222,14 @@ def test_stability(ex: Exercise, rng: Random):
     logits[0, 1], logits[0, 4] = -torch.inf, -torch.inf
     logits[1, :7] = -torch.inf
     huge = rng.tensor(3, 9, scale=1e4)
+    low = rng.tensor(3, 9, scale=1e6) - 1e10  # below any number that might hide a token instead of -inf
     return {
         "banned": ex.next_token_probs(logits),
         "banned, top-k": ex.next_token_probs(logits, top_k=4),
         "banned, top-p": ex.next_token_probs(logits, top_p=0.9),
         "banned, greedy": ex.next_token_probs(logits, temperature=0.0),
         "huge": ex.next_token_probs(huge, top_k=4, top_p=0.9),
+        "far below zero": ex.next_token_probs(low, top_k=4),
         "cold": ex.next_token_probs(shuffled(SHARES, rng, 3), temperature=1e-3, top_p=0.9),
         "hot": ex.next_token_probs(logits[2:], temperature=1e6),
     }

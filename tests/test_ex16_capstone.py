@@ -185,6 +185,8 @@ def test_complete(ex: Exercise, rng: Random):
         "nucleus of one": ex.complete(model, tokenizer, rng.text(5), 6, temperature=1.3, top_p=1e-3),
         "longer than the context": ex.complete(model, tokenizer, rng.text(20), 9, temperature=0.0),
         "nothing new": ex.complete(model, tokenizer, "head", 0),
+        "space around it": ex.complete(model, tokenizer, " bad ", 7, temperature=0.0),
+        "space alone": ex.complete(model, tokenizer, "  ", 7, temperature=0.0),
     }
 
 
@@ -375,10 +377,14 @@ def _(got, want, reference):
         )
 
 
-@check("the same seed gives the same history, whatever was drawn before; another seed another one", compare="nothing")
+@check(
+    "the same seed gives the same history, whatever was drawn before; another seed another one, from other weights",
+    compare="nothing",
+    free=("fresh*",),
+)
 def test_reproducible(ex: Exercise, rng: Random):
     text = chorus(rng, 8000)
-    runs = []
+    runs, fresh = [], []
     for before, seed in ((1, 5), (2, 5), (1, 6)):
         torch.manual_seed(before)
         heard: list[float] = []
@@ -387,23 +393,32 @@ def test_reproducible(ex: Exercise, rng: Random):
             text, config, device="cpu", on_step=lambda _, loss, heard=heard: heard.append(loss)
         )
         runs.append({"losses": heard, "val_losses": [row["val_loss"] for row in history]})
-    return runs
+        still = settings(ex, 1, batch_size=1, seed=seed, max_lr=0.0, min_lr=0.0)  # a step that moves nothing
+        fresh.append(ex.train_language_model(text, still, device="cpu")[0].token_embedding.weight)
+    return {"runs": runs, "fresh": fresh}
 
 
 @test_reproducible.explain
 def _(got, want):
-    if len(got) != len(want) or any(len(run["losses"]) != 3 or len(run["val_losses"]) != 1 for run in got):
+    runs = got["runs"]
+    if len(runs) != 3 or any(len(run["losses"]) != 3 or len(run["val_losses"]) != 1 for run in runs):
         yield "three steps with eval_every = 3 are three calls of on_step and one row."
         return
-    first, again, other = got
+    first, again, other = runs
     if not close(first["losses"][0], again["losses"][0], 1e-6):
         yield "two runs with the same seed differ in their first loss: are the weights drawn before the seed is set?"
     elif not all(close(first[name], again[name], 1e-6) for name in ("losses", "val_losses")):
         yield "two runs with the same seed give different histories."
-    elif not all(loss > 0 for run in got for loss in (*run["losses"], *run["val_losses"])):
+    elif not all(loss > 0 for run in runs for loss in (*run["losses"], *run["val_losses"])):
         yield "a loss is not above 0: the model can't know what the text draws at random."
     if close(first["losses"], other["losses"], 1e-6):
         yield "runs with the seeds 5 and 6 have the same losses: is config.seed used?"
+    elif not all(table.std(axis).all() for table in got["fresh"] for axis in (0, 1)):
+        yield "a row or a column of a fresh table of tokens is one number throughout: is it drawn?"
+    elif len(got["fresh"]) != 3 or not close(*got["fresh"][:2], 1e-6):
+        yield "two runs with the same seed start from different tables of tokens."
+    elif close(*got["fresh"][1:], 1e-6):
+        yield "runs with the seeds 5 and 6 start from the same table of tokens: what seeds the fresh weights?"
 
 
 def occurs(row: list[int], tokens: list[int]) -> bool:
@@ -414,25 +429,32 @@ def occurs(row: list[int], tokens: list[int]) -> bool:
 @check(
     "training reads the first part of the text and no more, and evaluation the last",
     compare="nothing",
-    free=("text*", "trained on*", "evaluated on*", "model*"),
+    free=("text*", "trained on*", "drawn*", "evaluated on*", "model*"),
 )
 def test_who_reads_what(ex: Exercise, rng: Random):
     text = chorus(rng, 6600) + "#" * 300 + rng.text(600, "0123456789")  # the cut lies among the hashes
     gpt = ex.of("ex13_gpt").GPT
-    forward, read = gpt.forward, []
+    forward, read, drawn = gpt.forward, [], []
 
     def listening(self, ids, *others, **options):
         read.append((torch.is_grad_enabled(), ids.tolist()))
         return forward(self, ids, *others, **options)
 
-    gpt.forward = listening
+    def drawing(self, ids, *_, **__):
+        drawn.extend(ids.tolist() if torch.is_grad_enabled() else [])
+        return None, torch.zeros((), requires_grad=True)
+
     try:
+        gpt.forward = listening
         config = settings(ex, 6, warmup_steps=0, eval_batches=2)
         model, tokenizer, _ = ex.train_language_model(text, config, device="cpu")
+        gpt.forward = drawing  # many windows, and no work
+        ex.train_language_model(text, settings(ex, 20, batch_size=64), device="cpu")
     finally:
         gpt.forward = forward
     return {
         "trained on": [row for grad, rows in read if grad for row in rows],
+        "drawn": drawn,
         "evaluated on": [row for grad, rows in read if not grad for row in rows],
         "text": tokenizer.encode(text),
         "model": trained(model),
@@ -447,6 +469,11 @@ def _(got, want, reference):
         yield "the model is trained on something other than pieces of the text."
     elif not all(occurs(row, learned) for row in got["trained on"]):
         yield "the model is trained on the last tenth of the text, which should be held out."
+    elif all(occurs(row, learned[: int(0.88 * count)]) for row in got["drawn"]):
+        yield (
+            f"none of {len(got['drawn'])} windows that are trained on reaches beyond the first 88 % of the text: the "
+            "last tenth is to be held out, and all the rest to be learned from."
+        )
     elif not any(occurs(row, held_out) for row in got["evaluated on"]):
         yield "no evaluation reads the last tenth of the text: which tokens does `train` get as val_tokens?"
     elif not all(occurs(row, held_out) or occurs(row, learned) for row in got["evaluated on"]):
@@ -575,12 +602,22 @@ def test_complete_generator(ex: Exercise, rng: Random):
     first, further = (ex.complete(model, tokenizer, "a bag", 40, **options) for _ in range(2))
     torch.manual_seed(2)
     again = ex.complete(model, tokenizer, "a bag", 40, temperature=1.0, generator=torch.Generator().manual_seed(seed))
+    sure = filled(gpt.GPT(gpt.GPTConfig(9, 12, d_model=16, n_heads=2, n_layers=1)), rng).eval()
+    lines = ex.of("ex02_tokenizers").CharTokenizer("abcdefg\n ")
+    usual, cool, warm = (
+        ex.complete(sure, lines, "a\nb", 200, generator=torch.Generator().manual_seed(seed), **options)
+        for options in ({}, {"temperature": 0.8}, {"temperature": 2.0})
+    )
+    without = [ex.complete(sure, lines, "a", 60) for _ in range(2)]
     return {
         "prompt": [text[:5] for text in (first, further, again)],
-        "lengths": [len(text) for text in (first, further, again)],
+        "lengths": [len(text) for text in (first, further, again, usual, *without)],
         "same generator, same text": first == again,
         "drawn on, other text": first != further,
-        "training": model.training,
+        "by default as at 0.8": usual == cool,
+        "warmer, other text": warm != cool,
+        "without a generator, other text": without[0] != without[1],
+        "training": [model.training, sure.training],
         "weights": parameters(model),
     }
 
@@ -589,6 +626,8 @@ def test_complete_generator(ex: Exercise, rng: Random):
 def _(got, want):
     if not got["same generator, same text"]:
         yield "two generators of one seed give different texts: is the generator handed on to `generate`?"
+    elif not got["by default as at 0.8"]:
+        yield "without a temperature, 200 tokens are others than with 0.8, from generators of one seed."
 
 
 @check("wrong arguments are refused: fractions outside 0..1, a text too short to split, empty or unknown prompts")

@@ -254,7 +254,7 @@ class Comparison:
 
     def _shapes(self, got: tuple[int, ...], want: tuple[int, ...], path: str) -> str:
         axes = self.axes_of(path)
-        named = f" ({', '.join(axes)})" if len(axes) == len(want) else ""
+        named = f" ({', '.join(axes)})" if axes and len(axes) == len(want) else ""
         message = f"{self._name(path)} has shape {got}; expected {want}{named}."
         if len(got) != len(want):
             return f"{message} It has {_count(len(got), 'axis', 'axes')} where {len(want)} are expected."

@@ -381,8 +381,8 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
             "RuntimeError",
             r"view size is not compatible",
             lambda case: (
-                f"{case.text}: `view` needs the numbers in order in memory, and a transpose has only relabelled them. "
-                "`reshape` copies where it must."
+                f"{case.text}: `view` needs the numbers in order in memory and without gaps, as they need not be after "
+                "a transpose or a slice. `reshape` copies where it must."
             ),
         ),
         ("ValueError", r"from shape \((?P<what>.*?)\) into shape \((?P<place>.*?)\)", filled),

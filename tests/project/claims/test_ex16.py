@@ -19,6 +19,9 @@ def held_out(got: Any) -> str:
 CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_complete_generator": {
         r"two generators of one seed give different texts": lambda got, want: not got["same generator, same text"],
+        r"without a temperature, 200 tokens are others than with 0.8": lambda got, want: (
+            not got["by default as at 0.8"] and got["same generator, same text"]
+        ),
     },
     "test_device": {
         r"with device='(\w+)', the (.*) should be on (\w+), not on (\w+)\. Whatever": (
@@ -37,10 +40,20 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     },
     "test_reproducible": {
         r"are three calls of on_step and one row": lambda got, want: any(
-            len(run["losses"]) != 3 or len(run["val_losses"]) != 1 for run in got
+            len(run["losses"]) != 3 or len(run["val_losses"]) != 1 for run in got["runs"]
+        ),
+        r"a row or a column of a fresh table of tokens is one number": lambda got, want: any(
+            (abs(table - table[:1]).max(0) == 0).any() or (abs(table - table[:, :1]).max(1) == 0).any()
+            for table in got["fresh"]
+        ),
+        r"two runs with the same seed start from different tables": lambda got, want: (
+            abs(got["fresh"][0] - got["fresh"][1]).max() > 1e-6
+        ),
+        r"runs with the seeds 5 and 6 start from the same table": lambda got, want: (
+            abs(got["fresh"][0] - got["fresh"][2]).max() < 1e-6
         ),
         r"two runs with the same seed differ in their first loss": lambda got, want: (
-            abs(got[0]["losses"][0] - got[1]["losses"][0]) > 1e-6
+            abs(got["runs"][0]["losses"][0] - got["runs"][1]["losses"][0]) > 1e-6
         ),
     },
     "test_sizes": {
@@ -57,6 +70,10 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"on the text that was trained on is (\S+); a model that knows nothing has (\S+)\.": (
             lambda got, want, loss, fresh: float(loss) > float(fresh) - 0.31
         ),
+        r"none of (\d+) windows that are trained on reaches beyond": lambda got, want, count: (
+            len(got["drawn"]) == int(count)
+            and all(read(row) in read(got["text"][: len(got["text"]) * 88 // 100]) for row in got["drawn"])
+        ),
         r"no evaluation reads the last tenth of the text": lambda got, want: (
             not any(read(row) in held_out(got) for row in got["evaluated on"])
         ),
@@ -71,5 +88,15 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
 }
 
 
+SEEDED = "torch.manual_seed(config.seed)"
+TURNS = {
+    "another temperature": [("temperature: float = 0.8", "temperature: float = 1.0")],
+    "a column that is not drawn": [
+        ("return GPT(config)", "made = GPT(config)\n    made.token_embedding.weight.data[:, 0] = 0.02\n    return made")
+    ],
+    "seeded in longer runs alone": [(SEEDED, f"{SEEDED} if config.steps > 1 else torch.seed()")],
+}  # fmt: skip
+
+
 def test_what_is_said_is_true(hold):
-    hold("ex16_capstone", CLAIMS)
+    hold("ex16_capstone", CLAIMS, TURNS)
