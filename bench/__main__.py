@@ -18,6 +18,7 @@ BENCHMARKS = {  # by name: the module that measures it, which is imported when i
     "recipe": "recipe",
     "flash": "flash",
     "cache": "cache",
+    "lessons": "lessons",
     "llama": "llama",
     "chat": "chat",
     "speedrun": "speedrun",

@@ -133,17 +133,18 @@ width 48 and four heads, on characters of Shakespeare in windows of 32, 500 step
 Held-out loss, the mean of three seeds::
 
                          LayerNorm    RMSNorm
-    GELU, 4 D              2.403        2.406
-    SwiGLU, 8 D / 3        2.387        2.375
+    GELU, 4 D              2.383        2.388
+    SwiGLU, 8 D / 3        2.370        2.376
 
-The norm makes no difference, which is the point: it does the same with less. The gate gains 0.02 to
-0.03 with a percent fewer parameters. That is little: single runs of one kind were 0.02 to 0.05
-apart. In Shazeer's table 1 a far larger model gains about 0.04; at that size it pays.
+The norm makes no difference, which is the point: it does the same with less. The gate gains 0.01
+with a percent fewer parameters. That is little: single runs of one kind were up to 0.08 apart. In
+Shazeer's table 1 a far larger model gains about 0.04; at that size it pays.
 
 Mind how it starts. The feed-forward matrices above are as `nn.Linear` draws them. Drawn from N(0,
-0.02) in so narrow a model, gate and up both begin near 0, and their product is smaller still. In a
-run of 600 steps at width 64 that cost the model with both parts a quarter of a nat (2.40 against
-2.14). Wide models do not have this problem: a sum of D = 4096 terms is large enough.
+0.02), as exercise 13 draws its own, they are too small for so narrow a model: at width 64, after
+600 steps, that cost both feed-forwards more than 0.2 (2.60 with GELU and 2.59 with SwiGLU and
+RMSNorm, against 2.35 and 2.38). Wide models do not have this problem: a sum of D = 4096 terms is
+large enough.
 
 What to build
 -------------
