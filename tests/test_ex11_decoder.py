@@ -20,7 +20,6 @@ from grader.checks import (
     named,
     on_meta,
     overheard,
-    parameters,
     raised,
     silenced,
 )
@@ -134,8 +133,8 @@ def misplaced_norms(got, want):
 def dropping_all(stack, *inputs) -> dict[str, Any]:
     """What a stack gives with each part of each layer in training mode alone, all of it, and none of it."""
     with torch.no_grad():
-        for name, parameter in parameters(stack).items():
-            if name.endswith("bias") and "norm" not in name:
+        for parameter in (p for layer in stack.layers for part in SUBLAYERS for p in getattr(layer, part).parameters()):
+            if parameter.ndim == 1:  # the biases
                 parameter.zero_()  # then a sublayer of which everything is dropped adds nothing, wherever it drops
     seen = {"in evaluation": stack.eval()(*(each.clone() for each in inputs))}
     for i, layer in enumerate(stack.layers):

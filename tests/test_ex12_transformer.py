@@ -785,8 +785,11 @@ def test_dropout(ex: Exercise, rng: Random):
     model, calm = model_of(ex, rng, dropout=ALL), model_of(ex, rng)
     for each in (model, calm):  # then a sublayer of which everything is dropped adds nothing, wherever it drops
         with torch.no_grad():
-            for name, parameter in [*parameters(each.encoder).items(), *parameters(each.decoder).items()]:
-                if name.endswith("bias") and "norm" not in name:
+            sublayers = [part for layer in each.encoder.layers for part in (layer.self_attention, layer.feed_forward)]
+            for layer in each.decoder.layers:
+                sublayers += [layer.self_attention, layer.cross_attention, layer.feed_forward]
+            for parameter in (parameter for part in sublayers for parameter in part.parameters()):
+                if parameter.ndim == 1:  # the biases
                     parameter.zero_()
     src, tgt_in = tokens(rng, 11, 2, 6), tokens(rng, 13, 2, 5)
     memory = calm.encode(src)
@@ -833,7 +836,9 @@ def test_gradients(ex: Exercise, rng: Random):
     model = model_of(ex, rng)
     src, tgt_in = tokens(rng, 11, 2, 5), tokens(rng, 13, 2, 4)
     src[0, 3:] = 0
-    chosen = {name: p for name, p in parameters(model).items() if "embedding" in name or "up.weight" in name}
+    names = ["src_embedding.weight", "tgt_embedding.weight"]
+    names += [f"{half}.layers.{i}.feed_forward.up.weight" for half in ("encoder", "decoder") for i in range(2)]
+    chosen = {name: model.get_parameter(name) for name in names}
     return {"gradient": gradients(model(src, tgt_in), chosen, rng), "src": src, "tgt_in": tgt_in}
 
 

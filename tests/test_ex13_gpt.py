@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from grader.checks import Exercise, Random, check, close, filled, not_normal, on_meta, parameters, raised, repeated
+from grader.checks import Exercise, Random, check, close, filled, not_normal, on_meta, raised, repeated
 
 SMALL = {"vocab_size": 11, "context_length": 9, "d_model": 12, "n_heads": 3, "n_layers": 2}
 
@@ -264,16 +264,16 @@ def test_initial_loss(ex: Exercise, rng: Random):
 @test_initial_loss.explain
 def _(got, want):
     logits, loss = got["logits"], float(got["loss"])
-    if not abs(loss - math.log(65)) < 0.15:
+    surprise = np.log(np.exp(logits).sum(-1, keepdims=True)) - logits  # -log softmax
+    if not close(loss, np.take_along_axis(surprise, want["targets"][..., None], -1).mean(), 1e-4):
+        yield "the loss of a fresh model is not the mean cross-entropy of its logits."
+    elif not abs(loss - math.log(65)) < 0.15:
         yield (
             f"before any training the loss over 65 tokens is {loss:.2f}, and ln 65 is {math.log(65):.2f}. "
             "How large are the first logits, and what makes them so?"
         )
-    surprise = np.log(np.exp(logits).sum(-1, keepdims=True)) - logits  # -log softmax
-    if not close(loss, np.take_along_axis(surprise, want["targets"][..., None], -1).mean(), 1e-4):
-        yield "the loss of a fresh model is not the mean cross-entropy of its logits."
     elif not logits.std() > 0.01:
-        yield "the logits of a fresh model are all but equal: is anything drawn at random?"
+        yield "the logits of a fresh model are all but equal. How large is what the head reads, and what does it give?"
 
 
 @check("what writes to the stream starts smaller the deeper the model is", points=1, compare="structure")
@@ -321,16 +321,12 @@ def test_gradients(ex: Exercise, rng: Random):
     tokens = rng.ids(11, 3, 8)
     _, loss = model(tokens[:, :-1], tokens[:, 1:])
     loss.backward()
-    return {name: model.get_parameter(name).grad for name in weight_names(2)}
+    return {"gradient": {name: model.get_parameter(name).grad for name in weight_names(2)}}
 
 
 @check("inner width, bias, heads and depth follow the config", points=1, after=test_logits)
 def test_options(ex: Exercise, rng: Random):
     model = small_gpt(ex, rng, d_ff=7, bias=False, n_heads=4, n_layers=3)
-    with torch.no_grad():
-        for name, parameter in parameters(model).items():
-            if "norm" in name and name.endswith("bias"):
-                parameter.zero_()
     block = model.blocks[2]
     linears = [block.attention.q_proj, block.attention.out_proj, block.feed_forward.up, block.feed_forward.down]
     return {
@@ -463,8 +459,10 @@ def test_load_gpt2_variants(ex: Exercise, rng: Random):
         "transformer.h.0.attn.masked_bias": torch.tensor(-1e4, dtype=torch.float64),
     }
     names = list(entries)
-    published = {names[i]: entries[names[i]].float() for i in rng.numpy.permutation(len(names))}
+    published = {names[i]: entries[names[i]] for i in rng.numpy.permutation(len(names))}
+    published |= {name: published[name].float() for name in names[::3]}  # the others have the model's dtype
     model = filled(ex.GPT(config), rng, dtype=torch.float64)
+    before = [model.get_parameter(name) for name in weight_names(11)]
     ex.load_gpt2_weights(model, published)
     kept = {name: published[f"transformer.{name}"].clone() for name in ("wte.weight", "h.10.attn.c_attn.weight")}
     for tensor in published.values():
@@ -473,6 +471,7 @@ def test_load_gpt2_variants(ex: Exercise, rng: Random):
     return {
         "weights": weights,
         "trainable": all(weight.requires_grad and weight.is_leaf for weight in weights.values()),
+        "the same objects": all(one is other for one, other in zip(weights.values(), before, strict=True)),
         "tied": model.lm_head.weight is model.token_embedding.weight,
         "kept": kept,
         "entries": len(published),

@@ -82,12 +82,7 @@ def starts_of(windows, tokens) -> np.ndarray | None:
     return places[:, 0] if side_by_side.all() and (places >= 0).all() else None
 
 
-@check(
-    "get_batch: windows of the corpus, and the same windows one token later",
-    points=1,
-    compare="structure",
-    exact=("tokens",),
-)
+@check("get_batch: windows of the corpus, and the same windows one token later", compare="structure", exact=("tokens",))
 def test_batch(ex: Exercise, rng: Random):
     batch, length = rng.sizes(2, low=4)
     tokens = torch.from_numpy(rng.numpy.permutation(60))  # no token twice
@@ -114,12 +109,12 @@ def _(got, want):
             yield f"y[{row}, {column}] is not the token that follows x[{row}, {column}] in the corpus."
 
 
-@check("AdamW: each step follows the averages of the gradient and of its square", points=1)
+@check("AdamW: each step follows the averages of the gradient and of its square", points=1, tolerance=1e-5)
 def test_adam(ex: Exercise, rng: Random):
     w = weight(rng, *rng.sizes(2))
     start = w.detach().clone()
     gradients = [{"w": like(rng, w)} for _ in range(5)]
-    options = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-4, "weight_decay": 0.0}  # an eps that shows
+    options = {"lr": 0.1, "betas": (0.9, 0.999), "eps": 3e-4, "weight_decay": 0.0}  # an eps that shows
     after = steps(ex.AdamW([w], **options), {"w": w}, gradients)
     return {"start": start, "gradient": gradients[0]["w"], "after": after}
 
@@ -139,9 +134,9 @@ def _(got, want):
             "the first step should have about the size lr for every weight, whatever its gradient; yours is about "
             f"{np.median(clear):.3g} times as long. The averages start at zero: what has a first step to make up for?"
         )
-    elif close(ratios, 1.0, 0.1) and not close(error, 0.0, 1e-7) and error.flat[size.argmin()] == error.max():
+    elif close(ratios, 1.0, 0.5) and not close(error, 0.0, 1e-6) and error.flat[size.argmin()] == error.max():
         yield "the first step is off by a little, most where the gradient is least: where exactly does eps come in?"
-    elif close(mine[0], theirs[0], 1e-7) and not close(mine[1], theirs[1], 1e-7):
+    elif close(mine[0], theirs[0], 1e-6) and not close(mine[1], theirs[1], 1e-5):
         yield (
             "the first step is right, the second is not. From the second on, both averages remember the step before, "
             "and the correction depends on how many steps there were: which of these does not hold?"
@@ -186,7 +181,7 @@ def _(got, want):
         yield "weights with zero gradients decay as they should, others don't: is it the weight before the step?"
 
 
-@check("cosine_lr: a straight line up to max_lr, then half a cosine down to min_lr", points=1)
+@check("cosine_lr: a straight line up to max_lr, then half a cosine down to min_lr", points=1, tolerance=1e-6)
 def test_cosine(ex: Exercise, rng: Random):
     warmup = rng.integers(3, 8)
     total = warmup + 2 * rng.integers(4, 12)
@@ -277,10 +272,6 @@ def test_groups(ex: Exercise, rng: Random):
 
 
 @test_groups.explain
-def _(got, want):
-    yield from judge_groups(got, want)
-
-
 def judge_groups(got, want):
     for name, expected in want.items():
         mine = got[name]
@@ -364,10 +355,6 @@ def kind_of(loss: object) -> str:
 
 
 @test_history.explain
-def _(got, want):
-    yield from judge_histories(got, want)
-
-
 def judge_histories(got, want):
     for run, theirs in want.items():
         mine = got[run]
@@ -471,7 +458,6 @@ def _(got, want, reference):
 ### BEGIN HIDDEN TESTS
 @check(
     "get_batch: every window of the corpus can be drawn, from the first to the last, and each on its own",
-    points=1,
     compare="structure",
     exact=("length", "n_starts"),
 )
@@ -502,7 +488,9 @@ def _(got, want):
     elif counts.min() < 0.4 * len(starts) / n_starts:
         yield "some windows are drawn far more seldom than others; all should be equally likely."
     twice = int((got["pairs"][:, 0] == got["pairs"][:, 1]).sum())
-    if not 30 <= twice <= 120:  # 75, give or take six standard deviations
+    if (got["pairs"] == got["pairs"][0]).all():
+        yield "300 batches that are drawn from one generator, one after the other, are all the same."
+    elif not 30 <= twice <= 120:  # 75, give or take six standard deviations
         yield (
             f"of 300 batches of two windows, from a corpus that has 4, {twice} hold one window twice; about 75 do if "
             "each start is drawn on its own. What does the first start of a batch decide about the second?"
@@ -510,10 +498,7 @@ def _(got, want):
 
 
 @check(
-    "get_batch: the generator decides, and torch's global one if there is none",
-    points=1,
-    compare="structure",
-    exact=("tokens",),
+    "get_batch: the generator decides, and torch's global one if there is none", compare="structure", exact=("tokens",)
 )
 def test_batch_generator(ex: Exercise, rng: Random):
     tokens = torch.from_numpy(rng.numpy.permutation(500))
@@ -581,11 +566,7 @@ def _(got, want):
         yield "with a corpus of int32, some rows of y are not the rows of x one token later."
 
 
-@check(
-    "AdamW: groups have options of their own, which may change between steps; there are defaults",
-    points=1,
-    after=test_adam,
-)
+@check("AdamW: groups have options of their own, which may change between steps; there are defaults", after=test_adam)
 def test_adam_options(ex: Exercise, rng: Random):
     named = {"scalar": weight(rng), "cube": weight(rng, *rng.sizes(3)), "vector": weight(rng, 4)}
     own = {"params": [named["cube"]], "lr": 0.02, "betas": (0.5, 0.7), "eps": 0.3, "weight_decay": 0.4}
@@ -698,7 +679,6 @@ def _(got, want):
 
 @check(
     "AdamW: gradients of any size, and of zero; float32 and bfloat16 stay what they are",
-    points=1,
     compare="structure",
     exact=("start*",),
 )
@@ -785,7 +765,7 @@ def test_adam_arguments(ex: Exercise, rng: Random):
     }
 
 
-@check("cosine_lr: no warm-up, nothing but warm-up, and a rate that does not change", points=1)
+@check("cosine_lr: no warm-up, nothing but warm-up, and a rate that does not change", points=1, tolerance=1e-6)
 def test_cosine_edges(ex: Exercise, rng: Random):
     total = 2 * rng.integers(4, 9)
     return {
@@ -809,10 +789,12 @@ def test_clip_edges(ex: Exercise, rng: Random):
         "all without": ([parameter(None)], 0.5),
         "no limit": ([parameter(4.0)], float("inf")),
     }
+    held = [one.grad for one in cases["some without"][0]]
     before = {name: [copy.deepcopy(one.grad) for one in given] for name, (given, _) in cases.items()}
     norms = {name: ex.clip_grad_norm((one for one in given), limit) for name, (given, limit) in cases.items()}
     after = {name: [one.grad for one in given] for name, (given, _) in cases.items()}
-    return {"before": before, "norms": norms, "gradients": after}
+    in_place = all(one is other for one, other in zip(after["some without"], held, strict=True))
+    return {"before": before, "norms": norms, "gradients": after, "in place": in_place}
 
 
 @test_clip_edges.explain
@@ -820,6 +802,8 @@ def _(got, want):
     before = want["before"]
     if not close(got["gradients"]["short"][0], before["short"][0], 1e-7):
         yield "gradients that are shorter than max_norm are changed: clipping only ever makes a gradient shorter."
+    if not got["in place"]:
+        yield "gradients that are too long are scaled in new tensors; the old ones were to be changed in place."
     if close(got["gradients"]["some without"][1], before["some without"][1], 1e-7):
         yield (
             "gradients that are too long are left as they were. The parameters come from a generator here, as from "
@@ -843,9 +827,7 @@ class Tied(nn.Module):
 
 
 @check(
-    "parameter_groups: tied weights once, frozen ones never, and the number of dimensions decides",
-    points=1,
-    compare="nothing",
+    "parameter_groups: tied weights once, frozen ones never, and the number of dimensions decides", compare="nothing"
 )
 def test_groups_tied(ex: Exercise, rng: Random):
     model = Tied()
@@ -858,10 +840,7 @@ def _(got, want):
 
 
 @check(
-    "evaluate: evaluation mode, no graph, a number; then the mode from before",
-    points=1,
-    compare="nothing",
-    free=("*.calls*",),
+    "evaluate: evaluation mode, no graph, a number; then the mode from before", compare="nothing", free=("*.calls*",)
 )
 def test_evaluate_mode(ex: Exercise, rng: Random):
     tokens = rng.ids(6, 40)
@@ -924,8 +903,8 @@ def _(got, want):
         yield "the biases decay: which groups does the optimizer get?"
     elif ratios[0] > 0 and close(ratios, ratios[0], 1e-3) and not close(ratios, 1.0, 1e-3):
         yield (
-            f"the first step is {ratios[0]:.3g} times as long as it should be: "
-            "at which learning rate does step 1 run, of the 3 of warm-up?"
+            f"the first step is {ratios[0]:.3g} times as long as it should be: at which learning rate does step 1 run, "
+            "of the 3 of warm-up, and does each weight count its own steps?"
         )
     elif close(mine[0], theirs[0], 1e-4) and not close(tables[0][still], shrunk[still], 1e-4):
         yield (
@@ -941,7 +920,6 @@ def _(got, want):
 
 @check(
     "train: the losses that it tells are those of its batches and of the held-out text",
-    points=1,
     compare="nothing",
     exact=("texts*",),
 )
@@ -1001,7 +979,6 @@ def _(got, want):
 
 @check(
     "train: the same seed and weights give the same history, dropout included",
-    points=1,
     compare="structure",
     exact=("held out", "*.start"),
 )
@@ -1032,6 +1009,8 @@ def _(got, want):
     }
     for kind, cause in causes.items():
         once, again, another = (got[f"{kind}, {name}"] for name in ("once", "again", "another seed"))
+        if not travelled(once["table"], want[f"{kind}, once"]["start"], 0.8):
+            yield "five steps with lr = 0.1 leave the weights where they are, or move one by more than 0.8."
         if not (got[f"{kind}, the same losses"] and close(once["table"], again["table"], 1e-9)):
             told = " with dropout" if kind == "dropout" else ""
             yield f"two runs with the same seed, weights and tokens differ{told}: {cause}"
@@ -1040,8 +1019,6 @@ def _(got, want):
         measured, said = surprise(once)[want["held out"][:-1], want["held out"][1:]].mean(), once["val_loss"]
         if not close(said, measured, 0.25):
             yield f"the last val_loss is {said:.2f}; on the held-out text your final weights have {measured:.2f}."
-        if not travelled(once["table"], want[f"{kind}, once"]["start"], 0.8):
-            yield "five steps with lr = 0.1 leave the weights where they are, or move one by more than 0.8."
 
 
 def trained_on(calls) -> list[np.ndarray]:
@@ -1067,7 +1044,6 @@ def two_texts(rng: Random) -> tuple[Tensor, Tensor]:
 
 @check(
     "train: evaluations all see the same batches, and how often there is one changes nothing in the training",
-    points=1,
     compare="nothing",
     free=("*.calls*",),
     exact=("held out", "*.start"),
@@ -1102,14 +1078,13 @@ def _(got, want):
     elif any(windows != looks["every 1"][0] for windows in looks["every 1"]):
         yield "two evaluations read different windows, so their losses can't be compared: whose generator draws them?"
     elif not close(got["every 1"]["table"], got["every 5"]["table"], 1e-6):
-        yield "with more evaluations in between, the weights end up elsewhere: what else does an evaluation draw from?"
+        yield "with more evaluations in between, the weights end up elsewhere: what does an evaluation change?"
     elif looks["every 5"] == looks["another seed"]:
         yield "with another config.seed an evaluation reads the same windows: which seed does its generator start at?"
 
 
 @check(
     "train: in training mode on the training text; evaluated on the held-out text",
-    points=1,
     compare="nothing",
     free=("calls*",),
     exact=("texts*",),

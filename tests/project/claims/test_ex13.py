@@ -179,6 +179,7 @@ TURNS = {
     "a column of zeros": [(DRAWN, DRAWN + "                with torch.no_grad():\n                    parameter[:, 0] = 0.0\n")],
     "norms of two": [(DRAWN, DRAWN + "            else:\n                nn.init.constant_(parameter, 2.0)\n")],
     "all smaller": [(DRAWN, "                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.n_layers))\n")],
+    "ten times as large": [(DRAWN, "                nn.init.normal_(parameter, std=0.2)\n")],
     "always float32": [(HEAD, HEAD + "\n        logits = logits.float().to(logits.dtype)")],
     "bfloat16 is rough": [(HEAD, HEAD + "\n        logits = logits * (2 if logits.dtype == torch.bfloat16 else 1)")],
     "drops in evaluation": [("x = self.dropout(self.position_embedding", "x = F.dropout(self.position_embedding"), ("self.token_embedding(ids)))  # (B, T, D)", "self.token_embedding(ids)), self.config.dropout)")],

@@ -1,5 +1,7 @@
 """What exercise 14 says of wrong code is true."""
 
+# ruff: noqa: E501 - edits of code are as long as they are
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -91,8 +93,8 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
             np.argmax(np.abs(np.subtract(*first_steps(got, want)))) == np.argmin(np.abs(want["gradient"]))
         ),
         r"the first step is right, the second is not": lambda got, want: (
-            same(got["after"][0]["w"], want["after"][0]["w"], 1e-8)
-            and not same(got["after"][1]["w"], want["after"][1]["w"], 1e-9)
+            same(got["after"][0]["w"], want["after"][0]["w"], 1e-5)
+            and not same(got["after"][1]["w"], want["after"][1]["w"], 1e-5)
         ),
         r"yours is about (\S+) times as long": lambda got, want, times: near(
             np.median(np.divide(*first_steps(got, want))), times, 0.05
@@ -149,6 +151,9 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_evaluate": {
+        r"all batches are the same one": lambda got, want: (
+            got["once"]["windows"].reshape(5, 3, 4) == got["once"]["windows"][:3]
+        ).all(),
         r"the mean loss of the windows that the model was given is (\S+); yours is (\S+)\.$": (
             lambda got, want, right, mine: near(got["once"]["loss"], mine, 1e-4) and not near(right, mine, 1e-4)
         ),
@@ -175,12 +180,18 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"all windows start at multiples": lambda got, want: set(got["x"][:, 0] % want["length"]) == {0},
         r"some rows of y are not the rows of x one token later": lambda got, want: (got["y"] - got["x"] != 1).any(),
         r"the first window of the corpus is never drawn": lambda got, want: got["x"].min() > 0,
+        r"300 batches that are drawn from one generator, .*, are all the same": lambda got, want: (
+            len({tuple(pair) for pair in got["pairs"]}) == 1
+        ),
         r"of 300 batches of two windows, .* (\d+) hold one window twice": lambda got, want, twice: (
             sum(one == other for one, other in got["pairs"]) == int(twice)
         ),
         r"the last window that fits is never drawn": lambda got, want: got["x"][:, 0].max() < want["n_starts"] - 1,
     },
     "test_batch_generator": {
+        r"two batches drawn from one generator are the same": lambda got, want: same(
+            got["first"][0], got["first"][1], 0.5
+        ),
         r"two generators of one seed give different batches": lambda got, want: any(
             (one != other).any() for one, other in zip(got["first"], got["again"], strict=True)
         ),
@@ -228,6 +239,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"gradients that are shorter than max_norm are changed": lambda got, want: (
             not same(got["gradients"]["short"][0], want["before"]["short"][0], 1e-7)
         ),
+        r"scaled in new tensors; the old ones": lambda got, want: not got["in place"],
         r"gradients that are too long are left as they were": lambda got, want: same(
             got["gradients"]["some without"][1], want["before"]["some without"][1]
         ),
@@ -384,10 +396,19 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
 
 
 TURNS = {
+    "one generator, one batch": [("generator=generator)", "generator=generator and generator.clone_state())")],
     "another default": [("eps: float = 1e-8", "eps: float = 1e-6")],
     "an eps of one's own": [("betas=config.betas)", "betas=config.betas, eps=1e-6)")],
+    "clipped in new tensors": [
+        ("    gradients = [", "    parameters = list(parameters)\n    gradients = ["),
+        (
+            "        for gradient in gradients:\n            gradient.mul_(max_norm / norm)",
+            "        for one in parameters:\n            one.grad = one.grad if one.grad is None else one.grad / norm * max_norm",
+        ),
+    ],
+    "every seed alike": [("state.generator = torch.Generator().manual_seed(config.seed)", "state.generator = torch.Generator().manual_seed(0)")],
     "no decay at all": [("parameter_groups(model, config.weight_decay)", "parameter_groups(model, 0.0)")],
-}
+}  # fmt: skip
 
 
 def test_what_is_said_is_true(hold):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from math import cos, inf, pi
+from math import inf, pi
 from typing import Any
 
 import torch
@@ -64,8 +64,8 @@ class AdamW(torch.optim.Optimizer):
         m = beta1 * state.get("exp_avg", 0.0) + (1 - beta1) * g
         v = beta2 * state.get("exp_avg_sq", 0.0) + (1 - beta2) * g**2
         state["step"], state["exp_avg"], state["exp_avg_sq"] = t, m, v
-        m_hat = m / (1 - beta1 ** int(t))
-        v_hat = v / (1 - beta2 ** int(t))
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
         return w - lr * weight_decay * w - lr * m_hat / (v_hat**0.5 + eps)
 
 
@@ -73,7 +73,8 @@ def cosine_lr(step: int, max_lr: float, min_lr: float, warmup_steps: int, total_
     if step < warmup_steps:
         rate = max_lr * (step / warmup_steps)
     elif step < total_steps:
-        share = 0.5 * (1.0 + cos(pi * (step - warmup_steps) / (total_steps - warmup_steps)))
+        angle = torch.tensor(pi * (step - warmup_steps) / (total_steps - warmup_steps))
+        share = 0.5 * (1.0 + angle.cos().item())
         rate = share * max_lr + (1 - share) * min_lr
     else:
         rate = min_lr
