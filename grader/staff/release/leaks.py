@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.content.regions import HIDDEN, SOLUTION, regions
+from grader.content.regions import HIDDEN, SOLUTION, regions, without_markers
 from grader.content.stubs import skeleton
 from grader.content.syllabus import Entry
 from grader.files import ROOT
@@ -33,12 +33,14 @@ class Secrets:
         """The secrets of an exercise; those of its solution only if that is not released. What solves its stretch goals
         never is.
 
-        What stands in the stub or in a public check as well is no secret.
+        What stands in the stub, in a public check or in a solution that is released as well is no secret.
         """
         tests = entry.suite.read_text(encoding="utf-8")
         runs = [region.of(tests) for region in regions(tests, HIDDEN)]
         public = {*_public(entry), *_telling(skeleton(entry).splitlines())}
-        if not solution:
+        if solution:
+            public |= set(_solution(entry))
+        else:
             text = Source.read(entry.solution, "reference").text
             runs += [region.of(text) for region in regions(text, SOLUTION)]
         secret = [[line for line in _telling(run) if line not in public] for run in runs]
@@ -71,6 +73,7 @@ def leaks(root: Path, entries: Sequence[Entry], solved: Collection[str] = ()) ->
     """
     secrets = [Secrets.of(entry, entry.stem in solved) for entry in entries]
     public = {run for each in entries for run in _runs(_public(each))}
+    public |= {run for each in entries if each.stem in solved for run in _runs(_solution(each))}
     for path in sorted(
         path for path in root.rglob("*") if path.is_file() and ".git" not in path.relative_to(root).parts
     ):
@@ -96,6 +99,12 @@ def _public(entry: Entry) -> list[str]:
     if entry.goals is not None:
         texts.append(entry.goals.suite.read_text(encoding="utf-8"))
     return [line for text in texts for line in _telling(text.splitlines())]
+
+
+def _solution(entry: Entry) -> list[str]:
+    """The lines of an exercise's solution, as a release has them."""
+    text = Source.read(entry.solution, "reference").text
+    return list(_telling(without_markers(text, SOLUTION).splitlines()))
 
 
 def _runs(lines: Sequence[str]) -> set[tuple[str, ...]]:
