@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -367,7 +368,7 @@ def test_what_makes_use_of_the_last_exercise_is_in_the_whole(files: Path):
     + [{"solutions": "ex00-ex23"}],
     ids=str,
 )
-def test_what_is_released_with_its_solution_is_no_leak(tmp_path: Path, choice: dict[str, str]):
+def test_what_is_released_with_its_solution_is_no_leak(tmp_path: Path, choice: dict[str, Any]):
     """Lines of a solution that comes along may stand in another one, too, or in a hidden check."""
     selection = Selection.of(**choice)
     write_files(tmp_path, selection)
