@@ -24,6 +24,7 @@ from tests.project.long_halves import (  # noqa: F401 - hooks of pytest
 
 HERE = Path(__file__).parent
 LONGEST = (  # first, so that no worker is left with one of them when the others are done (`--dist loadfile`)
+    "test_watch.py",
     "test_unrelated_breakages.py",
     "lab/test_cli.py",
     "test_batch.py",

@@ -456,7 +456,7 @@ def test_one_part_comes_with_the_solutions_of_what_it_needs():
     ]
     assert not chosen.whole
     assert Selection.of(inside_[0].stem, only_part=part).entries[-1] == inside_[0]
-    with pytest.raises(GraderError, match="no part"):
+    with pytest.raises(GraderError, match="not a part"):
         Selection.of(only_part="Part of nothing")
     with pytest.raises(GraderError, match="up to"):
         Selection.of("ex00", only_part=part)
