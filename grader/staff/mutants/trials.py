@@ -199,7 +199,7 @@ class Bench:
         started = time.perf_counter()
         entry, runner = candidate.entry, self._runner()
         path = None if candidate.unfinished else known_file(entry, self.seed, self.reference)
-        known = {} if path is None else read_document(path)
+        known = (None if path is None else read_document(path)) or {}
         statuses: dict[str, Status] = {}
         for info in quick_checks(entry):
             status = known.get("statuses", {}).get(candidate.name, {}).get(info.name, "pass")
