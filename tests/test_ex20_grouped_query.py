@@ -169,7 +169,9 @@ def test_what_is_kept(ex: Exercise, rng: Random):
     layer, one = small(ex, rng), noting(ex, noted)
     for piece in rng.tensor(1, 7, 24, dtype=torch.float64).split([5, 2], dim=1):
         layer(piece, one)
-    return {"what the cache is given": noted, "held": one.held(0)}
+    given = {name: torch.cat([each[name] for each in noted], dim=2) for name in ("keys", "values") if noted}
+    layers = sorted({each["layer"] for each in noted})  # in how many pieces the tokens come is not asked for
+    return {"what the cache is given": {"layers": layers, **given}, "held": one.held(0)}
 
 
 @check("each layer goes on from its own tokens in a cache that several share", points=1, after=test_one_by_one)

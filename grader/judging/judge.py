@@ -302,7 +302,7 @@ class Judge:
         width = max((len(each.text) for each in operands), default=0)
         shown = [f"  {each.text:<{width}}{str(each).removeprefix(each.text)}" for each in operands]
         says = [_words_of(failure).splitlines()[0]] if translated(failure) else []
-        return [clean(line) for line in (self._line(failure.places[-1]), *shown, *says)]
+        return [clean(line) for line in (self._line(failure.places[-1]), *dict.fromkeys(shown), *says)]
 
     def _is_todo(self, failure: Failure) -> bool:
         return (

@@ -381,8 +381,9 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
             "RuntimeError",
             r"view size is not compatible",
             lambda case: (
-                f"{case.text}: `view` needs the numbers in order in memory and without gaps, as they need not be after "
-                "a transpose or a slice. `reshape` copies where it must."
+                f"{case.text}: this needs the numbers in order in memory and without gaps, as they need not be after a "
+                "transpose or a slice. In place of `view`, `reshape` copies where it must; `.contiguous()` does so "
+                "before any other operation."
             ),
         ),
         ("ValueError", r"from shape \((?P<what>.*?)\) into shape \((?P<place>.*?)\)", filled),

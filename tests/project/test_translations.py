@@ -87,9 +87,9 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
         ["k  (2, 4, 8, 5) float32"],
     ),
     "a view with a wrong size": (
-        "x = torch.ones(2, 3, 4)\nx.view(2, 3, 5)",
-        ["24 numbers of shape (2, 3, 4) can't be laid out as [2, 3, 5]"],
-        ["x  (2, 3, 4) float32"],
+        "x, n = torch.ones(2, 3, 4), 5\nx.view(n, n)",
+        ["24 numbers of shape (2, 3, 4) can't be laid out as [5, 5]"],
+        ["x  (2, 3, 4) float32", "n  5"],
     ),
     "a reshape with a wrong size, NumPy": (
         "x = np.ones((2, 3))\nx.reshape(4, 2)",
@@ -100,6 +100,11 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
         "x = torch.ones(2, 3, 4)\nx.transpose(1, 2).view(2, 12)",
         ["`reshape` copies where it must"],
         ["x.transpose(1, 2)  (2, 4, 3) float32"],
+    ),
+    "another operation that needs the numbers in order": (
+        "x = torch.ones(2, 5, 4, 6).transpose(1, 2)\ntorch.kron(x, torch.ones(1, 3, 1, 1))",
+        ["`torch.kron(x, torch.ones(1, 3, 1, 1))`: this needs the numbers in order", "`.contiguous()`"],
+        ["x  (2, 4, 5, 6) float32"],
     ),
     "an axis that is not there": (
         "x = torch.ones(2, 3)\nx.sum(dim=2)",
@@ -381,6 +386,7 @@ def test_a_common_mistake_is_told_in_words_that_say_what_to_look_at(name: str):
     for each in words:
         assert each in said, said
     squeezed = [" ".join(line.split()) for line in lines]
+    assert len(set(squeezed)) == len(squeezed)  # what stands twice in a line is shown once
     for each in shown:
         assert any(line.startswith(" ".join(each.split())) for line in squeezed), lines
 
