@@ -307,8 +307,9 @@ In four parts; the checks grade each on its own, and `make hint` takes each name
 7. `train`: all of the above. Begin without `state`, and overfit one batch. Then keep what the loop
    needs in a `TrainState` instead of local variables, and it can be stopped and resumed.
 
-Off limits: `torch.optim.Adam*`, `torch.optim.lr_scheduler` and `nn.utils.clip_grad_norm_`.
-`torch.optim.Optimizer`, the base class, is given.
+Off limits: `torch.optim.Adam*` and its relatives (`NAdam`, `RAdam`, `SparseAdam`),
+`torch.optim.lr_scheduler`, and `nn.utils.clip_grad_norm_` with its parts. `torch.optim.Optimizer`,
+the base class, is given.
 
 Stretch
 -------

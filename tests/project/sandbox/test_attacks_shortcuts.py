@@ -197,6 +197,10 @@ torch._fused_adamw_([weight.data], [weight.grad], [torch.zeros(5, 4)], [torch.ze
 ## 14 as a clip
 nn.utils.clip_grad_norm_([weight], 1.0)
 
+## 14 as half of a clip
+weight.grad = torch.ones(5, 4)
+sys.modules['torch.nn.utils.clip_grad']._clip_grads_with_norm_([weight], 1.0, torch.tensor(2.0))
+
 ## 14 as what a clip wraps
 nn.utils.clip_grad_norm_.__wrapped__([weight], 1.0)
 
@@ -373,6 +377,7 @@ def attack():
     layer = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.1), nn.ReLU(), nn.Tanh())
     loss = F.cross_entropy(torch.softmax(layer(x), -1).reshape(6, 4), torch.zeros(6, dtype=torch.int64))
     loss.backward()
+    nn.utils.clip_grad_value_(layer.parameters(), 1.0)
     torch.optim.SGD(layer.parameters(), lr=0.1).step()
     torch.einsum('bij,bkj->bik', x, x); torch.logsumexp(x, -1); x.var(-1, correction=0); torch.erf(x); torch.tril(x[0])
     kinds = [isinstance(layer, kind) for kind in (LayerNorm, MultiheadAttention, nn.Embedding, nn.TransformerEncoder)]

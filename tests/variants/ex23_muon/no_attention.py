@@ -108,6 +108,7 @@ def speedrun(text, seed=0, on_step=None, steps=None):
             for optimizer in optimizers:
                 optimizer.zero_grad()
             loss.backward()
+            nn.utils.clip_grad_value_(model.parameters(), 1.0)  # number by number: not what exercise 14 builds
             warm = min(1.0, (step - 1) / 2)  # the first step stands still
             for optimizer, lr in zip(optimizers, (0.05, 0.02), strict=True):
                 for group in optimizer.param_groups:
