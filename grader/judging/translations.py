@@ -177,6 +177,18 @@ def listed(case: Case) -> str:
     return f"{case.text}: {which}, and a list can't be called. Call what stands in it, one after the other."
 
 
+def too_large(case: Case) -> str:
+    """A number that a dtype can't hold."""
+    ends = {"Half": ("float16", "65504"), "BFloat16": ("bfloat16", "3.4e38"), "float": ("float32", "3.4e38")}
+    if case.found["kind"] not in ends:
+        return f"{case.text}: whole numbers can't hold this one. Does the tensor have to be floating point (`dtype=`)?"
+    dtype, end = ends[case.found["kind"]]
+    return (
+        f"{case.text}: {dtype} reaches from -{end} to {end}, and a number here lies outside. To hide a score, "
+        "`float('-inf')` works in every floating dtype; a new tensor gets another dtype by `dtype=`."
+    )
+
+
 def fractions(case: Case) -> str:
     """An index that is not whole."""
     wrong = next((each for each in case.arrays[1:] if "float" in each.dtype), None)
@@ -426,6 +438,7 @@ RULES: tuple[tuple[frozenset[str], str, Say], ...] = tuple(
             ),
         ),
         ("RuntimeError", r"same dtype|expected scalar type|Input type .* should be the same", dtypes),
+        ("RuntimeError", r"cannot be converted to type (?:\w+::)?(?P<kind>\w+) without overflow", too_large),
         ("KeyError", r"", lookup),
         ("IndexError", r"(?:list|tuple) index out of range", lookup),
         ("NameError", r"name '(?P<name>\w+)' is not defined", undefined),

@@ -101,6 +101,21 @@ MISTAKES = {  # what a learner writes -> what must be said, and what must be sho
         ["`reshape` copies where it must"],
         ["x.transpose(1, 2)  (2, 4, 3) float32"],
     ),
+    "a score that is hidden by a number too low for its dtype": (
+        "scores = torch.ones(2, 2).half()\nscores.masked_fill(scores > 0, -1e9)",
+        ["float16 reaches from -65504 to 65504", "`float('-inf')` works"],
+        ["scores  (2, 2) float16"],
+    ),
+    "the lowest number of one dtype in another": (
+        "torch.full((2, 2), torch.finfo(torch.float64).min)",
+        ["float32 reaches from -3.4e38 to 3.4e38"],
+        [],
+    ),
+    "an infinity among whole numbers": (
+        "ids = torch.zeros(2, dtype=torch.int64)\nids.fill_(float('-inf'))",
+        ["`ids.fill_(float('-inf'))`: whole numbers can't hold this one"],
+        ["ids  (2,) int64"],
+    ),
     "another operation that needs the numbers in order": (
         "x = torch.ones(2, 5, 4, 6).transpose(1, 2)\ntorch.kron(x, torch.ones(1, 3, 1, 1))",
         ["`torch.kron(x, torch.ones(1, 3, 1, 1))`: this needs the numbers in order", "`.contiguous()`"],

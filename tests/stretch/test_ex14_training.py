@@ -43,7 +43,7 @@ def test_accumulated_in_small_pieces(ex: Exercise, rng: Random):
 
     model.forward = forward
     ex.accumulated_gradient(model, rng.ids(7, 7, 4), rng.ids(7, 7, 4), 3)
-    return sizes
+    return {"texts": sum(sizes), "none larger": max(sizes, default=0) <= 3}
 
 
 @check("up, along and down")
