@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from grader.checks import Check
-from grader.diagnosis.sketch import akin, is_sketch, sketch
+from grader.diagnosis.sketch import akin, is_plain, is_sketch, sketch
 from grader.judging.comparison import Comparison
 from grader.judging.verdict import Seen
 from grader.probing.observation import Array, Raised
@@ -16,6 +16,7 @@ from grader.probing.observation import Array, Raised
 Mark = tuple[str, str]  # a check, and a place in what it observes
 Likeness = Literal["same", "kind", "right", "other"]
 
+PARTED = (dict, list, Array, Raised)  # items of a list that are leaves of their own, or have some
 WHOLE, WORDS = "", " in words"  # places that are no leaf: all of an observation, and what is said of it
 
 
@@ -97,7 +98,7 @@ def _leaves(observed: Any, path: str = "result") -> Iterator[tuple[str, Any]]:
     if isinstance(observed, dict) and not is_sketch(observed) and observed:
         for key, item in observed.items():
             yield from _leaves(item, f"{path}.{key}")
-    elif isinstance(observed, list) and any(isinstance(item, dict | list | Array | Raised) for item in observed):
+    elif isinstance(observed, list) and not is_plain(observed) and any(isinstance(each, PARTED) for each in observed):
         for index, item in enumerate(observed):
             yield from _leaves(item, f"{path}[{index}]")
         yield f"{path}[]", len(observed)
@@ -108,7 +109,7 @@ def _leaves(observed: Any, path: str = "result") -> Iterator[tuple[str, Any]]:
 def _plainly(observed: Any) -> Any:
     """A leaf in which an error counts by its kind and by which of the things that it must name it does name."""
     if isinstance(observed, list):
-        return [_plainly(item) for item in observed]
+        return observed if is_plain(observed) else [_plainly(item) for item in observed]
     if isinstance(observed, Raised):
         kind = "ValueError" if "ValueError" in observed.bases else observed.type
         return {"kind": kind, "names": [name for name in observed.mentions if name.lower() in observed.message.lower()]}

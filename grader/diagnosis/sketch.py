@@ -18,6 +18,7 @@ SUMS = 8  # numbers in the sketch of a larger one
 MANY = 40  # different whole numbers: more are not listed
 OFTEN = 20  # draws for each of the values that can be drawn, before one that is missing says something
 APART = 0.5  # how far two spreads may lie apart
+PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
 def sketch(frozen: Any) -> Any:
@@ -25,7 +26,7 @@ def sketch(frozen: Any) -> Any:
     if isinstance(frozen, dict):
         return {key: sketch(item) for key, item in frozen.items()}
     if isinstance(frozen, list):
-        return [sketch(item) for item in frozen]
+        return frozen if is_plain(frozen) else [sketch(item) for item in frozen]
     if not isinstance(frozen, Array) or frozen.values is None or frozen.values.size <= KEPT:
         return frozen
     values = frozen.values.ravel()
@@ -44,6 +45,11 @@ def sketch(frozen: Any) -> Any:
     if finite.any():
         found["spread"] = Array(frozen.kind, frozen.dtype, (), frozen.device, np.array(values[finite].std()))
     return found
+
+
+def is_plain(items: list[Any]) -> bool:
+    """Return whether a list holds plain values alone: there may be thousands, and nothing in them to take apart."""
+    return PLAIN.issuperset(map(type, items))
 
 
 def is_sketch(frozen: Any) -> bool:

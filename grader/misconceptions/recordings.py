@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -38,10 +39,12 @@ def known_file(
     reference: Mapping[str, Source],
     launch: Callable[[], Worker] = WorkerProcess,
     puzzle: Puzzle | None = None,
+    runner: Runner | None = None,
 ) -> Path | None:
     """The file with the traces of an exercise's misconceptions, recorded now if need be; None if there are none.
 
-    Each misconception is there by itself. With a puzzle, so are the pairs that might explain it.
+    Each misconception is there by itself. With a puzzle, so are the pairs that might explain it. What is recorded runs
+    in a process that is launched, unless there is a runner.
 
     Raises:
         GraderError: the catalogue is damaged, or the file can't be written.
@@ -55,7 +58,7 @@ def known_file(
     if document is not None and puzzle is None:
         return path
     begun = f"begun/{entry.stem}-{_digest(entry, seed, reference)[:16]}.json"
-    with Runner(seed, launch) as runner:
+    with Runner(seed, launch) if runner is None else nullcontext(runner) as runner:
         found = document
         if found is None:
             traces = store.read(begun) or {}

@@ -21,13 +21,14 @@ from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, load
 from grader.files import ROOT
 from grader.misconceptions.catalogue import catalogue
+from grader.misconceptions.recordings import LIMIT, known_file
 from grader.probing.assembly import Source, read_folder
+from grader.store import read_document
 from grader.workers.runner import Runner
 
 FOLDER = ROOT / "tests" / "clauses"
 ENTRIES = pytest.mark.parametrize("entry", load(), ids=lambda entry: entry.stem)
 HEADERS = ("Args:", "Attributes:", "Returns:", "Raises:", "Yields:")
-LIMIT = 10.0  # seconds for a check of wrong code
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,13 @@ def test_every_exercise_has_a_list_and_every_list_an_exercise():
 def test_without_a_clause_its_checks_fail(entry: Entry):
     """Each wrong turn fails one of the clause's checks at least, and each check notices one of them at least.
 
-    Checks that train for long are left out: the mutants have them run.
+    Checks that train for long are left out: the mutants have them run. Which of the others a known mistake fails is on
+    record, for the diagnosis.
     """
     reference = read_folder(ROOT / "solutions", "reference")
     quick = {info.name for info in checks_of(entry.suite) if not info.slow}
     turns = {each.id: each.edits for each in catalogue(entry)}
-    failed: dict[tuple[tuple[str, str], ...], dict[str, bool]] = {}
+    failed = recorded_failures(entry, reference)
     wrong: list[str] = []
     with Runner(seed=0) as runner:
         for clause in clauses_of(entry):
@@ -172,6 +174,18 @@ def test_without_a_clause_its_checks_fail(entry: Entry):
             idle = set(asked) - set().union(*seen.values())
             wrong += [f"{spot}\n    {name} fails for none of {', '.join(breaks)}" for name in sorted(idle)]
     assert not wrong, "\n".join(wrong)
+
+
+def recorded_failures(
+    entry: Entry, reference: Mapping[str, Source]
+) -> dict[tuple[tuple[str, str], ...], dict[str, bool]]:
+    """Which quick checks the reference fails with each known mistake in it, by the mistake's edits."""
+    path = known_file(entry, 0, reference)
+    statuses = ((None if path is None else read_document(path)) or {}).get("statuses", {})
+    return {
+        each.edits: {name: status != "pass" for name, status in statuses.get(each.id, {}).items()}
+        for each in catalogue(entry)
+    }
 
 
 def _failures(

@@ -7,9 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from grader.content.regions import SOLUTION, without_markers
 from grader.content.stubs import make_stub
@@ -123,13 +124,15 @@ class Bench:
         self.seed = seed
         self.jobs = jobs or os.cpu_count() or 1
         self.reference = read_folder(ROOT / "solutions", "reference")
-        self._local = threading.local()
+        self._pool = ThreadPoolExecutor(self.jobs)
+        self._local = threading.local()  # of each thread: its runner, and the recording that it read last
         self._runners: list[Runner] = []
 
     def __enter__(self) -> Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
         for runner in self._runners:
             runner.close()
 
@@ -152,18 +155,18 @@ class Bench:
             recorded: a mistake with every function written has just been run to record its traces; where these reject
                 it, take them for the trial, and do not run it a second time. Implies that there is a diagnosis.
         """
-        with ThreadPoolExecutor(self.jobs) as pool:
-            if diagnose:
-                entries = dict.fromkeys(candidate.entry for candidate in candidates)
-                list(pool.map(lambda entry: known_file(entry, self.seed, self.reference), entries))
-            one = self._recalled if recorded else self._try
-            tries = [pool.submit(one, candidate, diagnose, thorough, briefly) for candidate in candidates]
-            try:
-                for done in as_completed(tries):
-                    yield done.result()
-            finally:
-                for each in tries:
-                    each.cancel()
+        if diagnose:  # the later ones take longest
+            entries = dict.fromkeys(candidate.entry for candidate in reversed(candidates))
+            list(self._pool.map(self._record, entries))
+        one = self._recalled if recorded else self._try
+        tries = [self._pool.submit(one, candidate, diagnose, thorough, briefly) for candidate in candidates]
+        try:
+            for done in as_completed(tries):
+                yield done.result()
+        finally:
+            for each in tries:
+                each.cancel()
+            wait(tries)
 
     def _try(self, candidate: Candidate, diagnose: bool, thorough: bool, briefly: bool) -> Trial:
         started = time.perf_counter()
@@ -199,7 +202,7 @@ class Bench:
         started = time.perf_counter()
         entry, runner = candidate.entry, self._runner()
         path = None if candidate.unfinished else known_file(entry, self.seed, self.reference)
-        known = (None if path is None else read_document(path)) or {}
+        known = {} if path is None else self._read(path)
         statuses: dict[str, Status] = {}
         for info in quick_checks(entry):
             status = known.get("statuses", {}).get(candidate.name, {}).get(info.name, "pass")
@@ -214,6 +217,19 @@ class Bench:
         assert path is not None
         named = runner.diagnose(path)
         return Trial(candidate, statuses, messages, time.perf_counter() - started, named)
+
+    def _record(self, entry: Entry) -> None:
+        """Record what is not yet, in the worker that tries candidates: what it imports takes seconds."""
+        runner = self._runner()
+        runner.seed = self.seed
+        known_file(entry, self.seed, self.reference, runner=runner)
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        """Return a recording: one candidate after the other needs the same."""
+        if getattr(self._local, "path", None) != path:
+            self._local.path, self._local.document = path, read_document(path) or {}
+        document: dict[str, Any] = self._local.document
+        return document
 
     def _runner(self) -> Runner:
         if not hasattr(self._local, "runner"):

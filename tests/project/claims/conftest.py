@@ -22,7 +22,6 @@ from grader.misconceptions.catalogue import catalogue
 from grader.misconceptions.recordings import known_file
 from grader.probing.assembly import Assembly, Source, read_folder
 from grader.probing.observation import thaw
-from grader.staff.mutants.trials import variants
 from grader.workers.here import import_suite
 
 Edits = Sequence[tuple[str, str]]
@@ -30,7 +29,7 @@ Claims = Mapping[str, Mapping[str, Callable[..., Any]]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of these are long: they try every mistake and every variant."""
+    """All of these are long: they try every mistake."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.long)
@@ -79,15 +78,15 @@ def hold() -> Callable[..., None]:
 
     `claims` has, for each check, the patterns of what its explanation may say; the predicate of a pattern gets the
     learner's observation, the expected one and the groups that the pattern found, and tells whether that is true.
-    `turns` are further wrong turns, as edits of the reference, beside the catalogue and the variants. Every message
-    must have a pattern, its predicate must hold, and every pattern must be met.
+    `turns` are further wrong turns, as edits of the reference, beside the catalogue. Every message must have a
+    pattern, its predicate must hold, and every pattern must be met. Of the variants nothing is said: they pass, with
+    this seed, too (`mutants`).
     """
 
     def hold_(stem: str, claims: Claims, turns: Mapping[str, Edits] | None = None) -> None:
         (entry,) = (each for each in load() if each.stem == stem)
         reference = Source.read(entry.solution, "learner")
         sources = {each.id: each.applied(reference) for each in catalogue(entry)}
-        sources |= {each.name: each.source for each in variants([entry])}
         sources |= {turn: reference.edited(edits) for turn, edits in (turns or {}).items()}
         met: set[tuple[str, str]] = set()
         for said in said_of(entry, sources):
