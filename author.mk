@@ -28,9 +28,9 @@ check: $(VENV)/.dev ## | the project's own tests
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m grader stubs --check --leaks
+	$(RUN) -m grader test --exercises solutions --plain
 	$(RUN) -m grader mutants --changed --plain
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/project -n 3 --dist loadfile --no-loadscope-reorder -q --changed --durations=12
-	$(RUN) -m grader test --exercises solutions --plain
 	$(RUN) -m grader seeds --first 1 --seeds 2 --plain
 
 nightly: $(VENV)/.dev $(VENV)/.nbgrader ## | what takes longer: fresh clones, all long halves, 20 seeds

@@ -28,15 +28,17 @@ def label_smoothed_cross_entropy(
         raise ValueError(f"{smoothing} is not a share")
     vocab_size, losses = logits.shape[-1], []
     for row, line in enumerate(targets.tolist()):
-        for at, target in enumerate(line):
-            if target == ignore_index:
-                continue
-            if target not in range(vocab_size):
-                raise ValueError(f"there is no token {target}")
-            scores = logits[row, at]
-            surprise = torch.logsumexp(scores, 0) - scores  # (V,) -log p
-            losses.append((1 - smoothing) * surprise[target] + smoothing * surprise.sum() / vocab_size)
-    return torch.stack(losses).mean()
+        kept = [at for at, target in enumerate(line) if target != ignore_index]
+        for at in kept:
+            if line[at] not in range(vocab_size):
+                raise ValueError(f"there is no token {line[at]}")
+        if not kept:
+            continue
+        scores = logits[row, kept]
+        surprise = torch.logsumexp(scores, -1, keepdim=True) - scores  # (kept, V) -log p
+        due = surprise[torch.arange(len(kept)), [line[at] for at in kept]]
+        losses.append((1 - smoothing) * due + smoothing * surprise.sum(-1) / vocab_size)
+    return torch.cat(losses).mean()
 
 
 def noam_lr(step: int, d_model: int, warmup: int) -> float:
