@@ -27,6 +27,11 @@ def shown(filename: str) -> str:
     return filename if relative.startswith("..") else relative
 
 
+def real(path: Path) -> Path:
+    """The absolute path behind all links; one that leads in a circle is left where it begins."""
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError at a circle before Python 3.13
+
+
 def digest(text: str) -> str:
     """Return a hash of a text that does not depend on its line ends."""
     return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
@@ -43,7 +48,7 @@ def write_atomically(path: Path, text: str, private: bool = False) -> None:
     Raises:
         GraderError: the file can't be written.
     """
-    target = path.resolve()  # a link stays a link
+    target = real(path)  # a link stays a link
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         mode = 0o600 if private else 0o666

@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from grader.errors import GraderError
-from grader.files import ROOT, write_atomically
+from grader.files import ROOT, real, write_atomically
 
 PLACE = "STUBFORMER_STORE"  # the environment variable that names another folder
 DECISIVE = ("numpy", "torch")  # packages whose version may change a result
@@ -37,7 +37,7 @@ class Store:
 
     def __init__(self, folder: Path | None = None) -> None:
         named = os.environ.get(PLACE)
-        self.folder = folder or (Path(named).expanduser().resolve() if named else ROOT / ".stubformer")
+        self.folder = folder or (real(Path(named).expanduser()) if named else ROOT / ".stubformer")
 
     def path(self, name: str) -> Path:
         """Return where a document stands, or would."""

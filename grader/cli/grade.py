@@ -13,7 +13,7 @@ import click
 
 from grader.cli.app import exercises_option, main, plain_option, say
 from grader.errors import GraderError
-from grader.files import ROOT
+from grader.files import ROOT, real
 
 if TYPE_CHECKING:
     from grader.content.syllabus import Entry
@@ -57,7 +57,7 @@ def test(
     from grader.results import CheckResult, ExerciseResult
     from grader.screens.run import Report
 
-    if json_file is not None and not json_file.resolve().parent.is_dir():
+    if json_file is not None and not real(json_file).parent.is_dir():
         raise GraderError(f"Can't write {json_file}: there is no folder {json_file.parent}.")
     entries = find(ex)
     if debug:
@@ -144,7 +144,7 @@ def interrupted() -> NoReturn:
 def debugged(entries: Sequence[Entry], exercises: Path, seed: int) -> int:
     """Run checks by pytest in one process with the terminal, up to the first that goes wrong; returns the exit code."""
     suites = [str(entry.suite) for entry in entries]
-    options = ["--exercises", str(exercises.resolve()), "--seed", str(seed), f"--rootdir={ROOT}"]
+    options = ["--exercises", str(real(exercises)), "--seed", str(seed), f"--rootdir={ROOT}"]
     command = [sys.executable, "-m", "pytest", "--pdb", "-x", "-q", "-p", "no:cacheprovider", *suites, *options]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     return code if code in (0, 1) else 2
@@ -157,7 +157,7 @@ def next_after(last: Entry, exercises: Path) -> Entry | None:
     from grader.progress import following, standings
 
     later = next(iter(load()[load().index(last) + 1 :]), None)
-    if exercises.resolve() != FOLDER.resolve():
+    if real(exercises) != real(FOLDER):
         return later
     try:
         found = following(standings()[0])

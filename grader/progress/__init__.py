@@ -13,6 +13,7 @@ from typing import Any
 from grader.content.stubs import FOLDER
 from grader.content.syllabus import load
 from grader.errors import GraderError
+from grader.files import real
 from grader.probing.assembly import Source
 from grader.progress.history import Event, History
 from grader.progress.standing import Standing, complete, following, prints, sources, survey
@@ -37,7 +38,7 @@ def record(
         Lines for the learner about what could not be kept or had to be mended; usually none.
     """
     results = list(results)
-    if not results or exercises.resolve() != FOLDER.resolve():
+    if not results or real(exercises) != real(FOLDER):
         return []
     entries = {entry.stem: entry for entry in load()}
     learner = sources(exercises) if learner is None else learner

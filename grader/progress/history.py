@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from grader.errors import GraderError
-from grader.files import ROOT, back_up, write_atomically
+from grader.files import ROOT, back_up, real, write_atomically
 
 SCHEMA = 1
 PATIENCE = 10.0  # seconds to wait for another process that is writing
@@ -95,7 +95,7 @@ class History:
     """The events of one file, and what had to be said about reading it (`notes`)."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = (path or default_path()).resolve()
+        self.path = real(path or default_path())
         self.notes: list[str] = []
 
     def events(self) -> list[Event]:

@@ -34,6 +34,7 @@ MODULES = (  # each one after those that it imports
     "grader.sandbox.inside.limits",
     "grader.sandbox.inside.wire",
     "grader.sandbox.inside.absent",
+    "grader.sandbox.inside.nowhere",
     "grader.sandbox.inside.shortcuts",
     "grader.sandbox.inside.child",
     "grader.sandbox.inside.server",

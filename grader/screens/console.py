@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from grader.files import real
 from grader.results import Status
 
 MARKS: dict[Status, tuple[str, str, str]] = {  # status -> (mark, the same in ASCII, style)
@@ -169,7 +170,7 @@ class Printer:
         text = Text(spot, style=style)
         if self._links:
             path = re.sub(r":\d+$", "", spot)
-            text.stylize(Style(link=Path(path).resolve().as_uri()))
+            text.stylize(Style(link=real(Path(path)).as_uri()))
         return text
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from grader.content.hints import name_for
 from grader.content.syllabus import Entry, load
-from grader.files import ROOT, shown
+from grader.files import ROOT, real, shown
 from grader.judging.side_by_side import narrow
 from grader.results import CheckResult, ExerciseResult, Named, Status
 from grader.screens.console import Printer
@@ -252,7 +252,7 @@ class FailureScreen:
         return " ".join(words) if sys.platform == "win32" else shlex.join(words)
 
     def _where(self) -> tuple[str, ...]:
-        own = self.exercises.resolve() == ROOT / "exercises"
+        own = real(self.exercises) == ROOT / "exercises"
         return () if own else ("--exercises", shown(str(self.exercises)))
 
 

@@ -14,7 +14,7 @@ from grader.content.suite import CheckInfo
 from grader.content.syllabus import Entry, load
 from grader.diagnosis.diagnose import Diagnosis
 from grader.errors import GraderError, ReferenceBroken
-from grader.files import shown
+from grader.files import real, shown
 from grader.judging.definitions import around
 from grader.judging.rules import Look, Rules
 from grader.judging.verdict import Verdict
@@ -107,9 +107,7 @@ class Runner:
             "limit": IMPORT_LIMIT,
             "forbids": entry.forbids,
             "operators": entry.operators,
-            "sources": {
-                stem: (str(source.path.resolve()), source.text, source.origin) for stem, source in sources.items()
-            },
+            "sources": {stem: (str(real(source.path)), source.text, source.origin) for stem, source in sources.items()},
         }
 
     def check(self, info: CheckInfo, limit: float | None = None) -> Verdict:
@@ -236,7 +234,7 @@ class Runner:
     def _autopsy(self, death: WorkerDied, limit: float, what: str) -> Verdict:
         assert self._opened is not None
         entry, sources = self._opened
-        files = {str(each.path.resolve()): each for each in sources.values() if each.origin != "reference"}
+        files = {str(real(each.path)): each for each in sources.values() if each.origin != "reference"}
         found = autopsy(death.trace, death.code, limit, what, files, death.cause)
         evidence = Evidence()
         for place in found.places:

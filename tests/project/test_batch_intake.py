@@ -156,6 +156,12 @@ def test_links_are_not_followed(tmp_path: Path):
     assert taken.notes == [f"{STEM}.py is a link; it was not followed"]
 
 
+def test_an_empty_folder_with_the_name_of_an_exercise_is_told(tmp_path: Path):
+    (tmp_path / "s" / f"{STEM}.py").mkdir(parents=True)
+    (tmp_path / "s" / "ex02_tokenizers.py").write_text("x = 1\n")
+    assert take(tmp_path / "s").notes == [f"{STEM}.py is a folder, and nothing is in it"]
+
+
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tgz"])
 def test_tar_archives_are_read_and_their_links_and_paths_do_no_harm(tmp_path: Path, kind: str):
     path = tmp_path / f"anna.{kind}"

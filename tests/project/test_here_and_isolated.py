@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,12 @@ HABITS = {  # what people put at the top of a file, or leave in a function: (at 
     "warnings": ("import warnings\nwarnings.warn('old')", ""),
     "a seed": ("import random\nrandom.seed(3)", ""),
     "prints": ("print('loaded')", "print('called')"),
+    "a log": ("log = open('FOLDER/log.txt', 'a')\nprint('loaded', file=log)", "print('called', file=log, flush=True)"),
+    "files in a folder": (
+        "import os\nfrom pathlib import Path\nos.makedirs('FOLDER/runs', exist_ok=True)",
+        "Path('FOLDER/runs/q.txt').write_text(repr(q))\n    torch.save(q, 'FOLDER/runs/q.pt')",
+    ),
+    "a file that is not there": ("open('FOLDER/data.txt').read()", ""),
     "a debugger": ("", "breakpoint()"),
     "a question": ("", "input()"),
     "an exit": ("", "raise SystemExit"),
@@ -71,12 +78,12 @@ def test_a_variant_has_one_verdict(runners: tuple[Runner, IsolatedRunner], candi
 
 
 @pytest.mark.parametrize("habit", HABITS)
-def test_a_habit_has_one_verdict(runners: tuple[Runner, IsolatedRunner], habit: str):
+def test_a_habit_has_one_verdict(runners: tuple[Runner, IsolatedRunner], habit: str, tmp_path: Path):
     entry = next(entry for entry in load() if entry.label == "ex05")
     top, inside = HABITS[habit]
     text = REFERENCE[entry.stem].text
     text = text.replace("from __future__ import annotations\n", f"from __future__ import annotations\n{top}\n")
-    text = text.replace("    ### BEGIN SOLUTION\n", f"    {inside or 'pass'}\n", 1)
+    text = text.replace("    ### BEGIN SOLUTION\n", f"    {inside or 'pass'}\n", 1).replace("FOLDER", str(tmp_path))
     candidate = Candidate(entry, habit, Source(entry.stem, ROOT / "exercises" / entry.stub.name, text, "learner"))
     here, isolated = (told(runner, candidate, False) for runner in runners)
     assert here == isolated

@@ -235,4 +235,4 @@ def test_only_so_many_files_are_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / f"{number:03}.txt").write_text("x")
     (tmp_path / f"{STEM}.py").write_text(CODE)
     told = answer({"parts": [(str(tmp_path), "")], "wanted": [STEM]})
-    assert "only the first 50 were looked at" in told["unusable"]
+    assert "50 files were looked at; those behind them were not" in told["unusable"]

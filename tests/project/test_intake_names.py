@@ -226,11 +226,12 @@ def test_each_thing_in_the_folder_is_somebodys_or_has_its_reason(tmp_path: Path)
     )
     (tmp_path / "linked").symlink_to(tmp_path / "anna")
     (tmp_path / "linked.zip").symlink_to(tmp_path / "anna")
+    (tmp_path / "circle").symlink_to("circle")
     os.mkfifo(tmp_path / f"pipe_{STEM}.py")
-    folder = find_submissions(tmp_path)
+    folder = find_submissions(tmp_path, tmp_path / "results")
     assert folder.left_out == [".DS_Store"]
     problems = {each.student for each in folder.handed if each.problem}
-    assert problems == {"notes.pdf", "linked", "linked.zip", f"pipe_{STEM}.py"}
+    assert problems == {"notes.pdf", "linked", "linked.zip", "circle", f"pipe_{STEM}.py"}
     read: dict[str, Written | str] = {}
     for each in folder.handed:
         if not each.problem:

@@ -14,7 +14,7 @@ from grader.content.outline import pieces
 from grader.content.stubs import FOLDER
 from grader.content.syllabus import Entry, load
 from grader.errors import GraderError
-from grader.files import shown
+from grader.files import real, shown
 from grader.learning import idioms
 from grader.learning.watch import editor
 from grader.learning.watch.events import (
@@ -371,7 +371,7 @@ class Watch:
         path, line = self.exercises / self._entry().stub.name, 1
         check = self._first()
         spot, _, number = (check.evidence.spot if check is not None else "").rpartition(":")
-        if spot and number.isdecimal() and Path(spot).resolve().parent == path.resolve().parent:
+        if spot and number.isdecimal() and real(Path(spot)).parent == real(path).parent:
             path, line = Path(spot), int(number)  # an exercise that this one uses may be at fault
         with self.keys.paused():
             editor.open_at(path, line)
@@ -402,7 +402,7 @@ class Watch:
 
     def _is_own(self) -> bool:
         """Return whether these are the learner's own exercises, whose progress is kept."""
-        return self.exercises.resolve() == FOLDER.resolve()
+        return real(self.exercises) == real(FOLDER)
 
     def _earned(self) -> bool:
         """Return whether the solution may be seen: after a pass, now or at some time, or after giving up."""
@@ -426,7 +426,7 @@ class Watch:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Notice another watch of the same folder. It does no harm, but whoever forgot it should know."""
-        with Store().alone(f"watch-{derive(self.exercises.resolve()):x}.lock") as alone:
+        with Store().alone(f"watch-{derive(real(self.exercises)):x}.lock") as alone:
             if not alone:
                 self.said.add("Another watch runs on these files. Both grade each save; nothing is lost.")
             yield

@@ -23,6 +23,7 @@ from grader.probing.assembly import Assembly, Source
 from grader.probing.outcome import Outcome, attempt, observe
 from grader.probing.stopwatch import stopwatch
 from grader.sandbox.inside import wire
+from grader.sandbox.inside.nowhere import write_nowhere
 from grader.sandbox.inside.shortcuts import prepare, take_away
 
 
@@ -61,6 +62,7 @@ class Child:
         code.__enter__()
         self.code = code
         take_away(forbids, operators)
+        write_nowhere()
         outcome = attempt(lambda: code.module(stem), code, stopwatch, limit)
         return Outcome(None, outcome.failure, outcome.printed, outcome.seconds)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader.errors import GraderError
+from grader.files import real
 from grader.staff.intake.names import meaning
 from grader.staff.intake.reader import Part
 from grader.staff.intake.unpacking import ENDINGS, is_archive
@@ -55,7 +56,7 @@ def find_submissions(folder: Path, results: Path | None = None) -> Folder:
     whole: list[tuple[str, Handed]] = []  # with the name that it has where another one has the student's
     for path in sorted(folder.iterdir(), key=os.fsencode):
         name = printable(path.name)
-        if path.name in SYSTEM or path.name.startswith("._") or (results and path.resolve() == results.resolve()):
+        if path.name in SYSTEM or path.name.startswith("._") or (results and real(path) == real(results)):
             found.left_out.append(name)
             continue
         problem = _problem(path)
@@ -113,9 +114,9 @@ def _owner(path: Path, folder: Path) -> tuple[str, str] | None:
     if meant is None:
         return None
     if meant.doubt < 2:
-        return printable(folder.resolve().name), ""
+        return printable(real(folder).name), ""
     before = MOODLE.sub("", meant.before.rstrip(" _-."))
-    return printable(before or meant.behind.strip(" _-.()") or folder.resolve().name), ""
+    return printable(before or meant.behind.strip(" _-.()") or real(folder).name), ""
 
 
 def _distinct(named: Sequence[tuple[str, Handed]]) -> Iterator[Handed]:

@@ -26,6 +26,7 @@ UNPACKED = 256 << 20  # bytes that everything that is packed may have, all of it
 INNER_LIMIT = 64 << 20  # bytes of an archive in another one, or in a folder
 DEEP = 12  # folders in folders
 DETAILS = 50  # of what Python says
+SOURCES = (".py", ".ipynb")
 NESTED = 3  # archives in archives
 ENDINGS = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 LEFT_BEHIND = {"__MACOSX", "__pycache__", "node_modules", "site-packages"}  # by systems and tools
@@ -130,7 +131,7 @@ class Unpacking:
         """Count a file; whether it is still looked at."""
         self._members -= 1
         if self._members == -1:
-            self.notes.append(f"it holds more than {MEMBERS:,} files; only the first {MEMBERS:,} were looked at")
+            self.notes.append(f"{MEMBERS:,} files were looked at; those behind them were not")
         return self._members >= 0
 
     def _of_folder(self, top: Path) -> Iterator[Found]:
@@ -143,6 +144,8 @@ class Unpacking:
                 shown = _relative(folder, top)
                 self.notes.append(f"{shown} can't be read: {self.why(shown, error)}")
                 continue
+            if not entries and folder.suffix.lower() in SOURCES:
+                self.notes.append(f"{_relative(folder, top)} is a folder, and nothing is in it")
             for entry in entries:
                 path, shown = Path(entry.path), _relative(Path(entry.path), top)
                 if not self._count():
@@ -233,7 +236,7 @@ class Unpacking:
             yield member.name, kind, member.size, lambda limit, member=member: _head_of_tar(archive, member, limit)  # type: ignore[misc]
 
     def _not_a_file(self, path: PurePosixPath, what: str) -> None:
-        if path.suffix.lower() in (".py", ".ipynb") or path.name.lower().endswith(ENDINGS):
+        if path.suffix.lower() in SOURCES or path.name.lower().endswith(ENDINGS):
             action = "followed" if what == "link" else "opened"
             self.notes.append(f"{path} is a {what}; it was not {action}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from grader.content.stubs import generated
 from grader.content.syllabus import Entry
+from grader.files import real
 from grader.probing.assembly import Source
 from grader.staff.intake.folder import Folder, find_submissions
 from grader.staff.intake.reader import Unusable, take
@@ -47,7 +48,7 @@ def lookalikes(folder: Folder, former: Sequence[Path], entries: Sequence[Entry],
 
 
 def _former(year: Path, entries: Sequence[Entry]) -> Iterable[tuple[str, Mapping[str, str]]]:
-    return _read(find_submissions(year), entries, f"{printable(year.resolve().name)}/")
+    return _read(find_submissions(year), entries, f"{printable(real(year).name)}/")
 
 
 def _read(folder: Folder, entries: Sequence[Entry], prefix: str) -> Iterable[tuple[str, Mapping[str, str]]]:

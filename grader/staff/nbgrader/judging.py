@@ -14,6 +14,7 @@ from typing import Any
 
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
+from grader.files import real
 from grader.nb.cells import Places
 from grader.sandbox.runner import Budget, JudgeDied
 from grader.staff.batch.record import Record
@@ -67,7 +68,7 @@ class GradingProcess:
             GraderError: it could not be graded.
         """
         request = {
-            "submitted": str(handed.submitted.resolve()),
+            "submitted": str(real(handed.submitted)),
             "student": handed.student,
             "assignment": handed.assignment,
             "stem": entry.stem,

@@ -20,7 +20,7 @@ from grader.content.stubs import RECORD, generated, skeleton
 from grader.content.suite import checks_of
 from grader.content.syllabus import Entry, find, load
 from grader.errors import GraderError
-from grader.files import ROOT, digest, read_toml
+from grader.files import ROOT, digest, read_toml, real
 from grader.judging.reference import Code, reference_assembly
 from grader.misconceptions.catalogue import catalogue
 from grader.nb.content import notebook_file
@@ -114,7 +114,7 @@ def build(out: Path, selection: Selection, say: Say = lambda _: None) -> Manifes
         GraderError: the folder is in use or can't be written; something would leak; a piece of the project is damaged.
     """
     check_free(out)
-    out = out.resolve()
+    out = real(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -153,7 +153,7 @@ def check_free(out: Path) -> None:
         raise GraderError(
             f"{out} is not empty, and nothing is ever written over. Name a folder that does not exist yet."
         )
-    resolved = out.resolve()
+    resolved = real(out)
     if resolved.is_relative_to(ROOT) and not resolved.is_relative_to(ROOT / "build"):
         raise GraderError(f"{out} lies inside this project. Name a folder outside of it, or one in build/.")
 

@@ -68,21 +68,21 @@ def attack():
 """
 )
 
-WRITES = {  # what changes FOLDER
-    "writes a file": "open('FOLDER/new', 'w').write('x')",
-    "overwrites a file": "open('SECRET', 'w').write('x')",
-    "appends to a file": "open('SECRET', 'a').write('x')",
+WRITES = {  # what changes FOLDER, and looks whether it did: what is opened to be written may be the null device
+    "writes a file": "open('FOLDER/new', 'w').write('x'); os.stat('FOLDER/new')",
+    "overwrites a file": "open('SECRET', 'w').close(); assert not os.stat('SECRET').st_size",
+    "appends to a file": "size = os.stat('SECRET').st_size; print('x', file=open('SECRET', 'a')); assert os.stat('SECRET').st_size > size",
     "truncates a file": "os.truncate('SECRET', 0)",
     "deletes a file": "os.unlink('SECRET')",
     "renames a file": "os.rename('SECRET', 'FOLDER/other')",
-    "makes a folder": "os.mkdir('FOLDER/new')",
+    "makes a folder": "os.mkdir('FOLDER/new'); os.stat('FOLDER/new')",
     "makes a symbolic link": "os.symlink('SECRET', 'FOLDER/link')",
     "makes a hard link": "os.link('SECRET', 'FOLDER/link')",
     "makes a named pipe": "os.mkfifo('FOLDER/pipe')",
     "makes everything readable": "os.chmod('SECRET', 0o777)",
     "changes a file's times": "os.utime('SECRET', (0, 0))",
     "fills a database": "__import__('sqlite3').connect('FOLDER/grades.db').execute('create table t (x)')",
-    "saves a tensor": "__import__('torch').save(1, 'FOLDER/model.pt')",
+    "saves a tensor": "__import__('torch').save(1, 'FOLDER/model.pt'); os.stat('FOLDER/model.pt')",
     "leaves byte code": "__import__('py_compile').compile(os.__file__, 'FOLDER/x.pyc', doraise=True)",
     "sets an extended attribute": "os.setxattr('SECRET', 'user.x', b'1')",
 }

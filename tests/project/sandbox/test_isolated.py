@@ -92,7 +92,7 @@ ERRORS = {
     "a crash": ("import ctypes; ctypes.string_at(0)", "error", "was ended by SIGSEGV"),
     "megabytes of prints": ("while True: print('x' * 1000)", "error", "more than 1 MiB"),
     "nothing written": ("raise NotImplementedError", "todo", "Not written yet"),
-    "a write": ("open('x', 'w')", "error", ": 'x'"),
+    "a file that is not there": ("open('x')", "error", ": 'x'"),
     "too much memory": ("np.zeros(1 << 40)", "error", "more memory than it may have"),
 }
 
