@@ -71,7 +71,7 @@ def attack():
 WRITES = {  # what changes FOLDER, and looks whether it did: what is opened to be written may be the null device
     "writes a file": "open('FOLDER/new', 'w').write('x'); os.stat('FOLDER/new')",
     "overwrites a file": "open('SECRET', 'w').close(); assert not os.stat('SECRET').st_size",
-    "appends to a file": "size = os.stat('SECRET').st_size; print('x', file=open('SECRET', 'a')); assert os.stat('SECRET').st_size > size",
+    "appends to a file": "open('SECRET', 'a').write('x' * 99); assert os.stat('SECRET').st_size > 99",
     "truncates a file": "os.truncate('SECRET', 0)",
     "deletes a file": "os.unlink('SECRET')",
     "renames a file": "os.rename('SECRET', 'FOLDER/other')",
