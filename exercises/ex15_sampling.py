@@ -201,12 +201,13 @@ def next_token_probs(
 
     Args:
         logits: (B, V) one row of scores for each text; -inf marks a token that must never be drawn.
-        temperature: what the logits are divided by; 0 puts everything on the most likely token.
+        temperature: what the logits are divided by; 0 puts everything on the most likely token. If
+            several tokens tie for it, one of them gets everything; which one is left open.
         top_k: keep the k most likely tokens only; None, and a k beyond V, keep them all. If several
             tokens tie for place k, it is left open which of them stay.
         top_p: of what top-k has left, renormalized, keep the smallest set of most likely tokens
             that reaches this probability. The token that crosses it stays, and the most likely one
-            always. None keeps all.
+            always; whether those stay that tie with the last one kept is left open. None keeps all.
 
     Returns:
         (B, V) probabilities: each row sums to one, a token that was cut has exactly zero. They keep

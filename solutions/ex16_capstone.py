@@ -466,7 +466,7 @@ def complete(
     """Let the model continue a prompt.
 
     Args:
-        model: a GPT, on any device, in any mode; both stay as they are.
+        model: a GPT, on any device, in any mode; device, mode and weights stay as they are.
         tokenizer: the one that it was trained with.
         prompt: at least one character, which may be a space; it may be longer than the model's
             context.

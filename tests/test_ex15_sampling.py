@@ -153,6 +153,28 @@ def _(got, want):
 
 
 ### BEGIN HIDDEN TESTS
+@check("temperature 0: of tokens that tie for the most likely, one gets everything", compare="structure")
+def test_ties(ex: Exercise, rng: Random):
+    (vocab_size,) = rng.sizes(1, low=5)
+    logits = rng.tensor(4, vocab_size)
+    for row, count in enumerate((1, 2, 3, vocab_size)):
+        logits[row, rng.numpy.permutation(vocab_size)[:count]] = 9.0
+    return {"logits": logits, "probs": ex.next_token_probs(logits, temperature=0.0)}
+
+
+@test_ties.explain
+def _(got, want):
+    for row, (mine, scores) in enumerate(zip(got["probs"], want["logits"], strict=True)):
+        best, above = scores == scores.max(), mine > 0
+        tie = f"{best.sum()} tokens tie for the most likely" if best.sum() > 1 else "one token is the most likely"
+        if not close(mine.sum(), 1.0):
+            yield f"row {row}, in which {tie}, sums to {mine.sum():.3g} instead of 1."
+        elif above.sum() != 1:
+            yield f"in row {row}, {tie}, and {above.sum()} share the probability."
+        elif not best[above].all():
+            yield f"in row {row}, {tie}, and everything is on another one."
+
+
 @check("first the temperature, then top-k, then top-p on what top-k has kept, renormalized", points=2, after=test_top_p)
 def test_order(ex: Exercise, rng: Random):
     logits = shuffled(SHARES, rng, rng.integers(3, 7))
@@ -257,7 +279,7 @@ def _(got, want):
         for name, right in exact.items():
             if not close(got[name], right, room):
                 worst = float(np.abs(got[name] - right).max())
-                yield f"in {name} a probability is off by {worst:.2g}; computed from these logits exactly."
+                yield f"in {name}, a probability is off by {worst:.2g}; computed from these logits exactly."
 
 
 @check("it runs on the device of the logits", compare="structure", free=("{*",), after=test_temperature)

@@ -263,27 +263,35 @@ def test_other_tokenizer(ex: Exercise, rng: Random):
     return {"train": train, "val": val, "text": ex.complete(model, tokenizer, rng.text(10), 7, temperature=0.0)}
 
 
+SIZES_ASKED = {
+    "vocab_size": (7, 5),
+    "context_length": (9, 80),
+    "d_model": (24, 6),
+    "n_heads": (3, 1),
+    "n_layers": (1, 3),
+    "dropout": (0.25, 0.0),
+}
+
+
 @check("the sizes that build_model is asked for are the sizes that it builds", compare="nothing", exact=("asked*",))
 def test_sizes(ex: Exercise, rng: Random):
-    ex.build_model(7)
-    asked = {"context_length": 9, "d_model": 24, "n_heads": 3, "n_layers": 1, "dropout": 0.25}
-    built: dict[str, Any] = {"vocab_size": ex.build_model(7).config.vocab_size}
-    for name, size in asked.items():
-        sizes = {"d_model": 24, "n_heads": 2} | {name: size}
+    asked = {f"{name}={size}": {name: size} for name, sizes in SIZES_ASKED.items() for size in sizes}
+    built: dict[str, Any] = {}
+    for case, sizes in asked.items():
         try:
-            model = ex.build_model(7, **sizes)
+            model = ex.build_model(**({"vocab_size": 7, "d_model": 24, "n_heads": 2} | sizes))
         except TypeError:  # other keywords are a reading of the contract, too
-            built[name] = "not asked for by this name"
+            built[case] = "not asked for by this name"
             continue
-        built[name] = getattr(model.config, name)
-    return {"asked": {"vocab_size": 7} | asked, "built": built}
+        (built[case],) = (getattr(model.config, name) for name in sizes)
+    return {"asked": {case: size for case, sizes in asked.items() for size in sizes.values()}, "built": built}
 
 
 @test_sizes.explain
 def _(got, want):
-    for name, size in want["asked"].items():
-        if got["built"][name] not in (size, "not asked for by this name"):
-            yield f"build_model was asked for {name}={size} and built {got['built'][name]}: is it passed on?"
+    for case, size in want["asked"].items():
+        if got["built"][case] not in (size, "not asked for by this name"):
+            yield f"build_model was asked for {case} and built {got['built'][case]}: is it passed on?"
 
 
 @check("one batch can be learned by heart", limit=120.0, compare="nothing", free=("model*", "tokens*"))
@@ -453,7 +461,7 @@ def test_who_reads_what(ex: Exercise, rng: Random):
     finally:
         gpt.forward = forward
     return {
-        "trained on": [row for grad, rows in read if grad for row in rows],
+        "trained on": [rows for grad, rows in read if grad],
         "drawn": drawn,
         "evaluated on": [row for grad, rows in read if not grad for row in rows],
         "text": tokenizer.encode(text),
@@ -465,10 +473,17 @@ def test_who_reads_what(ex: Exercise, rng: Random):
 def _(got, want, reference):
     count = len(got["text"])
     learned, held_out = got["text"][: count - count // 10 + 1], got["text"][count - count // 10 - 1 :]
-    if not all(occurs(row, got["text"]) for row in got["trained on"]):
+    batches = got["trained on"]
+    taken = sum(len(rows) for at, rows in enumerate(batches) if at == 0 or rows != batches[at - 1])  # a repeat is none
+    if not all(occurs(row, got["text"]) for rows in batches for row in rows):
         yield "the model is trained on something other than pieces of the text."
-    elif not all(occurs(row, learned) for row in got["trained on"]):
+    elif not all(occurs(row, learned) for rows in batches for row in rows):
         yield "the model is trained on the last tenth of the text, which should be held out."
+    elif taken > 1.5 * 6 * 8:
+        yield (
+            f"the model goes through {taken} windows with gradients on, batch after batch; 6 steps of 8 windows are "
+            "48. How many times is it trained?"
+        )
     elif all(occurs(row, learned[: int(0.88 * count)]) for row in got["drawn"]):
         yield (
             f"none of {len(got['drawn'])} windows that are trained on reaches beyond the first 88 % of the text: the "
@@ -542,7 +557,8 @@ class Reached(Exception):
 )
 def test_device(ex: Exercise, rng: Random):
     text, config, gpt = chorus(rng, 8000), settings(ex, 2, batch_size=1), ex.of("ex13_gpt").GPT
-    before = {(owner, name): getattr(owner, name) for owner, name in [*ACCELERATORS, (gpt, "forward")]}
+    before = {(owner, name): getattr(owner, name) for owner, name in [*ACCELERATORS, (gpt, "forward"), (gpt, "_apply")]}
+    apply = gpt._apply
     found: dict[str, dict[str, list[str]]] = {}
 
     def training(self, ids, *_, **__):
@@ -551,13 +567,21 @@ def test_device(ex: Exercise, rng: Random):
         found[device] |= {"the model": devices(self), read: [ids.device.type]}
         return None, torch.zeros((), requires_grad=True)
 
+    def moving(self, work, *others, **options):
+        """Move a model to the CPU from a device that stores no numbers, which PyTorch refuses."""
+        try:
+            return apply(self, work, *others, **options)
+        except NotImplementedError:
+            return apply(self, lambda tensor: torch.empty_like(tensor, device="cpu"), *others, **options)
+
     def writing(self, ids, *_, **__):
-        found[device]["the prompt"] = [ids.device.type]
+        found[device] |= {"the model that writes": devices(self), "the prompt": [ids.device.type]}
         raise Reached
 
     try:
         for (owner, name), answer in ACCELERATORS.items():
             setattr(owner, name, lambda *_, answer=answer, **__: answer)
+        gpt._apply = moving
         for device in ("cpu", "auto", "meta"):
             found[device] = {}
             gpt.forward = training
@@ -584,17 +608,17 @@ def _(got, want):
             seen = got[device]
             mine = seen.get(name, places if "looks at values" in seen else ["no device that was seen"])
             if mine != places:
-                yield (
-                    f"with device={device!r}, {name} should be on {places[0]}, not on {' and '.join(mine)}. "
-                    "Whatever meets in a computation has to be on one device: what are the model's inputs?"
-                )
+                meets = "Whatever meets in a computation has to be on one device: what are the model's inputs?"
+                asks = "Who moves it there?" if "model that" in name else meets
+                yield f"with device={device!r}, {name} should be on {places[0]}, not on {' and '.join(mine)}. {asks}"
 
 
 @check("complete draws from the generator, writes as many tokens as asked, and leaves the model alone")
 def test_complete_generator(ex: Exercise, rng: Random):
     tokenizer = ex.of("ex02_tokenizers").CharTokenizer("abcdefgh ")
     gpt = ex.of("ex13_gpt")
-    model = filled(gpt.GPT(gpt.GPTConfig(9, 12, d_model=16, n_heads=2, n_layers=1, dropout=0.3)), rng, scale=0.05)
+    sizes = {"d_model": 16, "n_heads": 2, "n_layers": 1, "dropout": 0.3}
+    model = filled(gpt.GPT(gpt.GPTConfig(9, 12, **sizes)), rng, dtype=torch.float64, scale=0.05)
     model.train()
     torch.manual_seed(1)
     seed = rng.integers(0, 2**31)
@@ -617,8 +641,9 @@ def test_complete_generator(ex: Exercise, rng: Random):
         "by default as at 0.8": usual == cool,
         "warmer, other text": warm != cool,
         "without a generator, other text": without[0] != without[1],
-        "training": [model.training, sure.training],
+        "training": [sorted({part.training for part in each.modules()}) for each in (model, sure)],
         "weights": parameters(model),
+        "all can be trained": all(weight.requires_grad for weight in model.parameters()),
     }
 
 

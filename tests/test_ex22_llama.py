@@ -257,15 +257,15 @@ def test_initial_loss(ex: Exercise, rng: Random):
 def _(got, want):
     logits, loss = got["logits"], float(got["loss"])
     surprise = np.log(np.exp(logits).sum(-1, keepdims=True)) - logits  # -log softmax
-    if not abs(loss - math.log(65)) < 0.15:
+    if not close(loss, np.take_along_axis(surprise, want["targets"][..., None], -1).mean(), 1e-4):
+        yield "the loss of a fresh model is not the mean cross-entropy of its logits."
+    elif not abs(loss - math.log(65)) < 0.15:
         yield (
             f"before any training the loss over 65 tokens is {loss:.2f}, and ln 65 is {math.log(65):.2f}. "
             "How large are the first logits, and what makes them so?"
         )
-    elif not close(loss, np.take_along_axis(surprise, want["targets"][..., None], -1).mean(), 1e-4):
-        yield "the loss of a fresh model is not the mean cross-entropy of its logits."
     elif not logits.std() > 0.01:
-        yield "the logits of a fresh model are all but equal: is anything drawn at random?"
+        yield "the logits of a fresh model are all but equal. How large is what the head reads, and what does it give?"
 
 
 @check("sizes, heads, depth, base and eps follow the config", points=2, tolerance=1e-4, after=test_logits)
@@ -325,7 +325,7 @@ def test_gradients(ex: Exercise, rng: Random):
     model, tokens = small(ex, rng, tied=False), rng.ids(11, 3, 8)
     _, loss = model(tokens[:, :-1], tokens[:, 1:])
     loss.backward()
-    return {name: model.get_parameter(name).grad for name in weight_names(2, tied=False)}
+    return {"gradient": {name: model.get_parameter(name).grad for name in weight_names(2, tied=False)}}
 
 
 @check("block i uses layer i of the cache, and each keeps as many tokens as came", points=1, after=test_cache)

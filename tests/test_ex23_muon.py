@@ -419,12 +419,16 @@ def test_speedrun_held_out(ex: Exercise, rng: Random):
     text = chant(rng, 300)
     half, start = len(text) // 2, len(text) - len(text) // 10 + 1
     sorted_last = text[:start] + "".join(sorted(text[start:]))
-    sorted_half = text[:half] + "".join(sorted(text[half:start])) + text[start:]
-    (one, logits), (other, rest), (another, _) = (heard(ex, read, 3, 4) for read in (text, sorted_last, sorted_half))
+    first_half, second_half = text[:half], text[half:start]
+    sorted_first = "".join(sorted(first_half)) + text[half:]
+    sorted_second = first_half + "".join(sorted(second_half)) + text[start:]
+    (one, logits), (other, rest) = (heard(ex, read, 3, 4) for read in (text, sorted_last))
+    (another, _), (further, _) = (heard(ex, read, 3, 4) for read in (sorted_second, sorted_first))
     return {
         "the same losses": close(one, other, 1e-4),
         "the same model": close(logits, rest, 1e-3),
         "the same from the first half": close(one, another, 1e-7),
+        "the same from the second half": close(one, further, 1e-7),
     }
 
 
@@ -436,6 +440,8 @@ def _(got, want):
         yield "the losses of the steps stay when the last tenth of the text changes, but another model comes back."
     elif got["the same from the first half"]:
         yield "the losses stay when the text changes after its first half: are nine tenths of it trained on?"
+    elif got["the same from the second half"]:
+        yield "the losses stay when the first half of the text changes: are nine tenths of it trained on?"
 
 
 @check(

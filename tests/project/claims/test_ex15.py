@@ -40,6 +40,11 @@ def of_top_p(got: Any, want: Any, p: str, row: str, count: str) -> tuple[np.ndar
     return probs[kept], probs[~kept]
 
 
+def tied(want: Any, row: str) -> int:
+    scores = sorted(want["logits"][int(row)])
+    return scores.count(scores[-1])
+
+
 TOP_P = r"^for top_p=(\S+) and the probabilities .*, row (\d+) keeps (\d+) of them, "
 CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
     "test_temperature": {
@@ -77,6 +82,19 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
             and (got["text"][:, : int(at)] == want["text"][:, : int(at)]).all()
         ),
     },
+    "test_ties": {
+        r"^row (\d+), in which (\d+) tokens tie for the most likely, sums to (\S+) instead of 1": (
+            lambda got, want, row, count, total: (
+                near(got["probs"][int(row)].sum(), total) and int(count) == tied(want, row)
+            )
+        ),
+        r"^in row (\d+), (\d+) tokens tie for the most likely, and (\d+) share": lambda got, want, row, count, mine: (
+            int(mine) == np.count_nonzero(got["probs"][int(row)]) and int(count) == tied(want, row)
+        ),
+        r"^in row (\d+), one token is the most likely, and everything is on another": lambda got, want, row: (
+            got["probs"][int(row)].argmax() != want["logits"][int(row)].argmax() and tied(want, row) == 1
+        ),
+    },
     "test_order": {
         r"with top-k and top-p together you keep the tokens that the probabilities of all": lambda got, want: (
             (got["top-k and top-p"] > 0) == (nucleus(softmax(want["logits"]), 0.7) & best(want["logits"], 3))
@@ -92,8 +110,8 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_dtypes": {
-        r"in float64 a probability is off by (\S+);": lambda got, want, off: near(
-            np.abs(got["float64"] - want["float64"]).max(), off, 0.06 * float(off)
+        r"in (float64|float64, greedy), a probability is off by (\S+);": lambda got, want, name, off: near(
+            np.abs(got[name] - want[name]).max(), off, 0.06 * float(off)
         ),
     },
     "test_device": {
@@ -126,5 +144,8 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
 }
 
 
+TURNS = {"the least likely token": [("best = logits.argmax(", "best = logits.argmin(")]}
+
+
 def test_what_is_said_is_true(hold):
-    hold("ex15_sampling", CLAIMS)
+    hold("ex15_sampling", CLAIMS, TURNS)

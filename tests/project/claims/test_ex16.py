@@ -24,7 +24,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_device": {
-        r"with device='(\w+)', the (.*) should be on (\w+), not on (\w+)\. Whatever": (
+        r"with device='(\w+)', the (.*) should be on (\w+), not on (\w+)\. (?:Whatever|Who)": (
             lambda got, want, device, name, place, mine: (
                 got[device][f"the {name}"] == [mine] and want[device][f"the {name}"] == [place] and mine != place
             )
@@ -57,8 +57,8 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_sizes": {
-        r"was asked for (\w+)=(\S+) and built (\S+): is it": lambda got, want, name, asked, built: (
-            str(got["built"][name]) == built != asked == str(want["asked"][name])
+        r"was asked for (\S+=(\S+)) and built (\S+): is it": lambda got, want, case, asked, built: (
+            str(got["built"][case]) == built != asked == str(want["asked"][case])
         ),
     },
     "test_start": {
@@ -78,11 +78,14 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
             not any(read(row) in held_out(got) for row in got["evaluated on"])
         ),
         r"the model is trained on the last tenth of the text": lambda got, want: (
-            all(read(row) in read(got["text"]) for row in got["trained on"])
-            and any(row[-1] in got["text"][-600:] for row in got["trained on"])
+            all(read(row) in read(got["text"]) for rows in got["trained on"] for row in rows)
+            and any(row[-1] in got["text"][-600:] for rows in got["trained on"] for row in rows)
         ),
         r"something other than pieces of the text": lambda got, want: any(
-            read(row) not in read(got["text"]) for row in got["trained on"]
+            read(row) not in read(got["text"]) for rows in got["trained on"] for row in rows
+        ),
+        r"the model goes through (\d+) windows with gradients on, batch after batch": lambda got, want, count: (
+            48 < int(count) <= sum(map(len, got["trained on"]))
         ),
     },
 }
