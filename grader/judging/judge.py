@@ -33,6 +33,8 @@ from grader.probing.random import derive
 from grader.results import Evidence, Status
 
 STEPPING = "There is no terminal here to stop at: make test ARGS=--debug has one."
+LACKING = re.compile(r"(?P<kind>\w+)'?(?: object)? has no attribute ['`\"](?P<at>\w+)")
+BUILT_IN = ("bool", "int", "float", "str", "list", "tuple", "dict", "set")
 UNJUDGED = "What your code returned can't be judged"
 
 
@@ -252,7 +254,14 @@ class Judge:
             return f"{words} `{empty[0]}` has no `return`."
         if "NoneType" in failure.message and calls.only():
             return f"{words} Does `{calls.only()}` return something in every case, and make every attribute?"
-        return f"{words} Compare the names with those in the docstring." if "no attribute" in failure.message else words
+        lacking = LACKING.search(failure.message)
+        if lacking is None:
+            return words
+        if lacking["at"].isdecimal():
+            return f"{words} How many parts should there be?"
+        if lacking["kind"] in BUILT_IN:
+            return f"{words} Of which type should it be, by the docstring?"
+        return f"{words} Compare the names with those in the docstring."
 
     def _verdict(self, outcome: Outcome, whole: Failure | None = None, calls: Calls | None = None) -> Verdict:
         """Put an outcome into words. A call that came back is a pass.

@@ -286,6 +286,18 @@ def test_a_function_without_a_return_is_named():
     assert "`scaled_dot_product_attention` has no `return`." in found.message
 
 
+def test_what_is_asked_of_something_lacking_fits_what_it_is():
+    loss = "F.cross_entropy(logits.flatten(0, 1), targets.flatten())"
+    found = judged("ex13", "test_gradients", (loss, f"{loss}.item()"))
+    assert found.message.endswith("no attribute 'backward'. Of which type should it be, by the docstring?")
+    found = judged("ex13", "test_initial_weights", ("for _ in range(config.n_layers))", "for _ in range(2))"))
+    assert found.message.endswith("ModuleList has no attribute `2`. How many parts should there be?")
+    found = judged(
+        "ex13", "test_logits", ("self.config = config", "self.options = config"), ("self.config.", "self.options.")
+    )
+    assert found.message.endswith("no attribute 'config'. Compare the names with those in the docstring.")
+
+
 def test_a_debugger_is_told_as_one():
     found = judged("ex01", "test_softmax_values", ("import numpy as np\n", "import bdb\n\nimport numpy as np\n"))
     assert found.status == "pass"

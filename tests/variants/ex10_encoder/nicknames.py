@@ -22,8 +22,11 @@ class EncoderLayer(nn.Module):
         norm_first: bool = False,
     ) -> None:
         super().__init__()
-        self.attn = self.self_attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
-        self.feed_forward = FeedForward(d_model, d_ff, activation="relu", dropout=dropout)
+        attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
+        network = FeedForward(d_model, d_ff, activation="relu", dropout=dropout)
+        self.normed = nn.ModuleList([attention, network])  # what stands in a frame with a norm
+        self.attn = self.self_attention = attention
+        self.feed_forward = network
         self.attention_residual = Residual(d_model, dropout, norm_first)
         self.feed_forward_residual = Residual(d_model, dropout, norm_first)
         self.attention, self.ff = self.attn, self.feed_forward

@@ -22,10 +22,12 @@ class DecoderLayer(nn.Module):
         norm_first: bool = False,
     ) -> None:
         super().__init__()
-        self.attn = self.self_attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
-        self.attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
-        self.cross_attention = self.attention
-        self.feed_forward = FeedForward(d_model, d_ff, activation="relu", dropout=dropout)
+        back, across = (MultiHeadAttention(d_model, n_heads, dropout=dropout) for _ in range(2))
+        network = FeedForward(d_model, d_ff, activation="relu", dropout=dropout)
+        self.normed = nn.ModuleList([back, across, network])  # what stands in a frame with a norm
+        self.attn = self.self_attention = back
+        self.attention = self.cross_attention = across
+        self.feed_forward = network
         self.attention_residual = Residual(d_model, dropout, norm_first)
         self.cross_residual = Residual(d_model, dropout, norm_first)
         self.feed_forward_residual = Residual(d_model, dropout, norm_first)
