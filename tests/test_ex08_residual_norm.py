@@ -205,7 +205,7 @@ def test_frame_gradients(ex: Exercise, rng: Random):
     for order, first in (("pre-norm", True), ("post-norm", False)):
         frame = filled(ex.Residual(d_model, norm_first=first), rng, dtype=torch.float64)
         x = rng.tensor(batch, d_model, dtype=torch.float64, scale=FAR, grad=True)
-        found[order] = gradients(frame(x, lambda h: h.sin() * 3), {"x": x}, rng)
+        found[order] = {"gradients": gradients(frame(x, lambda h: h.sin() * 3), {"x": x}, rng)}
     return found
 
 

@@ -134,14 +134,14 @@ def _(got, want):
 @check("far out the slope of GELU is 0 to the left and 1 to the right", points=1)
 def test_gelu_slope_far_out(ex: Exercise, rng: Random):
     x = (torch.tensor([-1e15, -1e4, -50.0, 50.0, 1e4, 1e15]) * (1 + rng.uniform())).requires_grad_()
-    return {form: gradients(ex.gelu(x, form), {"x": x}, rng) for form in ("none", "tanh")}
+    return {form: {"gradients": gradients(ex.gelu(x, form), {"x": x}, rng)} for form in ("none", "tanh")}
 
 
 @check("gradients of both forms of GELU", points=1, after=test_gelu_values)
 def test_gelu_gradients(ex: Exercise, rng: Random):
     rows, columns = rng.sizes(2)
     x = rng.tensor(rows, columns, dtype=torch.float64, scale=2.0, grad=True)
-    return {form: gradients(ex.gelu(x, form), {"x": x}, rng) for form in ("none", "tanh")}
+    return {form: {"gradients": gradients(ex.gelu(x, form), {"x": x}, rng)} for form in ("none", "tanh")}
 
 
 @check("gradients reach the input and all four parameters", points=1, after=test_relu_network)

@@ -146,7 +146,7 @@ def _(got, want):
 def test_logits(ex: Exercise, rng: Random):
     model = small_gpt(ex, rng)
     logits, loss = model(rng.ids(11, 3, 7))
-    return {"logits": logits, "loss": loss, "context_length": model.config.context_length}
+    return {"logits": logits, "loss": loss, "config": {name: getattr(model.config, name) for name in SMALL}}
 
 
 @check("the loss is the mean cross-entropy of logits and targets, position by position", points=1, after=test_logits)

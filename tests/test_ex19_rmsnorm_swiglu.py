@@ -137,7 +137,7 @@ def _(got, want):
 @check("a token of zeros gives zeros, and finite gradients", points=1, after=test_norm)
 def test_norm_zeros(ex: Exercise, rng: Random):
     batch, d_model = rng.sizes(2, 3, 9)
-    norm = filled(ex.RMSNorm(d_model), rng)
+    norm = filled(ex.RMSNorm(d_model, eps=1e-5), rng)
     x = torch.zeros(batch, d_model, requires_grad=True)
     out = norm(x)
     return {"out": out, "gradients": gradients(out, {"x": x, "weight": norm.weight}, rng)}
@@ -156,7 +156,7 @@ def test_norm_alone(ex: Exercise, rng: Random):
 )
 def test_norm_gradients(ex: Exercise, rng: Random):
     batch, length, d_model = rng.sizes(3, 3, 9)
-    norm = filled(ex.RMSNorm(d_model), rng, dtype=torch.float64)
+    norm = filled(ex.RMSNorm(d_model, eps=1e-5), rng, dtype=torch.float64)
     x = rng.tensor(batch, length, d_model, dtype=torch.float64, grad=True)
     return gradients(norm(x), {"x": x, "weight": norm.weight}, rng)
 

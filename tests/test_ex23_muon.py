@@ -12,6 +12,12 @@ from torch import Tensor, nn
 
 from grader.checks import Exercise, Random, check, close, on_meta, raised
 
+NESTEROV = {"nesterov": True, "steps": 5}
+USUAL = {
+    "momentum": 0.95,
+    **NESTEROV,
+}  # given wherever the defaults are not what is checked: one wrong one costs one check
+
 
 def weight(rng: Random, rows: int, columns: int, dtype: torch.dtype = torch.float64) -> nn.Parameter:
     """A parameter."""
@@ -65,7 +71,7 @@ def test_newton_schulz_tall(ex: Exercise, rng: Random):
 def test_muon(ex: Exercise, rng: Random):
     named = {"w": weight(rng, 3, 5)}
     start, memory = named["w"].detach().clone(), named["w"].data_ptr()
-    after = steps(ex.Muon(named.values(), lr=0.1, momentum=0.9), named, drawn(rng, named, 4))
+    after = steps(ex.Muon(named.values(), lr=0.1, momentum=0.9, **NESTEROV), named, drawn(rng, named, 4))
     return {"start": start, "after": after, "in its place": named["w"].data_ptr() == memory}
 
 
@@ -268,7 +274,7 @@ def _(got, want):
 @check("Muon: momentum without Nesterov", after=test_muon)
 def test_plain_momentum(ex: Exercise, rng: Random):
     named = {"w": weight(rng, 4, 6)}
-    optimizer = ex.Muon(named.values(), lr=0.05, momentum=0.8, nesterov=False)
+    optimizer = ex.Muon(named.values(), lr=0.05, momentum=0.8, nesterov=False, steps=5)
     return steps(optimizer, named, drawn(rng, named, 4))
 
 
@@ -282,7 +288,7 @@ def test_defaults(ex: Exercise, rng: Random):
 def test_shapes(ex: Exercise, rng: Random):
     named = {"tall": weight(rng, 8, 2), "wide": weight(rng, 2, 8), "square": weight(rng, 3, 3)}
     start = {name: parameter.detach().clone() for name, parameter in named.items()}
-    return {"start": start, "after": steps(ex.Muon(named.values(), lr=0.1), named, drawn(rng, named, 2))}
+    return {"start": start, "after": steps(ex.Muon(named.values(), lr=0.1, **USUAL), named, drawn(rng, named, 2))}
 
 
 @test_shapes.explain
@@ -298,10 +304,11 @@ def _(got, want):
 @check("Muon: decoupled decay, before the step", after=test_muon)
 def test_decay(ex: Exercise, rng: Random):
     named = {"w": weight(rng, 3, 4)}
-    moved = steps(ex.Muon(named.values(), lr=0.1, weight_decay=0.5), named, drawn(rng, named, 3))
+    moved = steps(ex.Muon(named.values(), lr=0.1, weight_decay=0.5, **USUAL), named, drawn(rng, named, 3))
     still = {"w": weight(rng, 3, 4)}
     zeros = [{"w": torch.zeros(3, 4, dtype=torch.float64)}] * 2
-    return {"moved": moved, "gradient of zeros": steps(ex.Muon(still.values(), lr=0.1, weight_decay=0.5), still, zeros)}
+    decayed = steps(ex.Muon(still.values(), lr=0.1, weight_decay=0.5, **USUAL), still, zeros)
+    return {"moved": moved, "gradient of zeros": decayed}
 
 
 @check("Muon: without a gradient a parameter is left alone; each has a buffer of its own", after=test_muon)
@@ -309,14 +316,14 @@ def test_no_gradient(ex: Exercise, rng: Random):
     named = {name: weight(rng, 3, 2) for name in ("always", "late", "sometimes", "never")}
     turns = [("always", "sometimes"), ("always",), ("always", "late", "sometimes"), ("always", "late")]
     gradients = [{name: rng.tensor(3, 2, dtype=torch.float64) for name in turn} for turn in turns]
-    return steps(ex.Muon(named.values(), lr=0.1, weight_decay=0.3), named, gradients)
+    return steps(ex.Muon(named.values(), lr=0.1, weight_decay=0.3, **USUAL), named, gradients)
 
 
 @check("Muon: groups have options of their own, which may change between steps", after=test_muon)
 def test_groups(ex: Exercise, rng: Random):
     named = {"own": weight(rng, 2, 3), "rest": weight(rng, 3, 3)}
     own = {"params": [named["own"]], "lr": 0.3, "momentum": 0.5, "nesterov": False, "steps": 2, "weight_decay": 0.1}
-    optimizer = ex.Muon([own, {"params": [named["rest"]]}], lr=0.05)
+    optimizer = ex.Muon([own, {"params": [named["rest"]]}], lr=0.05, **USUAL)
     first = steps(optimizer, named, drawn(rng, named, 2))
     for group in optimizer.param_groups:
         group["lr"] *= 3.0
@@ -326,7 +333,7 @@ def test_groups(ex: Exercise, rng: Random):
 @check("Muon: state_dict and load_state_dict carry on where another optimizer stopped", after=test_muon)
 def test_state(ex: Exercise, rng: Random):
     named = {"w": weight(rng, 3, 4)}
-    optimizer = ex.Muon(named.values(), lr=0.1)
+    optimizer = ex.Muon(named.values(), lr=0.1, **USUAL)
     steps(optimizer, named, drawn(rng, named, 3))
     saved = copy.deepcopy(optimizer.state_dict())
     copies = {"w": nn.Parameter(named["w"].detach().clone())}
@@ -348,7 +355,7 @@ def test_gradients_unchanged(ex: Exercise, rng: Random):
 @check("Muon: a closure is called once, before the step, with gradients; its loss is returned", after=test_muon)
 def test_closure(ex: Exercise, rng: Random):
     w = weight(rng, 3, 4)
-    optimizer = ex.Muon([w], lr=0.1)
+    optimizer = ex.Muon([w], lr=0.1, **USUAL)
     calls: list[bool] = []
 
     def closure() -> Tensor:
