@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,14 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_start": {
+        r"the first loss is (\S+); a model that knows nothing has ln (\d+) = (\S+)\. Does": (
+            lambda got, want, first, size, fresh: (
+                abs(got["heard"][0][1] - float(first)) < 0.006
+                and abs(math.log(int(size)) - float(fresh)) < 0.006
+                and int(size) == got["vocab_size"]
+                and abs(float(first) - float(fresh)) > 0.39
+            )
+        ),
         r"in a training of 4 steps, on_step is called for the steps (\[.*\])\.$": lambda got, want, mine: (
             str([step for step, _ in got["heard"]]) == mine != "[1, 2, 3, 4]"
         ),
