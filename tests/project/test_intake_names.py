@@ -12,6 +12,7 @@ import pytest
 
 from grader.content.stubs import generated
 from grader.content.syllabus import find, load
+from grader.errors import GraderError
 from grader.staff.intake.folder import find_submissions
 from grader.staff.intake.names import meaning
 from grader.staff.intake.reader import Unusable, take
@@ -247,6 +248,30 @@ def test_each_thing_in_the_folder_is_somebodys_or_has_its_reason(tmp_path: Path)
     both = read["byronada_123"]
     assert isinstance(both, Written)
     assert "ex01_softmax" in both.sources
+
+
+def test_a_folder_with_the_folders_of_several_students_is_told(tmp_path: Path):
+    hand_in(
+        tmp_path,
+        {
+            f"section/anna/{STEM}.py": CODE,
+            f"section/ben/{STEM}.ipynb": CODE,
+            f"weeks/one/{STEM}.py": CODE,
+            "weeks/two/ex02_tokenizers.py": CODE,
+            f"carol/old/{STEM}.py": CODE,
+            f"carol/older/{STEM}.py": CODE,
+            f"carol/{STEM}.py": CODE,
+            f"dora/exercises/{STEM}.py": CODE,
+            f"dora/solutions/{STEM}.py": CODE,
+        },
+    )
+    folder = find_submissions(tmp_path)
+    assert folder.several == {"section": ["anna", "ben"]}
+    notes = {each.student: each.notes for each in folder.handed}
+    assert notes.pop("section") == ("it was graded as one submission, though 2 folders in it hold exercises",)
+    assert set(notes.values()) == {()}
+    with pytest.raises(GraderError, match="is a file"):
+        find_submissions(tmp_path / "section" / "anna" / f"{STEM}.py")
 
 
 def test_a_name_in_another_encoding_is_shown_with_its_bytes(tmp_path: Path):

@@ -150,6 +150,10 @@ def _with_progress(batch: Batch, pool: Graders, plain: bool) -> list[Record]:
         if batch.folder.left_out:
             left = printable(", ".join(batch.folder.left_out), 500)
             out.print(f"Not looked at, since it is nobody's: {left}.", markup=False, soft_wrap=True)
+        for name, students in batch.folder.several.items():
+            listed = printable(", ".join(students), 200)
+            told = f"{printable(name, NAME)} is one submission, though folders in it hold the same exercise: {listed}."
+            out.print(f"{told} If these are students, grade that folder.", markup=False, soft_wrap=True)
         return batch.run(pool, begun, done)
 
 

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from grader.errors import GraderError
@@ -18,6 +19,7 @@ from grader.staff.words import printable
 
 SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX", ".git", ".gitignore", ".gitattributes", ".gitkeep"}
 CANVAS = re.compile(r"(?P<who>[^_]+)(?:_LATE)?_(?P<user>\d+)_(?P<file>\d+)_(?P<name>.+)", re.DOTALL)
+FILES = 1000  # that are looked at to tell whether a folder is a student's or holds those of several
 MOODLE = re.compile(r"_assignsubmission_(?:file|onlinetext)_?$")
 
 
@@ -33,10 +35,11 @@ class Handed:
 
 @dataclass
 class Folder:
-    """Everything in a folder of submissions, by student, and what systems have left there."""
+    """Everything in a folder of submissions by student, what systems have left there, what may be several students."""
 
     handed: list[Handed] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    several: dict[str, list[str]] = field(default_factory=dict)
 
 
 def find_submissions(folder: Path, results: Path | None = None) -> Folder:
@@ -49,6 +52,10 @@ def find_submissions(folder: Path, results: Path | None = None) -> Folder:
     Raises:
         GraderError: there is no such folder, or nothing in it.
     """
+    if folder.is_file():
+        raise GraderError(
+            f"{folder} is a file. Unpack it, and name the folder with one folder or archive for each student."
+        )
     if not folder.is_dir():
         raise GraderError(f"There is no folder {folder}. Name the one with a folder or an archive for each student.")
     found = Folder()
@@ -67,7 +74,10 @@ def find_submissions(folder: Path, results: Path | None = None) -> Folder:
         elif problem:
             whole.append((name, Handed(name, problem=problem)))
         else:
-            whole.append((name, Handed(student_of(path), (Part(path),))))
+            students = _several(path)
+            if students:
+                found.several[name] = students
+            whole.append((name, Handed(student_of(path), (Part(path),), notes=_doubtful(students))))
     whole += [(f"{student} (files)", Handed(student, tuple(parts))) for student, parts in loose.items()]
     if not whole:
         raise GraderError(f"{folder} holds no submission: a folder, a zip or a tar for each student is expected.")
@@ -100,6 +110,35 @@ def _problem(path: Path) -> str:
     except OSError as error:
         return f"it can't be read: {error.strerror or error}"
     return "it is no folder, no archive and no file of an exercise, so nothing of it is graded"
+
+
+def _several(path: Path) -> list[str]:
+    """The folders in a submission that may be several students': it holds no exercise itself, and two of them the same.
+
+    A project that was handed in as a whole has a folder `exercises` and is one student's.
+    """
+    inner: dict[str, set[str]] = {}
+    try:
+        for each in sorted(path.iterdir(), key=os.fsencode) if path.is_dir() else ():
+            if not each.is_dir():
+                if meaning(each.name):
+                    return []
+            elif each.name == "exercises":
+                return []
+            elif not each.is_symlink() and not each.name.startswith((".", "__")):
+                stems = {meant.stem for file in islice(each.iterdir(), FILES) if (meant := meaning(file.name))}
+                if stems:
+                    inner[printable(each.name)] = stems
+    except OSError:
+        return []
+    every = [stem for stems in inner.values() for stem in stems]
+    return list(inner) if len(set(every)) < len(every) else []
+
+
+def _doubtful(students: Sequence[str]) -> tuple[str, ...]:
+    if not students:
+        return ()
+    return (f"it was graded as one submission, though {len(students)} folders in it hold exercises",)
 
 
 def _owner(path: Path, folder: Path) -> tuple[str, str] | None:
