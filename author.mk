@@ -26,9 +26,8 @@ demo: $(VENV)/.core ## | the whole journey with the reference, in about two minu
 check: $(VENV)/.dev ## | the project's own tests
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy
 	$(RUN) -m grader stubs --check --leaks
-	$(RUN) -m grader test --exercises solutions --plain
+	$(RUN) -m mypy & types=$$!; $(RUN) -m grader test --exercises solutions --plain; code=$$?; wait $$types && exit $$code
 	$(RUN) -m grader mutants --changed --plain
 	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/project -n 3 --dist loadfile --no-loadscope-reorder -q --changed --durations=12
 	$(RUN) -m grader seeds --first 1 --seeds 2 --plain

@@ -126,6 +126,7 @@ class Bench:
         self.reference = read_folder(ROOT / "solutions", "reference")
         self._pool = ThreadPoolExecutor(self.jobs)
         self._local = threading.local()  # of each thread: its runner, and the recording that it read last
+        self._recordings: dict[Entry, Path | None] = {}  # of the exercises whose mistakes are named
         self._runners: list[Runner] = []
 
     def __enter__(self) -> Bench:
@@ -157,7 +158,7 @@ class Bench:
         """
         if diagnose:  # the later ones take longest
             entries = dict.fromkeys(candidate.entry for candidate in reversed(candidates))
-            list(self._pool.map(self._record, entries))
+            self._recordings.update(zip(entries, self._pool.map(self._record, entries), strict=True))
         one = self._recalled if recorded else self._try
         tries = [self._pool.submit(one, candidate, diagnose, thorough, briefly) for candidate in candidates]
         try:
@@ -193,7 +194,7 @@ class Bench:
             statuses[info.name], messages[info.name] = verdict.status, verdict.message
         named: dict[str, Diagnosis] = {}
         if diagnose and _rejected(statuses):
-            known = known_file(entry, runner.seed, self.reference)
+            known = self._recordings[entry]
             named = runner.diagnose(known) if known is not None else {}
         return Trial(candidate, statuses, messages, time.perf_counter() - started, named)
 
@@ -201,7 +202,7 @@ class Bench:
         """Return the trial of a mistake by what was recorded of it; by running it, where that does not reject it."""
         started = time.perf_counter()
         entry, runner = candidate.entry, self._runner()
-        path = None if candidate.unfinished else known_file(entry, self.seed, self.reference)
+        path = None if candidate.unfinished else self._recordings[entry]
         known = {} if path is None else self._read(path)
         statuses: dict[str, Status] = {}
         for info in quick_checks(entry):
@@ -218,11 +219,11 @@ class Bench:
         named = runner.diagnose(path)
         return Trial(candidate, statuses, messages, time.perf_counter() - started, named)
 
-    def _record(self, entry: Entry) -> None:
-        """Record what is not yet, in the worker that tries candidates: what it imports takes seconds."""
+    def _record(self, entry: Entry) -> Path | None:
+        """The recording of an exercise, made now if need be: in the worker that tries candidates, which is warm."""
         runner = self._runner()
         runner.seed = self.seed
-        known_file(entry, self.seed, self.reference, runner=runner)
+        return known_file(entry, self.seed, self.reference, runner=runner)
 
     def _read(self, path: Path) -> dict[str, Any]:
         """Return a recording: one candidate after the other needs the same."""
