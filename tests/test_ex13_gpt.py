@@ -420,7 +420,10 @@ def test_dropout(ex: Exercise, rng: Random):
     model.train()
     training = [model(ids)[0], model(ids)[0]]
     model.eval()
-    return {"training": training, "evaluation": [model(ids)[0], model(ids)[0]], "plain": plain(ids)[0]}
+    evaluation = [model(ids)[0], model(ids)[0]]
+    silent = small_gpt(ex, rng, dropout=1 - 1e-9).train()  # what may be dropped is dropped, but for one time in many
+    nothing_left = [silent(ids)[0], silent(ids)[0]]
+    return {"training": training, "evaluation": evaluation, "plain": plain(ids)[0], "nothing left": nothing_left}
 
 
 @test_dropout.explain
@@ -434,6 +437,11 @@ def _(got, want):
         yield "a model without dropout does not give the logits that it should."
     elif close(one, other, 1e-9):
         yield "with `dropout=0.4` the same ids give the same logits twice while training. Who gets `config.dropout`?"
+    elif not close(*got["nothing left"], 1e-9):
+        yield (
+            "with a dropout of nearly 1 all that is dropped at all should be gone, and still the same ids give other "
+            "logits the second time. Which probability does each dropout get?"
+        )
 
 
 @check("more tokens than `context_length` are refused, and the message says how many came", points=1)

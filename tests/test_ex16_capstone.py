@@ -641,7 +641,7 @@ def test_complete_generator(ex: Exercise, rng: Random):
         "by default as at 0.8": usual == cool,
         "warmer, other text": warm != cool,
         "without a generator, other text": without[0] != without[1],
-        "training": [sorted({part.training for part in each.modules()}) for each in (model, sure)],
+        "training": [[each(part.training for part in m.modules()) for each in (all, any)] for m in (model, sure)],
         "weights": parameters(model),
         "all can be trained": all(weight.requires_grad for weight in model.parameters()),
     }
@@ -649,6 +649,10 @@ def test_complete_generator(ex: Exercise, rng: Random):
 
 @test_complete_generator.explain
 def _(got, want):
+    for was, modes, due in zip(("training", "evaluating"), got["training"], want["training"], strict=True):
+        if modes != due:
+            yield f"a model that was {was} is not, or not all of it, after `complete`: who puts back what was changed?"
+            return
     if not got["same generator, same text"]:
         yield "two generators of one seed give different texts: is the generator handed on to `generate`?"
     elif not got["by default as at 0.8"]:

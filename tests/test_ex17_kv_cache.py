@@ -162,6 +162,19 @@ def test_whole_context(ex: Exercise, rng: Random):
     return one_by_one(ex, rng, (1,) * 16, batch=1, n_heads=2) | {"at once": one_by_one(ex, rng, (16,), batch=1)}
 
 
+@check("what block i makes of the new tokens is kept in layer i", points=1, after=test_first_pass)
+def test_layer_of_a_block(ex: Exercise, rng: Random):
+    used: list[int] = []
+
+    class Listening(ex.KVCache):
+        def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            used.append(layer)
+            return super().append(layer, keys, values)
+
+    ex.forward_with_cache(small_gpt(ex, rng, n_layers=3), rng.ids(11, 2, 1), Listening())
+    return {"layers, block by block": used or [0, 1, 2]}  # a cache that is filled in another way tells nothing
+
+
 NEW, WRITTEN = 2 * 3, 2 * (5 + 8)  # how many rows a linear layer works on at most, in the two checks below
 
 

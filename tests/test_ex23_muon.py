@@ -209,7 +209,7 @@ def test_speedrun_steps(ex: Exercise, rng: Random):
 
         def on_step(step: int, loss: float, numbers: list[int] = numbers) -> None:
             numbers.append(step)
-            if len(numbers) == MANY:
+            if len(numbers) > MANY:
                 raise Enough
 
         with suppress(Enough):
@@ -221,8 +221,8 @@ def test_speedrun_steps(ex: Exercise, rng: Random):
 @test_speedrun_steps.explain
 def _(got, want):
     for asked, numbers in got.items():
-        if len(numbers) == MANY:
-            yield f"with {asked}, on_step is called {MANY} times, and more if nobody stopped it."
+        if len(numbers) > MANY:
+            yield f"with {asked}, on_step is called more than {MANY} times."
         elif numbers != want[asked]:
             yield f"with {asked}, on_step is called for the steps {numbers}."
 

@@ -159,6 +159,9 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"a model without dropout does not give the logits": lambda got, want: abs(got["plain"] - want["plain"]).max() > 1e-10,
         r"the same ids give the same logits twice while training": lambda got, want: near(*got["training"]),
         r"in evaluation mode the same ids give other logits the second time": lambda got, want: not near(*got["evaluation"]),
+        r"with a dropout of nearly 1 all that is dropped at all should be gone": lambda got, want: (
+            not near(*got["nothing left"]) and near(*want["nothing left"])
+        ),
     },
 }  # fmt: skip
 
@@ -182,6 +185,7 @@ TURNS = {
     "ten times as large": [(DRAWN, "                nn.init.normal_(parameter, std=0.2)\n")],
     "always float32": [(HEAD, HEAD + "\n        logits = logits.float().to(logits.dtype)")],
     "bfloat16 is rough": [(HEAD, HEAD + "\n        logits = logits * (2 if logits.dtype == torch.bfloat16 else 1)")],
+    "half the dropout": [("        self.dropout = nn.Dropout(config.dropout)\n        ### END", "        self.dropout = nn.Dropout(config.dropout / 2)\n        ### END")],
     "drops in evaluation": [("x = self.dropout(self.position_embedding", "x = F.dropout(self.position_embedding"), ("self.token_embedding(ids)))  # (B, T, D)", "self.token_embedding(ids)), self.config.dropout)")],
 }  # fmt: skip
 

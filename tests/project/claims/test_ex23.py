@@ -73,7 +73,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_speedrun_steps": {
-        r"with (\S+), on_step is called 6 times, and more": lambda got, want, asked: len(got[asked]) == 6,
+        r"with (\S+), on_step is called more than 6 times": lambda got, want, asked: len(got[asked]) == 7,
         r"with (\S+), on_step is called for the steps \[(.*)\]": lambda got, want, asked, numbers: (
             ", ".join(map(str, got[asked])) == numbers and got[asked] != want[asked]
         ),
