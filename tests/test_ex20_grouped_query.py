@@ -1,4 +1,7 @@
-"""What grouped-query attention must do: the checks of exercise 20."""
+"""What grouped-query attention must do: the checks of exercise 20.
+
+Weights may be computed in float32, whatever comes in: tolerances leave room for it.
+"""
 
 from __future__ import annotations
 
@@ -196,7 +199,7 @@ def test_errors(ex: Exercise, rng: Random):
     ]
 
 
-@check("gradients reach the input and all parameters", points=2, after=test_values)
+@check("gradients reach the input and all parameters", points=2, tolerance=1e-4, after=test_values)
 def test_gradients(ex: Exercise, rng: Random):
     layer, x = small(ex, rng, bias=True), rng.tensor(2, 5, 24, dtype=torch.float64, grad=True)
     parts = {
@@ -236,7 +239,7 @@ def test_dtypes(ex: Exercise, rng: Random):
 def _(got, want):
     exact = want["float64"]["at once"]
     size = np.sqrt(np.mean(exact**2))
-    for dtype, allowed in (("float64", 1e-6), ("float32", 1e-4), ("bfloat16", 0.2)):
+    for dtype, allowed in (("float64", 1e-5), ("float32", 1e-4), ("bfloat16", 0.2)):
         for how in ("at once", "pieces"):
             off = np.sqrt(np.mean((got[dtype][how] - exact) ** 2)) / size
             if off > allowed:

@@ -87,7 +87,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
     },
     "test_swiglu_low_precision": {
-        r"in float64 the SwiGLU is not exact": lambda got, want: abs(got["exact"] - want["exact"]).max() > 1e-7,
+        r"in float64 the SwiGLU is not right either": lambda got, want: abs(got["exact"] - want["exact"]).max() > 1e-5,
         r"in bfloat16 the SwiGLU is off by (\S+), more than rounding can do": lambda got, want, gap: (
             np.isclose(abs(got["rough"] - want["exact"]).max(), float(gap), rtol=6e-2)
             and float(gap) > 0.2 * abs(want["exact"]).max()
