@@ -390,7 +390,8 @@ def build_model(
 
     The defaults are the recipe of the table above. Change them as you like once the checks pass.
     Those train for so few steps that a model much smaller, or slower to learn, falls behind, and
-    one that takes more than about ten times as long for a step runs out of time.
+    one that takes more than about ten times as long for a step runs out of time. The last tenth of
+    their shortest text has 750 characters, and a window has to fit into it.
 
     Args:
         vocab_size: V, what the tokenizer says.

@@ -170,7 +170,7 @@ def _(got, want):
     if not isinstance(got["context"], int) or got["context"] < 64:
         yield f"the model's context_length is {got['context']}: at least 64 characters have to fit."
         return
-    if not 0 < got["parameters"] <= 1_000_000:
+    if got["parameters"] > 1_000_000:  # none at all is fine: counts are buffers
         yield f"the model has {got['parameters']} parameters: 1,000,000 are allowed."
         return
     logits, targets = got["logits"].astype(float), want["ids"][:, 1:]
