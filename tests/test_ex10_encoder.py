@@ -497,13 +497,20 @@ def _(got, want):
         yield "in pre-norm, layers whose sublayers write nothing and one norm at the end do not give norm(x)."
 
 
-@check("gradients reach the input and every parameter", points=1, after=test_chain)
+@check("gradients reach the input and every parameter", points=1, tolerance=1e-4, after=test_chain)
 def test_gradients(ex: Exercise, rng: Random):
     encoder = filled(ex.Encoder(2, **SIZES, norm_first=True), rng, dtype=torch.float64)
     batch, length = rng.sizes(2, 5, 9)
     x = rng.tensor(batch, length, 12, dtype=torch.float64, grad=True)
     wanted = {name: encoder.get_parameter(name) for name in (*names(2), "norm.weight", "norm.bias")}
-    return gradients(encoder(x, rng.mask(batch, 1, length, length)), {"x": x} | wanted, rng)
+    found = gradients(encoder(x, rng.mask(batch, 1, length, length)), {"x": x} | wanted, rng)
+    return {name: noiseless(name, gradient) for name, gradient in found.items()}
+
+
+def noiseless(name: str, gradient: torch.Tensor | None):
+    """A bias of the keys adds the same to all scores of a query: its gradient is 0, up to rounding."""
+    noisy = name.endswith("k_proj.bias") and gradient is not None
+    return gradient.masked_fill(gradient.abs() < 1e-5, 0.0) if noisy else gradient
 
 
 @check(

@@ -314,14 +314,23 @@ def _(got, want):
 
 
 @check(
-    "the loss sends the right gradient to every parameter, targets in any memory layout", points=1, after=test_logits
+    "the loss sends the right gradient to every parameter, targets in any memory layout",
+    points=1,
+    tolerance=1e-4,
+    after=test_logits,
 )
 def test_gradients(ex: Exercise, rng: Random):
     model = small_gpt(ex, rng)
     tokens = rng.ids(11, 3, 8)
     _, loss = model(tokens[:, :-1], tokens[:, 1:])
     loss.backward()
-    return {"gradient": {name: model.get_parameter(name).grad for name in weight_names(2)}}
+    return {"gradient": {name: noiseless(name, model.get_parameter(name).grad) for name in weight_names(2)}}
+
+
+def noiseless(name: str, gradient: torch.Tensor | None):
+    """A bias of the keys adds the same to all scores of a query: its gradient is 0, up to rounding."""
+    noisy = name.endswith("k_proj.bias") and gradient is not None
+    return gradient.masked_fill(gradient.abs() < 1e-8, 0.0) if noisy else gradient
 
 
 @check("inner width, bias, heads and depth follow the config", points=1, after=test_logits)
@@ -433,7 +442,7 @@ def _(got, want):
         yield "in evaluation mode the same ids give other logits the second time. Does every dropout know the mode?"
     elif not close(first, got["plain"], 1e-9):
         yield "in evaluation mode a model with `dropout=0.4` gives different logits from one without dropout."
-    elif not close(got["plain"], want["plain"], 1e-9):
+    elif not close(got["plain"], want["plain"]):
         yield "a model without dropout does not give the logits that it should."
     elif close(one, other, 1e-9):
         yield "with `dropout=0.4` the same ids give the same logits twice while training. Who gets `config.dropout`?"

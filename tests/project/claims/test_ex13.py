@@ -156,7 +156,7 @@ CLAIMS: dict[str, dict[str, Callable[..., Any]]] = {
         r"`(\S+)` was changed by the call": lambda got, want, name: not np.array_equal(got["given"][name], want["given"][name]),
     },
     "test_dropout": {
-        r"a model without dropout does not give the logits": lambda got, want: abs(got["plain"] - want["plain"]).max() > 1e-10,
+        r"a model without dropout does not give the logits": lambda got, want: abs(got["plain"] - want["plain"]).max() > 1e-6,
         r"the same ids give the same logits twice while training": lambda got, want: near(*got["training"]),
         r"in evaluation mode the same ids give other logits the second time": lambda got, want: not near(*got["evaluation"]),
         r"with a dropout of nearly 1 all that is dropped at all should be gone": lambda got, want: (
