@@ -373,8 +373,8 @@ def _(got, want, reference):
     apart = len(got["ending"]) <= len(got["val"])  # with many merges the digits may be more than a tenth of the tokens
     if apart and not ending > math.log(kinds) + 0.5:  # knows which tokens occur there, and no more
         yield (
-            f"on {kinds} tokens that only occur at the very end of the corpus, your model has a loss of {ending:.2f} per "
-            f"token. One that has never seen them does worse than guessing among them, which gives {math.log(kinds):.2f}: "
+            f"on tokens that only occur at the very end of the corpus, {kinds} of them, your model has a loss of "
+            f"{ending:.2f}. One that has never seen them does worse than guessing among them ({math.log(kinds):.2f}): "
             "what is it trained on?"
         )
     learned = losses(model, got["train"][:2000].astype(np.int64)).mean()
