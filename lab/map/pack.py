@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def pack(task: Task[Any], model: nn.Module, run: Run, state: Mapping[str, Any]) 
     if isinstance(task, TextTask):
         content, names = text_page(task, model)
     else:
-        content, names = reversal_page(model, run.config["model"]["n_heads"]), []
+        content, names = reversal_page(model, run.config["model"]["n_heads"])
     tensors = parameters(model, names)
     dtype = torch.float32 if 1.34 * sum(t.numel() * 4 for t in tensors.values()) < LIMIT else torch.float16
     weights = save({name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()})
@@ -88,12 +88,34 @@ def pack(task: Task[Any], model: nn.Module, run: Run, state: Mapping[str, Any]) 
 
 
 def parameters(model: nn.Module, names: Collection[str] = ()) -> dict[str, Tensor]:
-    """The numbers of a model by name; of several names for the same numbers only one, of `names` if that has one."""
-    named = dict(model.named_parameters(remove_duplicate=False))
+    """The numbers of a model by name; of several names for the same numbers only one, of `names` if that has one.
+
+    A part that an exercise asks for by name may be kept under another one, and be handed out by a property.
+    """
     found: dict[nn.Parameter, str] = {}
-    for name in sorted(named, key=lambda name: name not in names):
-        found.setdefault(named[name], name)
+    for name in names:
+        parameter = under(model, name)
+        if parameter is not None:
+            found.setdefault(parameter, name)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        found.setdefault(parameter, name)
     return {name: parameter.detach() for parameter, name in found.items()}
+
+
+def under(model: nn.Module, name: str) -> nn.Parameter | None:
+    """The parameter that one gets by a name like "blocks.0.attention.q_proj.weight", if there is one."""
+    found: Any = model
+    try:
+        for part in name.split("."):
+            found = found[int(part)] if part.isdecimal() else getattr(found, part)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, nn.Parameter) else None
+
+
+def with_biases(names: Iterable[str]) -> list[str]:
+    """Names of weights, each with that of the bias that may stand beside it."""
+    return [each for name in names for each in (name, f"{name.removesuffix('weight')}bias")]
 
 
 def parts(pieces: Pieces, llama: bool) -> dict[str, dict[str, str]]:
@@ -128,25 +150,29 @@ def text_page(task: TextTask, model: nn.Module) -> tuple[dict[str, Any], Collect
     """
     shown, more, shapes_of = SHOWN[task.architecture]
     config: Any = getattr(model, "config", None)
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters(remove_duplicate=False)}
+
+    def shape(name: str) -> tuple[int, ...] | None:
+        parameter = under(model, name)
+        return None if parameter is None else tuple(parameter.shape)
+
     try:
         sizes = {
             "context_length": int(config.context_length),
             "d_model": int(config.d_model),
             "n_heads": int(config.n_heads),
             "n_layers": int(config.n_layers),
-            "d_ff": shapes["blocks.0.feed_forward.up.weight"][0],
+            "d_ff": shape("blocks.0.feed_forward.up.weight")[0],  # type: ignore[index]
             "vocab_size": int(config.vocab_size),
             **more(config),
         }
         expected = shapes_of(sizes)
-        wrong = [name for name, shape in expected.items() if shapes.get(name) != shape]
+        wrong = [name for name in expected if shape(name) != expected[name]]
     except (AttributeError, KeyError, TypeError):
         raise LabError(f"the map shows {shown}, and this model has other ones") from None
     if wrong:
         raise LabError(
             f"the map shows {shown}; in this model {wrong[0]} is "
-            f"{shapes.get(wrong[0], 'missing')}, not {expected[wrong[0]]}"
+            f"{shape(wrong[0]) or 'missing'}, not {expected[wrong[0]]}"
         )
     start = sampling.encode_prompt(task.tokenizer, "", task.corpus.alphabet)
     begin = task.corpus.text[: sizes["context_length"] // 2].rsplit(" ", 1)[0] or task.corpus.alphabet[0]
@@ -159,7 +185,7 @@ def text_page(task: TextTask, model: nn.Module) -> tuple[dict[str, Any], Collect
         "begin": begin,
         "check": {"ids": ids, "logits": told(logits_of(model, torch.tensor([ids]))[0])},
     }
-    return content, expected.keys()
+    return content, with_biases([*expected, "lm_head.weight"])
 
 
 def gpt_shapes(sizes: Mapping[str, Any]) -> Shapes:
@@ -226,18 +252,21 @@ def tokenizer_data(tokenizer: Any) -> dict[str, Any]:
     return {"kind": "characters", "characters": [tokenizer.decode([id]) for id in range(tokenizer.vocab_size)]}
 
 
-def reversal_page(model: nn.Module, heads: int) -> dict[str, Any]:
+def reversal_page(model: nn.Module, heads: int) -> tuple[dict[str, Any], Collection[str]]:
     """The sizes of an encoder and decoder, and a word with the logits that the model itself gives.
+
+    Returns:
+        That, and the names of the weights that the page reads.
 
     Raises:
         LabError: it is not the transformer of exercise 12.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in parameters(model).items()}
-    layers = sum(f"encoder.layers.{i}.self_attention.q_proj.weight" in shapes for i in range(len(shapes)))
+    encoder: Any = getattr(model, "encoder", None)
     try:
-        inside, wide = shapes["encoder.layers.0.feed_forward.up.weight"]
-        post_norm = model.encoder.norm is None
-    except (AttributeError, KeyError, TypeError, ValueError):
+        layers = len(encoder.layers)
+        inside, wide = encoder.layers[0].feed_forward.up.weight.shape
+        post_norm = encoder.norm is None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise LabError("the map shows the transformer of exercise 12, and this model has other parts") from None
     if not post_norm:
         raise LabError("the map shows the post-norm transformer of exercise 12, and this model is pre-norm")
@@ -245,7 +274,7 @@ def reversal_page(model: nn.Module, heads: int) -> dict[str, Any]:
     ids = torch.tensor([[BOS, *src[0].flip(0).tolist()]])  # (1, S + 1)
     with torch.no_grad():
         logits = model(src, ids)[0]  # (S + 1, V)
-    return {
+    content = {
         "config": {
             "d_model": wide,
             "n_heads": heads,
@@ -261,6 +290,22 @@ def reversal_page(model: nn.Module, heads: int) -> dict[str, Any]:
         "begin": WORDS[0],
         "check": {"src": src[0].tolist(), "ids": ids[0].tolist(), "logits": told(logits)},
     }
+    return content, with_biases(transformer_weights(layers))
+
+
+def transformer_weights(n_layers: int) -> list[str]:
+    """The names of the weights of an encoder and decoder."""
+    names = ["src_embedding.weight", "tgt_embedding.weight", "output.weight"]
+    for stack, attentions, residuals in (
+        ("encoder", ("self_attention",), ("attention", "feed_forward")),
+        ("decoder", ("self_attention", "cross_attention"), ("attention", "cross", "feed_forward")),
+    ):
+        for layer in (f"{stack}.layers.{i}" for i in range(n_layers)):
+            projections = [f"{part}.{side}_proj" for part in attentions for side in ("q", "k", "v", "out")]
+            norms = [f"{part}_residual.norm" for part in residuals]
+            parts = [*projections, "feed_forward.up", "feed_forward.down", *norms]
+            names += [f"{layer}.{part}.weight" for part in parts]
+    return names
 
 
 def learned(task: Task[Any], run: Run, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -15,12 +15,17 @@ from grader.files import ROOT
 from grader.probing.assembly import Assembly, Source
 from lab.errors import LabError
 from lab.llama import LlamaTask
-from lab.map.pack import pack, parts
+from lab.map.pack import pack, parameters, parts, transformer_weights, with_biases
 from lab.pieces import Pieces
 from tests.project.lab.map.conftest import STATE, strong
 
 VARIANTS = [
     path for stem in ("ex19", "ex20", "ex22") for path in sorted((ROOT / "tests" / "variants").glob(f"{stem}*/*.py"))
+]
+PARTED = [  # of a transformer
+    path
+    for number in ("07", "08", "09", "10", "11", "12")
+    for path in sorted((ROOT / "tests" / "variants").glob(f"ex{number}*/*.py"))
 ]
 LLAMA = {
     "tokenizer": "ex02",
@@ -84,3 +89,13 @@ def test_a_model_of_other_parts_is_refused(text_run: Callable[..., Any]) -> None
     del model.config
     with pytest.raises(LabError, match="a Llama with the parts of exercise 22, and this model has other ones"):
         pack(task, model, run, STATE)
+
+
+@pytest.mark.parametrize("style", PARTED, ids=lambda path: f"{path.parent.name[:4]} {path.stem}")
+def test_the_parts_of_a_transformer_have_the_names_that_the_page_reads(pieces: Pieces, style: Path) -> None:
+    names = with_biases(transformer_weights(2))
+    with Assembly({**pieces.sources, style.parent.name: Source.read(style, "reference")}) as assembly:
+        model = assembly.exercise("ex12_transformer").Transformer(11, 11, 8, 2, 2, 16)
+        found = parameters(model, names)
+    assert [name for name in names if name not in found] == ["src_embedding.bias", "tgt_embedding.bias"]
+    assert sum(each.numel() for each in found.values()) == sum(each.numel() for each in model.parameters())
