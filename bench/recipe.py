@@ -28,8 +28,7 @@ FULL = 64  # windows at a time of an evaluation
 def rows(_runs: int) -> Iterator[Row]:
     """Two rows, of one run each: the seconds to that loss, and the loss at the end of ours beside theirs."""
     torch.set_num_threads(1)
-    there = (corpora.DATA / "tinyshakespeare.txt").exists()
-    corpus = corpora.load("tinyshakespeare" if there else "plays")
+    corpus = what_is_there()
     with reference_assembly() as reference:
         capstone, training = reference.exercise("ex16_capstone"), reference.exercise("ex14_training")
         tokenizer = capstone.build_tokenizer(corpus.text)
@@ -43,6 +42,12 @@ def rows(_runs: int) -> Iterator[Row]:
     note = f"{corpus.name}; to {target:.3f}, where the laptop recipe ends; at least 3x"
     yield Row("recipe: time to a loss", ours, theirs, "s CPU", 1, note)
     yield Row("recipe: loss at the end", end, target, "nats/char", 1, f"{steps} steps; whole held-out text")
+
+
+def what_is_there() -> corpora.Corpus:
+    """Tiny Shakespeare where it has been downloaded, else the plays."""
+    there = (corpora.DATA / "tinyshakespeare.txt").exists()
+    return corpora.load("tinyshakespeare" if there else "plays")
 
 
 def laptop(model: nn.Module, train: Tensor, val: Tensor, training: Any) -> tuple[float, float]:

@@ -12,19 +12,17 @@ from collections.abc import Iterator
 import torch
 
 from bench.measure import Row
+from bench.recipe import FULL, what_is_there
 from grader.judging.reference import reference_assembly
-from lab import corpora
 from lab.text import full_loss
 
 TRIALS = ((2, 128, 4, 0.005, 1317), (2, 128, 8, 0.005, 932), (2, 64, 16, 0.01, 895), (2, 96, 8, 0.006, 1401))
-FULL = 64  # windows at a time of an evaluation
 
 
 def rows(_runs: int) -> Iterator[Row]:
     """A row for each: its loss, with the CPU seconds beside it."""
     torch.set_num_threads(1)
-    there = (corpora.DATA / "tinyshakespeare.txt").exists()
-    corpus = corpora.load("tinyshakespeare" if there else "plays")
+    corpus = what_is_there()
     with reference_assembly() as reference:
         capstone, training = reference.exercise("ex16_capstone"), reference.exercise("ex14_training")
         tokenizer = capstone.build_tokenizer(corpus.text)
